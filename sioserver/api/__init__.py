@@ -1,0 +1,1 @@
+"""The HTTP edge: health, metrics, the page. It knows nothing of Socket.IO."""

@@ -1,0 +1,137 @@
+"""What happens around every HTTP request: one shape for errors, one line in the log, one count.
+
+The one place where a `Refusal` becomes an HTTP answer. Responses are passed on as they are, begun
+or not: the connection behind one may already speak another protocol.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+import orjson
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+
+from sioserver import wire
+from sioserver.errors import Refusal
+from sioserver.metrics import Metrics
+
+log = logging.getLogger("sioserver.http")
+access_log = logging.getLogger("sioserver.access")
+
+QUIET: Final = ("/healthz", "/readyz", "/metrics")
+"""Addresses that machines ask all the time."""
+
+CLIENT_GONE: Final = 499
+"""What nginx calls it: only the log and the counters see this status."""
+
+# The refusal that a status of the HTTP library stands for. Others: by their hundred.
+_CODES: Final = {
+    401: "unauthorized",
+    403: "forbidden",
+    413: "too_large",
+    429: "rate_limited",
+    503: "unavailable",
+}
+# Header fields of an HTTP error that belong to its meaning and not to its body.
+_KEPT: Final = ("Allow", "WWW-Authenticate", "Retry-After")
+
+
+def middleware(
+    metrics: Metrics,
+    *,
+    quiet: tuple[str, ...] = (),
+    address: Callable[[web.Request], str | None] = lambda request: request.remote,
+) -> Middleware:
+    """The outermost middleware of the application.
+
+    Successful requests whose path begins with one of `QUIET` or `quiet` are logged at level debug
+    only. `address` tells where a request came from.
+    """
+    quiet = QUIET + quiet
+
+    @web.middleware
+    async def around(
+        request: web.Request,
+        handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
+    ) -> web.StreamResponse:
+        clock = asyncio.get_running_loop().time
+        began = clock()
+
+        def note(status: int) -> None:
+            metrics.count_http(status)
+            expected = status < 400 and request.path.startswith(quiet)
+            level = logging.DEBUG if expected else logging.INFO
+            if access_log.isEnabledFor(level):
+                access_log.log(
+                    level,
+                    "%s %s %s %d %.1f ms",
+                    address(request) or "-",
+                    request.method,
+                    request.rel_url.raw_path,  # not the query: session ids and tokens are in it
+                    status,
+                    (clock() - began) * 1000,
+                )
+
+        try:
+            response = await _answer(request, handler, metrics)
+        except web.HTTPException as answer:
+            note(answer.status)
+            raise
+        note(response.status)
+        return response
+
+    return around
+
+
+async def _answer(
+    request: web.Request,
+    handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
+    metrics: Metrics,
+) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except Refusal as error:
+        refusal, status, headers = error, error.status, {}
+    except web.HTTPException as error:
+        if error.status < 400 or error.content_type == "application/json":
+            raise  # a redirect, or an answer in a shape of the raiser's own
+        refusal, status = _refusal(error), error.status
+        headers = {name: error.headers[name] for name in _KEPT if name in error.headers}
+    except Exception as error:
+        gone = request.transport is None or request.transport.is_closing()
+        if gone and isinstance(error, ConnectionError):
+            return web.Response(status=CLIENT_GONE)  # nobody reads it, and nothing is wrong here
+        # the edge of the program: whatever went wrong is told to the operator here, and only here
+        log.exception("%s %s failed", request.method, request.rel_url.raw_path)
+        refusal, headers = Refusal("internal"), {}
+        status = refusal.status
+    metrics.count_refusal(refusal.code)
+    return refused(refusal, status, headers)
+
+
+def refused(refusal: Refusal, status: int, headers: Mapping[str, str]) -> web.Response:
+    """The HTTP answer that a refusal is."""
+    fields = {
+        "Content-Type": "application/json; charset=utf-8",
+        "Cache-Control": "no-store",
+        "X-Content-Type-Options": "nosniff",
+        **headers,
+    }
+    if refusal.retry_after is not None:
+        fields["Retry-After"] = str(math.ceil(refusal.retry_after))
+    return web.Response(
+        status=status,
+        body=orjson.dumps(wire.refusal_answer(refusal)),
+        headers=fields,
+    )
+
+
+def _refusal(error: web.HTTPException) -> Refusal:
+    code = _CODES.get(error.status, "bad_request" if error.status < 500 else "internal")
+    message = {404: "there is nothing at this address", 405: "not with this method"}
+    return Refusal(code, message.get(error.status))

@@ -1,0 +1,192 @@
+"""The words of an operator, turned into calls: files are read and texts are printed only here.
+
+What a setting means is for `sioserver.config`, what the server does for `sioserver.app`, which is
+imported no earlier than it is needed: the other commands stay fast and work without it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from sioserver._version import __version__
+from sioserver.config.load import FLAGS, ConfigError, Fault, Loaded, load
+from sioserver.config.render import example, show
+from sioserver.wire import CLIENT_EVENTS, NEVER_RELAYED
+
+MISTAKE: Final = 2
+"""The exit code for what the user has to change, as argparse has it."""
+LARGEST_FILE: Final = 1_000_000
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that is not UTF-8
+    args = _parser().parse_args(argv)
+    command: Callable[[argparse.Namespace], int] = args.command
+    try:
+        code = command(args)
+        sys.stdout.flush()
+    except ConfigError as error:
+        return _complain(error.faults)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # `sioserver config example | head`; Python flushes again at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code
+
+
+# ---------------------------------------------------------------------------- the commands
+
+
+def _serve(args: argparse.Namespace) -> int:
+    config = _load(args).config
+    from sioserver import logs
+    from sioserver.app import run
+
+    logs.setup(config.log)
+    return run(config)
+
+
+def _check(args: argparse.Namespace) -> int:
+    _load(args)
+    print(f"{_config_path(args) or 'no file, so the defaults'}: ok")
+    return 0
+
+
+def _show(args: argparse.Namespace) -> int:
+    print(show(*_load(args)), end="")
+    return 0
+
+
+def _example(args: argparse.Namespace) -> int:
+    print(example(), end="")
+    return 0
+
+
+def _version(args: argparse.Namespace) -> int:
+    print(f"sioserver {__version__}")
+    return 0
+
+
+# ---------------------------------------------------------------------------- the configuration
+
+
+def _load(args: argparse.Namespace) -> Loaded:
+    path = _config_path(args)
+    options = {option: getattr(args, option[2:], None) for option in FLAGS}
+    return load(
+        "" if path is None else _read(path),
+        os.environ,
+        args.set,
+        {option: value for option, value in options.items() if value is not None},
+        name=path or "",
+        taken_events={*CLIENT_EVENTS, *NEVER_RELAYED},
+    )
+
+
+def _config_path(args: argparse.Namespace) -> str | None:
+    if args.config is None:
+        return os.environ.get("SIOSERVER_CONFIG") or None
+    return str(args.config)
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, "rb") as file:
+            content = file.read(LARGEST_FILE + 1)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ConfigError([Fault(path, "", f"cannot be read: {reason}")]) from None
+    if len(content) > LARGEST_FILE:
+        raise ConfigError([Fault(path, "", f"has more than {LARGEST_FILE} bytes")])
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ConfigError([Fault(f"{path}:{line}", "", "is not UTF-8 text")]) from None
+
+
+def _complain(faults: Sequence[Fault]) -> int:
+    count = "a fault" if len(faults) == 1 else f"{len(faults)} faults"
+    print(f"sioserver: {count} in the configuration", file=sys.stderr)
+    for fault in faults:
+        print(f"  {fault}", file=sys.stderr)
+    return MISTAKE
+
+
+# ---------------------------------------------------------------------------- the words
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="sioserver",
+        description="Rooms over Socket.IO: a ready-to-run, durable realtime server.",
+        allow_abbrev=False,
+    )
+    commands = _commands(parser)
+
+    serve = _command(commands, "serve", "run the server", _serve)
+    _configuration(serve)
+    serve.add_argument("--host", metavar="H", help="address to listen on (server.host)")
+    serve.add_argument("--port", metavar="P", help="port to listen on (server.port)")
+    serve.add_argument(
+        "--store",
+        metavar="PATH",
+        help='the store\'s file, or ":memory:" for a throw-away one (store.path)',
+    )
+
+    config = commands.add_parser("config", help="look at the configuration", allow_abbrev=False)
+    looks = _commands(config)
+    _configuration(_command(looks, "check", "report every fault of the configuration", _check))
+    _configuration(_command(looks, "show", "print what is in force and where it came from", _show))
+    _command(looks, "example", "print a file with every setting and its default", _example)
+
+    _command(commands, "version", "print the version", _version)
+    return parser
+
+
+Commands = argparse._SubParsersAction  # argparse has no public name for it
+
+
+def _commands(parser: argparse.ArgumentParser) -> Commands[argparse.ArgumentParser]:
+    def help_(args: argparse.Namespace) -> int:
+        parser.print_help()
+        return 0
+
+    parser.set_defaults(command=help_)
+    return parser.add_subparsers(title="commands", metavar="COMMAND")
+
+
+def _command(
+    commands: Commands[argparse.ArgumentParser],
+    name: str,
+    words: str,
+    call: Callable[[argparse.Namespace], int],
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name, help=words, description=f"{words[0].upper()}{words[1:]}.", allow_abbrev=False
+    )
+    parser.set_defaults(command=call)
+    return parser
+
+
+def _configuration(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="TOML file; without it $SIOSERVER_CONFIG, and without that the defaults",
+    )
+    parser.add_argument(
+        "--set",
+        metavar="SECTION.KEY=VALUE",
+        action="append",
+        default=[],
+        help="a setting, as often as you like; wins over the environment and the file",
+    )

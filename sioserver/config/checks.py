@@ -1,0 +1,197 @@
+"""What has to hold between settings, and inside a value beyond its type.
+
+Pure functions of a whole `Config`; they know neither files nor flags. Each problem names the keys
+it is about, the one to change first.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Collection, Iterator
+from fnmatch import fnmatchcase
+from ipaddress import ip_address, ip_network
+from typing import Final, NamedTuple
+
+from sioserver.config.schema import Config
+
+SECRET_BYTES: Final = 32
+_ORIGIN: Final = re.compile(
+    r"(?P<scheme>[a-z][a-z0-9+.-]*)://"
+    r"(?P<host>(?:\*\.)?[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\])"
+    r"(?::(?P<port>[0-9]{1,5}))?"
+)
+_DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
+
+
+class Problem(NamedTuple):
+    """`keys` are paths such as `auth.secret`; those of rules are `rooms.rules.<n>.<key>`."""
+
+    keys: tuple[str, ...]
+    text: str
+
+
+def problems(config: Config, taken_events: Collection[str] = ()) -> Iterator[Problem]:
+    """Everything that is wrong. `taken_events` are names that the protocol keeps for itself."""
+    yield from _addresses(config)
+    yield from _auth(config)
+    yield from _origins(config)
+    yield from _sizes(config)
+    yield from _transports(config)
+    yield from _rooms(config)
+    yield from _relays(config, taken_events)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach the address."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _addresses(config: Config) -> Iterator[Problem]:
+    server = config.server
+    if not re.fullmatch(r"[^\s/\[\]]+", server.host):
+        yield Problem(
+            ("server.host",), "expected an address or a host name, such as 127.0.0.1, 0.0.0.0 or ::"
+        )
+    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", server.path):
+        yield Problem(
+            ("server.path",),
+            'expected a path that begins with "/" and does not end with it, such as /socket.io',
+        )
+    for proxy in server.trusted_proxies:
+        if text := _network_fault(proxy):
+            yield Problem(("server.trusted_proxies",), text)
+
+
+def _network_fault(text: str) -> str:
+    try:
+        ip_network(text)
+    except ValueError:
+        try:
+            meant = ip_network(text, strict=False)
+        except ValueError:
+            return f'"{text}" is not an address or network, such as 10.0.0.0/8'
+        return f'"{text}" is an address inside of a network; did you mean "{meant}"?'
+    return ""
+
+
+def _auth(config: Config) -> Iterator[Problem]:
+    auth, host = config.auth, config.server.host
+    size = len(auth.secret.encode())
+    if 0 < size < SECRET_BYTES:
+        yield Problem(
+            ("auth.secret",),
+            f"the secret has {size} bytes, at least {SECRET_BYTES} are needed; "
+            "make one with: openssl rand -base64 32",
+        )
+    if not auth.secret and not auth.insecure_anonymous and host and not is_loopback(host):
+        yield Problem(
+            ("server.host", "auth.secret", "auth.insecure_anonymous"),
+            f"{host} can be reached from outside and nobody needs a token: set auth.secret, "
+            "or auth.insecure_anonymous = true to let everybody in",
+        )
+
+
+def _origins(config: Config) -> Iterator[Problem]:
+    for origin in config.server.origins:
+        if origin != "*" and (text := _origin_fault(origin)):
+            yield Problem(("server.origins",), text)
+
+
+def _origin_fault(origin: str) -> str:
+    wrong = f'"{origin}" is not an origin'
+    parts = _ORIGIN.fullmatch(origin)
+    if parts is None:
+        meant = origin.strip().rstrip("/").lower()
+        if _ORIGIN.fullmatch(meant):
+            return f'{wrong} as browsers send it; did you mean "{meant}"?'
+        return (
+            f'{wrong}: expected scheme://host[:port] such as "https://app.example", '
+            '"https://*.example.com" for all sub-domains, or "*" for every page'
+        )
+    if parts["port"] and int(parts["port"]) > 65535:
+        return f"{wrong}: the port is at most 65535"
+    if parts["port"] and parts["port"] == _DEFAULT_PORTS.get(parts["scheme"]):
+        return f'{wrong} as browsers send it: leave out ":{parts["port"]}"'
+    return ""
+
+
+def _sizes(config: Config) -> Iterator[Problem]:
+    limits = config.limits
+    bodies = {"limits.max_body": limits.max_body}
+    for number, rule in enumerate(config.rooms.rules):
+        bodies[f"rooms.rules.{number}.max_body"] = rule.max_body
+    for key, body in bodies.items():
+        if body > limits.max_payload:
+            yield Problem(
+                (key, "limits.max_payload"),
+                f"{body} is more than limits.max_payload ({limits.max_payload}) lets through",
+            )
+        if body > limits.client_queue:
+            yield Problem(
+                (key, "limits.client_queue"),
+                f"{body} is more than limits.client_queue ({limits.client_queue}): "
+                "such a message would cut off everybody who gets it",
+            )
+
+
+def _transports(config: Config) -> Iterator[Problem]:
+    offered = config.transport.transports
+    if not offered or len(set(offered)) < len(offered):
+        yield Problem(
+            ("transport.transports",), 'expected "polling", "websocket" or both, each once'
+        )
+
+
+def _rooms(config: Config) -> Iterator[Problem]:
+    if not _is_room_name(config.rooms.root):
+        yield Problem(
+            ("rooms.root",),
+            "expected a room name: 1 to 128 letters, digits and _ . : - / in Unicode form NFC",
+        )
+    earlier: list[str] = []
+    for number, rule in enumerate(config.rooms.rules):
+        key = f"rooms.rules.{number}.match"
+        if not rule.match:
+            yield Problem((key,), 'the pattern is empty; "*" matches every room')
+        elif rule.match in earlier:
+            yield Problem((key,), "an earlier rule has the same pattern, and the first match wins")
+        elif winner := next((match for match in earlier if _covers(match, rule.match)), None):
+            yield Problem(
+                (key,), f'never reached: "{winner}" stands before it, and the first match wins'
+            )
+        earlier.append(rule.match)
+
+
+def _is_room_name(name: str) -> bool:
+    return (
+        0 < len(name) <= 128
+        and unicodedata.normalize("NFC", name) == name
+        and all(sign in "_.:-/" or unicodedata.category(sign)[0] in "LNM" for sign in name)
+    )
+
+
+def _covers(pattern: str, later: str) -> bool:
+    """Whether every name that `later` matches is certainly matched by `pattern` too.
+
+    With `*` as the only wild card of `pattern` it is enough to match the later pattern's own text;
+    a `[` in either could stand for signs that the text does not show, so nothing is claimed then.
+    """
+    if set(pattern) & set("?[") or "[" in later:
+        return False
+    return fnmatchcase(later, pattern)
+
+
+def _relays(config: Config, taken: Collection[str]) -> Iterator[Problem]:
+    for number, rule in enumerate(config.rooms.rules):
+        for name in rule.relay:
+            if not name or name in taken:
+                yield Problem(
+                    (f"rooms.rules.{number}.relay",),
+                    f'"{name}" cannot be relayed: the protocol uses the name itself',
+                )

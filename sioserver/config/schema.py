@@ -1,0 +1,262 @@
+"""Every setting there is, typed, with its default, its bounds and its meaning.
+
+The example file, the table in docs/configuration.md and the check of a file are all made from
+these structs. Times are seconds, sizes are bytes. This module must not know where values come
+from: no file, no environment and no command line is read here.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, field
+
+# The upper bounds are far from anything useful; they keep timers and 64-bit columns out of trouble.
+Seconds = Annotated[float, Meta(ge=0, le=315_360_000)]
+Positive = Annotated[float, Meta(gt=0, le=315_360_000)]
+Rate = Annotated[float, Meta(gt=0, le=1_000_000_000)]
+RateOrZero = Annotated[float, Meta(ge=0, le=1_000_000_000)]
+Count = Annotated[int, Meta(ge=0, le=2_147_483_647)]
+AtLeastOne = Annotated[int, Meta(ge=1, le=2_147_483_647)]
+Port = Annotated[int, Meta(ge=0, le=65535)]
+
+
+class Section(Struct, forbid_unknown_fields=True, frozen=True):
+    """A table of the configuration file."""
+
+
+def about(text: str, *, secret: bool = False) -> Meta:
+    """A setting's meaning, for the example file and the docs; a secret is never printed."""
+    return Meta(description=text, extra={"secret": secret})
+
+
+class Server(Section, frozen=True):
+    """Where the server listens and whom it believes."""
+
+    host: Annotated[str, about("Address to listen on. Other than loopback needs auth.secret.")] = (
+        "127.0.0.1"
+    )
+    port: Annotated[Port, about("Port to listen on; 0 takes a free one and prints it.")] = 8000
+    path: Annotated[str, about("Path of the Socket.IO endpoint, the same as in the clients.")] = (
+        "/socket.io"
+    )
+    origins: Annotated[
+        list[str],
+        about(
+            "Origins of pages on other sites that may connect, such as "
+            '"https://app.example". Empty: only pages from this server.'
+        ),
+    ] = []
+    trusted_proxies: Annotated[
+        list[str],
+        about(
+            "Addresses or networks of reverse proxies whose X-Forwarded-For/-Proto/-Host "
+            "headers are believed."
+        ),
+    ] = []
+    web: Annotated[bool, about("Serve the page at /.")] = True
+
+
+class Auth(Section, frozen=True):
+    """Who a client is."""
+
+    secret: Annotated[
+        str,
+        about(
+            "Secret of the HS256 tokens, at least 32 bytes. Empty: nobody has a token and "
+            "everybody is anonymous.",
+            secret=True,
+        ),
+    ] = ""
+    audience: Annotated[str, about("Tokens must carry this `aud`. Empty: not checked.")] = ""
+    issuer: Annotated[str, about("Tokens must carry this `iss`. Empty: not checked.")] = ""
+    leeway: Annotated[Seconds, about("Clock skew that is forgiven in `exp` and `nbf`.")] = 5.0
+    anonymous: Annotated[
+        bool,
+        about(
+            "With a secret set: let clients without a token in, as guests, into the rooms "
+            "that allow it."
+        ),
+    ] = False
+    insecure_anonymous: Annotated[
+        bool,
+        about("Let everybody in on a public address: nobody has to show a token."),
+    ] = False
+    expiry_notice: Annotated[
+        Seconds, about("A client is told this long before its token expires.")
+    ] = 60.0
+    recovery_max_age: Annotated[
+        Positive, about("How long a connection can be recovered under its old session id.")
+    ] = 86400.0
+
+
+class RoomRule(Section, frozen=True):
+    """The rules of the rooms whose name matches a pattern. The first match wins."""
+
+    match: Annotated[str, about("Shell pattern of room names; `*` also matches `/`.")] = "*"
+    history_length: Annotated[Count, about("Messages kept; 0 keeps none.")] = 10_000
+    history_age: Annotated[
+        Seconds, about("Age after which messages are dropped; 0 keeps them for ever.")
+    ] = 30 * 86400.0
+    presence: Annotated[bool, about("Tell who comes and goes and who is online.")] = True
+    anonymous: Annotated[bool, about("Let anonymous users in, where auth allows them.")] = True
+    join: Annotated[list[str], about("Patterns of the user ids that may join.")] = field(
+        default_factory=lambda: ["*"]
+    )
+    post: Annotated[list[str], about("Patterns of the user ids that may post.")] = field(
+        default_factory=lambda: ["*"]
+    )
+    relay: Annotated[
+        list[str], about("Names of events that are passed on to the others unchanged.")
+    ] = []
+    max_body: Annotated[Count, about("Largest message body here; 0 means limits.max_body.")] = 0
+    message_rate: Annotated[
+        RateOrZero, about("Messages a user may post per second here; 0 means limits.message_rate.")
+    ] = 0.0
+
+
+class Rooms(Section, frozen=True):
+    """Settings of all rooms, and the rules by pattern.
+
+    In the file both are written as `[[rooms]]`: entries with `match` are rules, an entry without
+    holds the settings of all rooms.
+    """
+
+    root: Annotated[
+        str, about("The room behind the root namespace, for a page with only io().")
+    ] = "lobby"
+    recovery_limit: Annotated[
+        Count,
+        about("Most messages sent to a client that comes back; older ones become a gap."),
+    ] = 1000
+    history_page: Annotated[
+        Annotated[int, Meta(ge=1, le=10_000)], about("Most messages in one answer to `history`.")
+    ] = 200
+    members_page: Annotated[AtLeastOne, about("Most people in one answer to `members`.")] = 500
+    receipts_max_members: Annotated[
+        Count, about("Read positions are told to the others in rooms of at most this many online.")
+    ] = 50
+    rules: Annotated[list[RoomRule], about("The `[[rooms]]` entries with a `match`.")] = []
+
+
+class Presence(Section, frozen=True):
+    """Who is here."""
+
+    grace: Annotated[Seconds, about("A user who comes back within this time was never away.")] = 5.0
+    batch: Annotated[Positive, about("Comings and goings are told together this often.")] = 0.25
+
+
+class Delivery(Section, frozen=True):
+    """How the server learns what has arrived."""
+
+    confirm: Annotated[
+        Positive,
+        about("At most this often a client is pinged only to prove what it has received."),
+    ] = 1.0
+
+
+class Limits(Section, frozen=True):
+    """What one client may cost. Every limit has a counter in /metrics."""
+
+    enabled: Annotated[
+        bool, about("false switches the rate limits off (for benchmarks); sizes stay.")
+    ] = True
+    max_body: Annotated[AtLeastOne, about("Largest message body.")] = 65_536
+    max_payload: Annotated[
+        Annotated[int, Meta(ge=1024, le=2_147_483_647)],
+        about("Largest packet or polling body; clients are told it as maxPayload."),
+    ] = 1_000_000
+    client_queue: Annotated[
+        Annotated[int, Meta(ge=16_384, le=2_147_483_647)],
+        about("Bytes that may wait for a client that reads slowly; then it is closed."),
+    ] = 1_048_576
+    rooms_per_connection: Annotated[AtLeastOne, about("Rooms that one connection may be in.")] = 64
+    connections: Annotated[Count, about("Connections to this node; 0 means no limit.")] = 100_000
+    connect_timeout: Annotated[
+        Positive, about("A connection that has joined no room by then is closed.")
+    ] = 10.0
+    upgrade_timeout: Annotated[
+        Positive, about("An upgrade to WebSocket has to be finished by then.")
+    ] = 10.0
+    inbox: Annotated[
+        AtLeastOne,
+        about("Events of a connection that may wait for an earlier one; then it is not read."),
+    ] = 256
+    event_rate: Annotated[Rate, about("Events per second of a connection.")] = 200.0
+    event_burst: Annotated[AtLeastOne, about("Events that a connection may send at once.")] = 2000
+    message_rate: Annotated[Rate, about("Messages per second of a user in a room.")] = 50.0
+    message_burst: Annotated[AtLeastOne, about("Messages that a user may post at once.")] = 500
+
+
+class Transport(Section, frozen=True):
+    """How Engine.IO carries the packets."""
+
+    ping_interval: Annotated[Positive, about("Pause between two pings.")] = 25.0
+    ping_timeout: Annotated[Positive, about("A ping has to be answered within this time.")] = 20.0
+    transports: Annotated[
+        list[Literal["polling", "websocket"]], about("Transports that are offered.")
+    ] = field(default_factory=lambda: ["polling", "websocket"])
+    loop: Annotated[
+        Literal["auto", "uvloop", "asyncio"],
+        about("Event loop; auto takes uvloop where it is installed."),
+    ] = "auto"
+
+
+class Store(Section, frozen=True):
+    """The embedded engine's file."""
+
+    path: Annotated[
+        str,
+        about(
+            'The file, or ":memory:" for a throw-away store. Empty: sioserver.db in the '
+            "user's data directory."
+        ),
+    ] = ""
+    durability: Annotated[
+        Literal["full", "normal"],
+        about(
+            "full: an acknowledged message survives a power cut (one fsync a batch). "
+            "normal: it survives the death of the process."
+        ),
+    ] = "full"
+    dedup_window: Annotated[
+        Positive, about("A message sent again with its id within this time is not posted twice.")
+    ] = 86400.0
+    cached_messages: Annotated[
+        AtLeastOne, about("Newest messages of a room that are kept in memory.")
+    ] = 256
+    cached_rooms: Annotated[AtLeastOne, about("Rooms without clients that stay in memory.")] = 1000
+    queue: Annotated[
+        AtLeastOne,
+        about("Writes that may wait for the disk; then posting is refused for a moment."),
+    ] = 10_000
+
+
+class Drain(Section, frozen=True):
+    """How the server stops."""
+
+    seconds: Annotated[Seconds, about("Time over which the connections are closed.")] = 1.0
+
+
+class Log(Section, frozen=True):
+    """What the server prints."""
+
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"], about("Least level that is printed.")
+    ] = "info"
+    format: Annotated[Literal["text", "json"], about("Shape of a line.")] = "text"
+
+
+class Config(Section, frozen=True):
+    """The whole configuration. Read-only once built."""
+
+    server: Server = Server()
+    auth: Auth = Auth()
+    rooms: Rooms = Rooms()
+    presence: Presence = Presence()
+    delivery: Delivery = Delivery()
+    limits: Limits = Limits()
+    transport: Transport = Transport()
+    store: Store = Store()
+    drain: Drain = Drain()
+    log: Log = Log()

@@ -1,0 +1,213 @@
+"""What is counted, for Prometheus.
+
+The hot path adds to plain numbers (a fiftieth of the price of a labelled counter); they become
+samples when somebody asks. Label sets are fixed: a name that a client made up is counted under
+"other", or clients could grow the table at will. Nothing is measured here: times are arguments.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Final
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
+
+from sioserver.errors import DISCONNECTS, REFUSALS
+
+EVENTS: Final = ("message", "history", "members", "read", "typing", "auth")
+"""Events of clients that are counted by name."""
+
+TRANSPORTS: Final = ("polling", "websocket", "raw")
+VERDICTS: Final = ("recovered", "replayed", "gap", "fresh")
+DROPS: Final = ("slow", "coalesced")
+"""Why an ephemeral event was not sent to a client: it reads slowly; a newer one took its place."""
+
+LIMITS: Final = (
+    "connections",
+    "rooms_per_connection",
+    "client_queue",
+    "inbox",
+    "max_body",
+    "max_payload",
+    "connect_timeout",
+    "upgrade_timeout",
+    "event_rate",
+    "message_rate",
+)
+STATUSES: Final = ("1xx", "2xx", "3xx", "4xx", "5xx")
+OTHER: Final = "other"
+
+PUBLISH_BUCKETS: Final = (
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+)  # fmt: skip
+
+
+def _table(names: Iterable[str]) -> dict[str, int]:
+    return dict.fromkeys((*names, OTHER), 0)
+
+
+def _count(table: dict[str, int], name: str) -> None:
+    table[name if name in table else OTHER] += 1
+
+
+class Metrics(Collector):
+    """All counters of a node. Add to the plain numbers, call `count_...` for what has a label."""
+
+    def __init__(self) -> None:
+        # now
+        self.connections = _table(TRANSPORTS)
+        self.rooms = 0
+        self.clients = 0
+        self.loop_lag = 0.0
+        self.queue_bytes: Callable[[], float] | None = None
+        """Bytes that wait for clients; set by who knows."""
+        # since the start
+        self.connections_opened = 0
+        self.messages_published = 0
+        self.deliveries = 0
+        self.pings = 0
+        self.events = _table(EVENTS)
+        self.refusals = _table(REFUSALS)
+        self.disconnects = _table(DISCONNECTS)
+        self.dropped = _table(DROPS)
+        self.recoveries = _table(VERDICTS)
+        self.limit_hits = _table(LIMITS)
+        self.http_requests = _table(STATUSES)
+        self._publish_counts = [0] * (len(PUBLISH_BUCKETS) + 1)
+        self._publish_seconds = 0.0
+        self._gauges: list[Callable[[], Mapping[str, float]]] = []
+        self.registry = CollectorRegistry(auto_describe=False)
+        self.registry.register(self)
+
+    # ------------------------------------------------------------ counting
+
+    def connection_opened(self, transport: str) -> None:
+        """A connection began."""
+        self.connections_opened += 1
+        _count(self.connections, transport)
+
+    def connection_upgraded(self, before: str, after: str) -> None:
+        """A connection changed its transport."""
+        self.connection_closed(before)
+        _count(self.connections, after)
+
+    def connection_closed(self, transport: str) -> None:
+        """A connection ended; `transport` is its last."""
+        self.connections[transport if transport in self.connections else OTHER] -= 1
+
+    def count_event(self, name: str) -> None:
+        """A client sent an event."""
+        _count(self.events, name)
+
+    def count_refusal(self, code: str) -> None:
+        """A request was refused."""
+        _count(self.refusals, code)
+
+    def count_disconnect(self, code: str) -> None:
+        """A connection ended, by a code of `DISCONNECTS`."""
+        _count(self.disconnects, code)
+
+    def count_drop(self, reason: str, number: int = 1) -> None:
+        """Ephemeral events were not sent to a client."""
+        self.dropped[reason if reason in self.dropped else OTHER] += number
+
+    def count_recovery(self, verdict: str) -> None:
+        """A client joined a room: what became of what it had missed?"""
+        _count(self.recoveries, verdict)
+
+    def count_limit(self, limit: str) -> None:
+        """A limit was reached."""
+        _count(self.limit_hits, limit)
+
+    def count_http(self, status: int) -> None:
+        """An HTTP request was answered."""
+        _count(self.http_requests, f"{status // 100}xx")
+
+    def observe_publish(self, seconds: float) -> None:
+        """The engine published a message."""
+        self._publish_counts[bisect_left(PUBLISH_BUCKETS, seconds)] += 1
+        self._publish_seconds += seconds
+
+    def add_gauges(self, read: Callable[[], Mapping[str, float]]) -> None:
+        """Expose what `read` returns as `sioserver_engine_...`, each time somebody asks."""
+        self._gauges.append(read)
+
+    # ------------------------------------------------------------ telling
+
+    def render(self) -> tuple[bytes, str]:
+        """The body and its content type."""
+        return generate_latest(self.registry), CONTENT_TYPE_LATEST
+
+    def collect(self) -> Iterator[Metric]:
+        """The samples of this moment, for the registry."""
+        yield _gauges("connections", "Connections now.", "transport", self.connections)
+        yield _gauge("rooms", "Rooms with clients on this node.", self.rooms)
+        yield _gauge("clients", "Clients in rooms on this node.", self.clients)
+        yield _gauge("loop_lag_seconds", "How late the event loop is.", self.loop_lag)
+        waiting = 0.0 if self.queue_bytes is None else self.queue_bytes()
+        yield _gauge("queue_bytes", "Bytes that wait for clients.", waiting)
+
+        yield _counter("connections_opened", "Connections ever opened.", self.connections_opened)
+        yield _counter("messages_published", "Messages posted here.", self.messages_published)
+        yield _counter("deliveries", "Events handed to clients.", self.deliveries)
+        yield _counter("pings", "Pings sent.", self.pings)
+        yield _counters("events", "Events from clients.", "event", self.events)
+        yield _counters("refusals", "Requests refused.", "code", self.refusals)
+        yield _counters("disconnects", "Connections ended.", "code", self.disconnects)
+        yield _counters("dropped", "Ephemeral events not sent.", "reason", self.dropped)
+        yield _counters("recoveries", "Joins, by what was missed.", "verdict", self.recoveries)
+        yield _counters("limit_hits", "Limits reached.", "limit", self.limit_hits)
+        yield _counters("http_requests", "HTTP answers.", "status", self.http_requests)
+        yield self._publish_histogram()
+
+        gauges: dict[str, float] = {}  # one sample for a name, or no scraper would read any
+        for read in self._gauges:
+            gauges.update(read())
+        for name, value in sorted(gauges.items()):
+            yield _gauge(f"engine_{name}", "Of the engine.", value)
+
+    def _publish_histogram(self) -> Metric:
+        total = 0
+        buckets = []
+        for bound, number in zip(
+            (*map(str, PUBLISH_BUCKETS), "+Inf"), self._publish_counts, strict=True
+        ):
+            total += number
+            buckets.append((bound, float(total)))
+        return HistogramMetricFamily(
+            "sioserver_publish_seconds",
+            "Seconds until the engine had published a message.",
+            buckets=buckets,
+            sum_value=self._publish_seconds,
+        )
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"sioserver_{name}", text, value)
+
+
+def _gauges(name: str, text: str, label: str, table: Mapping[str, int]) -> Metric:
+    family = GaugeMetricFamily(f"sioserver_{name}", text, labels=[label])
+    for key, value in table.items():
+        family.add_metric([key], value)
+    return family
+
+
+def _counter(name: str, text: str, value: float) -> Metric:
+    return CounterMetricFamily(f"sioserver_{name}", text, value)
+
+
+def _counters(name: str, text: str, label: str, table: Mapping[str, int]) -> Metric:
+    family = CounterMetricFamily(f"sioserver_{name}", text, labels=[label])
+    for key, value in table.items():
+        family.add_metric([key], value)
+    return family

@@ -1,0 +1,134 @@
+"""The values that every layer speaks of: frozen, without behaviour beyond their own text form.
+
+They know neither a wire nor a store. Times are milliseconds since 1970 where they are told to
+clients (`at`), seconds everywhere else.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+MAX_OFFSET: Final = 2**53 - 1
+"""Offsets stay exact in JavaScript."""
+
+
+class Position(msgspec.Struct, frozen=True, order=True):
+    """A place in a room's log: everything up to and including `offset` lies before it.
+
+    An `epoch` names one unbroken life of the log; a room whose data were lost gets a new one, so
+    "history lost" can be told from "nothing new".
+    """
+
+    epoch: str
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.epoch}.{self.offset}"
+
+    @classmethod
+    def parse(cls, text: str) -> Position:
+        """Read the text form; raises ValueError."""
+        epoch, dot, offset = text.rpartition(".")
+        if not (dot and 0 < len(epoch) <= 32 and epoch.isalnum() and epoch.isascii()):
+            raise ValueError("a position looks like <epoch>.<offset>")
+        if not (0 < len(offset) <= 16 and offset.isdigit() and offset.isascii()):
+            raise ValueError("a position looks like <epoch>.<offset>")
+        number = int(offset)
+        if number > MAX_OFFSET:
+            raise ValueError("the offset of a position is at most 2**53 - 1")
+        return cls(epoch, number)
+
+
+class User(msgspec.Struct, frozen=True):
+    """A person. `id` is unique; `name` is what others read; a guest is known by nobody's token."""
+
+    id: str
+    name: str
+    guest: bool = False
+    """True for a made-up identity that nobody can come back to without the connection's own
+    recovery token: it is never kept as a member."""
+
+
+class Draft(msgspec.Struct, frozen=True):
+    """A message on its way to the engine: everything but its place in the log."""
+
+    id: str
+    user: User
+    body: Any
+    at: int
+    resendable: bool
+    """The client chose the id, so it may send the draft again: the engine must remember it."""
+
+
+class Message(msgspec.Struct, frozen=True):
+    """A message in a room's log."""
+
+    id: str
+    offset: int
+    user: str
+    name: str
+    body: Any
+    at: int
+
+
+class Published(msgspec.Struct, frozen=True):
+    """What became of a draft."""
+
+    id: str
+    position: Position
+    at: int
+    duplicate: bool
+    """The draft had been published before; this is the first time's result."""
+
+
+class Page(msgspec.Struct, frozen=True):
+    """A stretch of a room's log, ascending and without holes."""
+
+    messages: list[Message]
+    first: int
+    """The oldest offset that the log still holds; `top + 1` when it holds none."""
+    top: Position
+    """The newest position at the moment of reading."""
+
+
+class Membership(msgspec.Struct, frozen=True):
+    """What the engine remembers of a user in a room."""
+
+    joined: int
+    """The offset of the log's top when the user joined."""
+    cursor: int
+    """Everything up to here has provably reached the user."""
+    read: int
+    """Everything up to here has been read, by the user's own word."""
+
+
+class Counts(msgspec.Struct, frozen=True):
+    """People in a room: `online` users now, `total` members."""
+
+    online: int
+    total: int
+
+
+class PresenceDiff(msgspec.Struct, frozen=True):
+    """Who came (first device) and who left (last device, after the grace time) since the last."""
+
+    counts: Counts
+    joined: list[User]
+    left: list[User]
+
+
+class Event(msgspec.Struct, frozen=True):
+    """Something that clients of a room are told.
+
+    A durable event has the `position` that a client is at after it; an ephemeral one has none and
+    may be dropped for a client that reads slowly.
+    """
+
+    name: str
+    payload: dict[str, Any]
+    position: Position | None = None
+    before: tuple[Any, ...] = ()
+    """Arguments that come before the payload (those of a relayed event, whose payload is the
+    sender)."""

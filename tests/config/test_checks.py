@@ -1,0 +1,230 @@
+"""What has to hold between settings."""
+
+from fnmatch import fnmatchcase
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sioserver.config import Config, RoomRule
+from sioserver.config.checks import Problem, is_loopback, problems
+
+SECRET = "0123456789abcdef0123456789abcdef"
+
+
+def config(**sections: dict[str, Any]) -> Config:
+    """The defaults with some values replaced."""
+    default = Config()
+    return Config(
+        **{
+            name: msgspec.structs.replace(getattr(default, name), **values)
+            for name, values in sections.items()
+        }
+    )
+
+
+def found(**sections: dict[str, Any]) -> list[Problem]:
+    return list(problems(config(**sections)))
+
+
+def rules(*matches: str) -> list[Problem]:
+    return found(rooms={"rules": [RoomRule(match=match) for match in matches]})
+
+
+def test_the_defaults_are_fine() -> None:
+    assert found() == []
+
+
+# ---------------------------------------------------------------------------- who may come
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost", "LOCALHOST"])
+def test_loopback_needs_no_secret(host: str) -> None:
+    assert is_loopback(host)
+    assert found(server={"host": host}) == []
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.1", "example.com", "localhost.com"])
+def test_a_public_address_without_tokens_is_refused(host: str) -> None:
+    assert not is_loopback(host)
+    (problem,) = found(server={"host": host})
+    assert problem.keys == ("server.host", "auth.secret", "auth.insecure_anonymous")
+    assert "set auth.secret" in problem.text
+    assert "auth.insecure_anonymous = true" in problem.text
+    assert found(server={"host": host}, auth={"secret": SECRET}) == []
+    assert found(server={"host": host}, auth={"insecure_anonymous": True}) == []
+    assert len(found(server={"host": host}, auth={"anonymous": True})) == 1
+
+
+def test_guests_without_a_secret_are_fine_at_home() -> None:
+    assert found(auth={"anonymous": True}) == []
+
+
+@pytest.mark.parametrize("host", ["", " ", "a b", "[::1]", "http://example.com"])
+def test_what_is_no_address(host: str) -> None:
+    assert found(server={"host": host}, auth={"secret": SECRET})[0].keys == ("server.host",)
+
+
+@pytest.mark.parametrize("secret", ["a", SECRET[:-1], "é" * 15])
+def test_a_short_secret_is_refused_without_being_told(secret: str) -> None:
+    (problem,) = found(auth={"secret": secret})
+    assert problem.keys == ("auth.secret",)
+    assert f"{len(secret.encode())} bytes, at least 32" in problem.text
+    assert len(secret) == 1 or secret not in problem.text
+
+
+@pytest.mark.parametrize("secret", [SECRET, "é" * 16])
+def test_a_long_secret_is_fine(secret: str) -> None:
+    assert found(auth={"secret": secret}) == []
+
+
+# ---------------------------------------------------------------------------- addresses
+
+
+@pytest.mark.parametrize("path", ["/socket.io", "/a/b-c_d~e", "/x"])
+def test_paths(path: str) -> None:
+    assert found(server={"path": path}) == []
+
+
+@pytest.mark.parametrize("path", ["", "/", "socket.io", "/a/", "//a", "/a b", "/a?b", "/{x}", "/ä"])
+def test_what_is_no_path(path: str) -> None:
+    (problem,) = found(server={"path": path})
+    assert 'begins with "/"' in problem.text
+
+
+def test_proxies() -> None:
+    proxies = ["10.0.0.1", "10.0.0.0/8", "::1", "fd00::/8", "0.0.0.0/0"]
+    assert found(server={"trusted_proxies": proxies}) == []
+
+
+def test_what_is_no_proxy() -> None:
+    wrong = found(server={"trusted_proxies": ["10.0.0.1/8", "", "proxy", "10.0.0.0/33"]})
+    assert len(wrong) == 4
+    assert 'did you mean "10.0.0.0/8"' in wrong[0].text
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "*",
+        "https://app.example",
+        "http://localhost:3000",
+        "https://*.example.com",
+        "http://127.0.0.1:8080",
+        "http://[::1]:8080",
+        "http://app.example:443",
+        "capacitor://localhost",
+        "chrome-extension://abcdefgh",
+    ],
+)
+def test_origins(origin: str) -> None:
+    assert found(server={"origins": [origin]}) == []
+
+
+@pytest.mark.parametrize(
+    ("origin", "text"),
+    [
+        ("https://app.example/", 'did you mean "https://app.example"?'),
+        ("https://App.example", 'did you mean "https://app.example"?'),
+        ("https://app.example:443", 'leave out ":443"'),
+        ("http://app.example:80", 'leave out ":80"'),
+        ("https://app.example:65536", "at most 65535"),
+        ("app.example", "expected scheme://host[:port]"),
+        ("https://app.example/page", "expected scheme://host[:port]"),
+        ("https://", "expected scheme://host[:port]"),
+        ("https://a.*.example", "expected scheme://host[:port]"),
+        ("https://*", "expected scheme://host[:port]"),
+        ("https://bücher.example", "expected scheme://host[:port]"),
+        ("null", "expected scheme://host[:port]"),
+        ("", "expected scheme://host[:port]"),
+        ("https://a.example\n", 'did you mean "https://a.example"?'),
+    ],
+)
+def test_what_is_no_origin(origin: str, text: str) -> None:
+    (problem,) = found(server={"origins": [origin]})
+    assert problem.keys == ("server.origins",)
+    assert text in problem.text
+
+
+# ---------------------------------------------------------------------------- sizes
+
+
+def test_a_body_fits_into_a_payload() -> None:
+    assert found(limits={"max_body": 1_000_000}) == []
+    (problem,) = found(limits={"max_body": 1_000_001})
+    assert problem.keys == ("limits.max_body", "limits.max_payload")
+
+
+def test_a_body_fits_into_a_queue() -> None:
+    (problem,) = found(limits={"client_queue": 20_000})
+    assert problem.keys == ("limits.max_body", "limits.client_queue")
+
+
+def test_the_sizes_of_rules_are_held_to_the_same() -> None:
+    rule = RoomRule(max_body=2_000_000)
+    keys = [problem.keys[0] for problem in found(rooms={"rules": [RoomRule("a"), rule]})]
+    assert keys == ["rooms.rules.1.max_body"] * 2
+
+
+@pytest.mark.parametrize("offered", [[], ["polling", "polling"]])
+def test_transports_are_offered_once(offered: list[str]) -> None:
+    (problem,) = found(transport={"transports": offered})
+    assert problem.keys == ("transport.transports",)
+
+
+# ---------------------------------------------------------------------------- rooms
+
+
+@pytest.mark.parametrize("root", ["lobby", "a/b.c:d-e_f", "Straße", "दिल्ली", "x" * 128])
+def test_root_rooms(root: str) -> None:
+    assert found(rooms={"root": root}) == []
+
+
+@pytest.mark.parametrize("root", ["", "@me", "a b", "a?", "a,b", "#a", "x" * 129, "e\u0301"])
+def test_what_is_no_room(root: str) -> None:
+    (problem,) = found(rooms={"root": root})
+    assert problem.keys == ("rooms.root",)
+
+
+def test_rules_in_a_sensible_order() -> None:
+    assert rules("news", "support/*", "s*", "[ab]*", "a?", "ab*", "*") == []
+
+
+@pytest.mark.parametrize(
+    ("matches", "number", "text"),
+    [
+        (["a", "b", "a"], 2, "the same pattern"),
+        (["*", "a"], 1, 'never reached: "*"'),
+        (["s*", "support/*"], 1, 'never reached: "s*"'),
+        (["*a*", "?a?"], 1, 'never reached: "*a*"'),
+        ([""], 0, "empty"),
+    ],
+)
+def test_rules_that_never_match(matches: list[str], number: int, text: str) -> None:
+    (problem,) = rules(*matches)
+    assert problem.keys == (f"rooms.rules.{number}.match",)
+    assert text in problem.text
+
+
+@given(
+    st.text("ab*?[]", min_size=1, max_size=4),
+    st.text("ab*?[]", min_size=1, max_size=4),
+    st.text("ab*?[]", max_size=5),
+)
+def test_a_rule_that_is_called_dead_is_dead(first: str, second: str, name: str) -> None:
+    if rules(first, second) and fnmatchcase(name, second):
+        assert fnmatchcase(name, first)
+
+
+def test_names_of_the_protocol_are_not_relayed() -> None:
+    rooms = {"rules": [RoomRule(relay=["cursor", "message", ""])]}
+    assert [problem.keys for problem in found(rooms=rooms)] == [("rooms.rules.0.relay",)]
+    (first, second) = problems(config(rooms=rooms), {"message"})
+    assert first.text.startswith('"message" cannot be relayed')
+    assert second.text.startswith('"" cannot be relayed')
+
+
+def test_all_problems_are_told_at_once() -> None:
+    assert len(found(server={"host": "::", "path": "x"}, limits={"max_body": 2_000_000})) == 4

@@ -1,0 +1,192 @@
+"""The configuration as text, and back."""
+
+import tomllib
+from typing import Any, Literal, get_args, get_origin
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sioserver.config import Config, ConfigError, RoomRule, build
+from sioserver.config.keys import KEYS, RULE_KEYS, RULES, SECTION_KEYS, SECTIONS, Key, bare
+from sioserver.config.load import load
+from sioserver.config.render import HIDDEN, example, show, table, toml
+
+SECRET = "0123456789abcdef0123456789abcdef"
+
+
+# ---------------------------------------------------------------------------- the example
+
+
+def test_the_example_is_the_defaults() -> None:
+    assert build(example()) == Config()
+
+
+def test_the_example_has_every_setting_with_its_meaning() -> None:
+    tree = tomllib.loads(example())
+    tree["rooms"] = tree["rooms"][0]
+    assert {name: list(values) for name, values in tree.items()} == {
+        name: [key for key in keys if f"{name}.{key}" != RULES]
+        for name, keys in SECTION_KEYS.items()
+    }
+    words = " ".join(example().replace("\n#", "\n").split())
+    for key in [*KEYS.values(), *RULE_KEYS.values()]:
+        if key.path != RULES:
+            assert key.about in words.replace(" # ", " ")
+
+
+def test_the_rule_of_the_example_can_be_uncommented() -> None:
+    before, rule = example().split("# [[rooms]]\n")
+    rule, after = rule.split("\n\n", 1)
+    lines = [line.removeprefix("# ") for line in rule.split("\n")]
+    config = build("\n".join([before, "[[rooms]]", *lines, after]))
+    assert config.rooms.rules == [RoomRule(match="support/*")]
+
+
+def test_the_example_fits_into_a_terminal() -> None:
+    assert max(map(len, example().split("\n"))) <= 100
+
+
+# ---------------------------------------------------------------------------- the table
+
+
+def test_the_table_has_every_setting() -> None:
+    text = table()
+    for key in [*KEYS.values(), *RULE_KEYS.values()]:
+        if key.path != RULES:
+            assert f"\n| `{key.name}` | `{toml(key.default)}` |" in text
+    assert text.count("\n| `") == len(KEYS) - 1 + len(RULE_KEYS)
+
+
+def test_the_table_is_a_table() -> None:
+    rows = [line for line in table().split("\n") if line.startswith("|")]
+    assert {row.replace("\\|", "").count("|") for row in rows} == {5}
+
+
+# ---------------------------------------------------------------------------- what is in force
+
+
+def test_what_is_shown_of_the_defaults_is_the_defaults() -> None:
+    assert build(show(Config())) == Config()
+
+
+def test_the_secret_is_hidden() -> None:
+    config = build(sets=[f"auth.secret={SECRET}"])
+    text = show(config)
+    assert SECRET not in text
+    assert f'secret = "{HIDDEN}"' in text
+    assert SECRET in show(config, mask=False)
+    assert 'secret = ""' in show(Config())
+
+
+def test_it_is_shown_where_a_value_came_from() -> None:
+    text = '[[rooms]]\nmatch = "a"'
+    shown = show(*load(text, {"SIOSERVER_LOG__LEVEL": "debug"}, flags={"--port": "1"}, name="s"))
+    assert '\nlevel = "debug"  # SIOSERVER_LOG__LEVEL\n' in shown
+    assert "\nport = 1  # --port\n" in shown
+    assert '\nmatch = "a"  # s:2\n' in shown
+    assert shown.count("  # ") == 3
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (True, "true"),
+        (8000, "8000"),
+        (65_536, "65_536"),
+        (5.0, "5"),
+        (0.25, "0.25"),
+        (1e-7, "1e-07"),
+        (["a", "b"], '["a", "b"]'),
+        ([], "[]"),
+        ('a"\\\n\x7fé', '"a\\"\\\\\\n\\u007fé"'),
+    ],
+)
+def test_values_in_toml(value: object, text: str) -> None:
+    assert toml(value) == text
+    assert tomllib.loads(f"x = {text}")["x"] == value
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=20)
+ORIGINS = st.sampled_from(["*", "https://a.example", "http://*.example.com", "http://[::1]:80"])
+SPECIAL: dict[str, st.SearchStrategy[Any]] = {
+    "server.host": st.sampled_from(["127.0.0.1", "::1", "localhost"]),
+    "server.path": st.from_regex(r"(/[a-z0-9._~-]{1,5}){1,3}", fullmatch=True),
+    "server.origins": st.lists(ORIGINS.filter(lambda text: not text.endswith(":80")), max_size=3),
+    "server.trusted_proxies": st.lists(st.ip_addresses().map(str), max_size=3),
+    "auth.secret": st.just("") | st.text("abc'\"\\ é", min_size=32, max_size=40),
+    "rooms.root": st.text("aé0_.:-/", min_size=1, max_size=20),
+    "transport.transports": st.permutations(["polling", "websocket"]),
+    "limits.max_body": st.integers(1, 16_384),
+    "limits.max_payload": st.integers(16_384, 2**31 - 1),
+    "rooms.max_body": st.integers(0, 16_384),
+    "rooms.relay": st.lists(TEXTS.filter(bool), max_size=3),
+}
+
+
+def values(key: Key) -> st.SearchStrategy[Any]:
+    """Valid values of a setting, from its type."""
+    kind, metas = bare(key.kind)
+    bounds: dict[str, Any] = {}
+    for meta in metas:
+        if meta.ge is not None:
+            bounds["min_value"] = meta.ge
+        if meta.gt is not None:
+            bounds |= {"min_value": meta.gt, "exclude_min": True}
+        if meta.le is not None:
+            bounds["max_value"] = meta.le
+    if key.path in SPECIAL:
+        return SPECIAL[key.path]
+    if get_origin(kind) is Literal:
+        return st.sampled_from(get_args(kind))
+    if kind is int:
+        return st.integers(**bounds)
+    if kind is float:
+        return st.floats(**bounds)
+    return {bool: st.booleans(), str: TEXTS, list[str]: st.lists(TEXTS, max_size=3)}[kind]
+
+
+RULE = st.fixed_dictionaries(
+    {name: values(key) for name, key in RULE_KEYS.items() if name != "match"}
+)
+
+
+def distinct_rules(rules: list[dict[str, Any]]) -> list[RoomRule]:
+    return [RoomRule(match=f"room{number}/*", **rule) for number, rule in enumerate(rules)]
+
+
+SPECIAL[RULES] = st.lists(RULE, max_size=3).map(distinct_rules)
+CONFIGS = st.builds(
+    Config,
+    **{
+        section: st.builds(struct, **{k: values(v) for k, v in SECTION_KEYS[section].items()})
+        for section, struct in SECTIONS.items()
+    },
+)
+
+
+@given(CONFIGS)
+def test_what_is_shown_loads_as_the_same(config: Config) -> None:
+    assert build(show(config, mask=False)) == config
+
+
+@given(CONFIGS)
+def test_what_is_given_by_the_environment_loads_as_the_same(config: Config) -> None:
+    environ = {}
+    for key in KEYS.values():
+        value = getattr(getattr(config, key.section), key.name)
+        text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+        environ[key.env] = text
+    assert build(environ=environ) == config
+
+
+@given(CONFIGS)
+def test_sources_in_comments_change_nothing(config: Config) -> None:
+    text = show(config, dict.fromkeys(KEYS, "s.toml:1"), mask=False)
+    assert build(text) == config
+
+
+def test_the_hidden_secret_cannot_be_used_by_mistake() -> None:
+    with pytest.raises(ConfigError, match="at least 32"):
+        build(show(build(sets=[f"auth.secret={SECRET}"])))

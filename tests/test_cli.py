@@ -1,0 +1,278 @@
+"""The command: what an operator types, what is printed where, and the exit codes."""
+
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from sioserver._version import __version__
+from sioserver.cli import LARGEST_FILE, main
+from sioserver.config import Config
+from sioserver.config.load import FLAGS
+from sioserver.config.render import example
+
+GOOD = '[server]\nport = 9000\n[log]\nlevel = "debug"\n'
+BAD = '[server]\nprot = 9000\n[log]\nlevel = "loud"\n'
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SIOSERVER_CONFIG", raising=False)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "s.toml"
+    path.write_text(GOOD)
+    return path
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
+    """The configurations that the server was started with; it ends with exit code 7."""
+    started: list[Config] = []
+
+    def run(config: Config) -> int:
+        started.append(config)
+        return 7
+
+    app = ModuleType("sioserver.app")
+    app.run = run  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "sioserver.app", app)
+    return started
+
+
+def command(*args: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "sioserver", *args], capture_output=True, text=True, timeout=timeout
+    )
+
+
+# ---------------------------------------------------------------------------- serve
+
+
+def test_serve_without_anything_takes_the_defaults(served: list[Config]) -> None:
+    assert main(["serve"]) == 7
+    assert served == [Config()]
+
+
+def test_serve_takes_all_layers(
+    served: list[Config], file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIOSERVER_LOG__LEVEL", "error")
+    monkeypatch.setenv("SIOSERVER_LOG__FORMAT", "json")
+    flags = ["--config", str(file), "--host", "::1", "--port", "1", "--store", ":memory:"]
+    sets = ["--set", "server.port=2", "--set", "log.format=text", "--set=limits.enabled=no"]
+    assert main(["serve", *flags, *sets]) == 7
+    (config,) = served
+    assert (config.server.host, config.server.port, config.store.path) == ("::1", 1, ":memory:")
+    assert (config.log.level, config.log.format, config.limits.enabled) == ("error", "text", False)
+
+
+def test_serve_does_not_start_with_a_fault(
+    served: list[Config], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["serve", "--host", "0.0.0.0", "--port", "http"]) == 2
+    assert not served
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("sioserver: 2 faults in the configuration\n  --port: server.port: expe")
+    assert "--host: server.host: 0.0.0.0 can be reached from outside" in err
+
+
+def test_every_short_flag_is_an_option_of_serve(served: list[Config]) -> None:
+    for option in FLAGS:
+        assert main(["serve", option, "1"]) == (2 if option == "--host" else 7)
+
+
+def test_an_interrupt_is_no_traceback(
+    served: list[Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(config: Config) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys.modules["sioserver.app"], "run", interrupted)
+    assert main(["serve"]) == 130
+
+
+def test_names_of_the_protocol_cannot_be_relayed(capsys: pytest.CaptureFixture[str]) -> None:
+    rules = 'rooms.rules=[{match = "a", relay = ["cursor", "auth", "welcome", "connect"]}]'
+    assert main(["config", "check", "--set", rules]) == 2
+    err = capsys.readouterr().err
+    for name in ("auth", "welcome", "connect"):
+        assert f'"{name}" cannot be relayed' in err
+    assert '"cursor"' not in err
+
+
+# ---------------------------------------------------------------------------- the file
+
+
+def test_a_file_of_the_working_directory_is_not_read_unasked(
+    served: list[Config], tmp_path: Path
+) -> None:
+    (tmp_path / "sioserver.toml").write_text(BAD)
+    assert main(["serve"]) == 7
+    assert served == [Config()]
+
+
+def test_the_environment_can_name_the_file(
+    served: list[Config], file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SIOSERVER_CONFIG", str(file))
+    main(["serve"])
+    other = tmp_path / "other.toml"
+    other.write_text("")
+    main(["serve", "--config", str(other)])
+    monkeypatch.setenv("SIOSERVER_CONFIG", "")
+    main(["serve"])
+    assert [config.server.port for config in served] == [9000, 8000, 8000]
+
+
+def test_a_byte_order_mark_is_forgiven(file: Path) -> None:
+    file.write_text(GOOD, encoding="utf-8-sig")
+    assert main(["config", "check", "--config", str(file)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("missing.toml", "missing.toml: cannot be read: No such file or directory"),
+        (".", ".: cannot be read: Is a directory"),
+        ("", "cannot be read: No such file or directory"),
+        ("a\0b", "cannot be read: embedded null byte"),
+        ("latin.toml", "latin.toml:2: is not UTF-8 text"),
+        ("large.toml", "large.toml: has more than 1000000 bytes"),
+        ("broken.toml", "broken.toml:2:6: not valid TOML: expected '=' after a key"),
+    ],
+)
+def test_a_file_that_cannot_be_read(
+    name: str, text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "latin.toml").write_bytes(b"[server]\nhost = '\xe9'")
+    (tmp_path / "large.toml").write_bytes(b"#" * (LARGEST_FILE + 1))
+    (tmp_path / "broken.toml").write_text("[server]\nport 1")
+    assert main(["serve", "--config", name]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("sioserver: a fault in the configuration\n")
+    assert text in err
+
+
+# ---------------------------------------------------------------------------- config
+
+
+def test_check_says_what_is_fine(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "check", "--config", str(file)]) == 0
+    assert capsys.readouterr() == (f"{file}: ok\n", "")
+    assert main(["config", "check"]) == 0
+    assert capsys.readouterr().out == "no file, so the defaults: ok\n"
+
+
+def test_check_says_all_that_is_wrong(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text(BAD)
+    assert main(["config", "check", "--config", str(file), "--set", "a"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines() == [
+        "sioserver: 3 faults in the configuration",
+        f'  {file}:2: server.prot: unknown key; did you mean "port"?',
+        f'  {file}:4: log.level: expected one of "debug", "info", "warning", "error", found "loud"',
+        "  --set: a: expected section.key=value",
+    ]
+
+
+def test_show(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    secret = "x" * 32
+    args = ["--config", str(file), "--set", f"auth.secret={secret}"]
+    assert main(["config", "show", *args]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert f"port = 9000  # {file}:2\n" in out
+    assert secret not in out
+
+
+def test_example(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "example"]) == 0
+    assert capsys.readouterr().out == example()
+
+
+# ---------------------------------------------------------------------------- the rest
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["version"]) == 0
+    assert capsys.readouterr().out == f"sioserver {__version__}\n"
+
+
+@pytest.mark.parametrize("args", [[], ["config"]])
+def test_a_command_that_is_not_complete_gets_help(
+    args: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(args) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(" ".join(["usage: sioserver", *args]))
+    assert ("show" if args else "serve") in out
+
+
+@pytest.mark.parametrize(
+    "args", [["serv"], ["serve", "--bogus"], ["serve", "--conf", "x"], ["serve", "x"], ["-x"]]
+)
+def test_what_is_not_understood_is_said_with_exit_code_2(
+    args: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(args)
+    assert caught.value.code == 2
+    assert "usage: sioserver" in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------------------- as a process
+
+
+def test_the_module_is_the_command() -> None:
+    done = command("version")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"sioserver {__version__}\n", "")
+
+
+def test_the_exit_code_of_a_fault() -> None:
+    done = command("serve", "--config", "missing.toml")
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "missing.toml: cannot be read" in done.stderr
+
+
+def test_a_reader_that_goes_away_is_no_traceback() -> None:
+    arguments = [sys.executable, "-m", "sioserver", "config", "example"]
+    with subprocess.Popen(
+        arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 0
+
+
+def test_a_terminal_that_is_not_utf_8() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "sioserver", "config", "show", "--set", "store.path=Straße"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={"PYTHONIOENCODING": "ascii"},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert 'path = "Stra\\xdfe"' in done.stdout
+
+
+def test_commands_that_do_not_serve_load_nothing_of_the_server() -> None:
+    """They stay fast, and work where the server's own libraries do not."""
+    code = (
+        "import sys; from sioserver.cli import main; code = main(['config', 'check']); "
+        "print(code, sorted(sys.modules.keys() & {'asyncio', 'aiohttp', 'socketio', 'redis'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.splitlines()[-1] == "0 []"

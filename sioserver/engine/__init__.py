@@ -1,0 +1,44 @@
+"""Engines: what is shared between the nodes and outlives them.
+
+`base` holds the contract; `create_engine` picks the engine, and nothing past it asks which.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from sioserver.config.schema import Config
+from sioserver.engine.base import Engine, EngineListener, Retention, StoreError
+from sioserver.engine.embedded import EmbeddedEngine
+
+__all__ = ["Engine", "EngineListener", "Retention", "StoreError", "create_engine", "store_path"]
+
+
+def create_engine(config: Config) -> Engine:
+    """Build the engine that the configuration asks for; nothing is opened yet."""
+    return EmbeddedEngine(
+        config.store, grace=config.presence.grace, path=store_path(config.store.path)
+    )
+
+
+def store_path(path: str) -> str | Path:
+    """Where the store is: the path as given (with ~ for the home directory), ":memory:", or,
+    when it is empty, sioserver.db in the user's data directory."""
+    if path == ":memory:":
+        return path
+    return Path(path).expanduser() if path else _data_directory() / "sioserver.db"
+
+
+def _data_directory() -> Path:
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Application Support"
+    else:
+        # The specification wants a relative XDG_DATA_HOME ignored.
+        base = Path(os.environ.get("XDG_DATA_HOME", ""))
+        if not base.is_absolute():
+            base = Path.home() / ".local" / "share"
+    return base / "sioserver"

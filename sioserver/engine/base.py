@@ -1,0 +1,166 @@
+"""The contract of an engine: what is shared between the nodes and outlives them.
+
+Both engines pass the same test-suite (tests/engine/test_contract.py). The contract is written
+here, in the docstrings; an implementation points here. Nothing in an engine knows who is
+connected to this node (that is the hub) or how anything looks on a wire.
+
+Every method raises `Refusal("unavailable")` when the engine cannot do it now; then nothing was
+done, or it will turn out to have been done when the same call is made again.
+Times are arguments: `now` is seconds since 1970.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from sioserver.model import (
+    Counts,
+    Draft,
+    Membership,
+    Message,
+    Page,
+    PresenceDiff,
+    Published,
+    User,
+)
+
+
+class Retention(Protocol):
+    """How much of a room's log is kept. Limits are reached lazily, never undercut."""
+
+    @property
+    def history_length(self) -> int:
+        """Messages kept at the least (when that many were posted); 0 keeps none."""
+
+    @property
+    def history_age(self) -> float:
+        """Seconds after which a message may be dropped; 0 means never because of its age."""
+
+
+class EngineListener(Protocol):
+    """What an engine calls (satisfied by the hub). Calls come on the event loop; they must not
+    block."""
+
+    def on_message(self, room: str, epoch: str, message: Message) -> None:
+        """A message was published. Called for one room in the order of the offsets, without holes
+        from the moment the room was watched; never before the message is as durable as the engine
+        makes it. May come before `publish` returns to the publisher."""
+
+    def on_presence(self, room: str, diff: PresenceDiff) -> None:
+        """People came to a watched room or left it, all of the batch at once; `counts` are those
+        after it."""
+
+
+class Log(Protocol):
+    """Rooms' messages."""
+
+    async def publish(self, room: str, draft: Draft, keep: Retention) -> Published:
+        """Number, store and announce a draft in one atomic step. A body that cannot be stored is a
+        `Refusal("bad_request")`.
+
+        Dedup: a draft with `resendable` and the same (room, user, id) as an earlier one within the
+        dedup window is not published again; the result of the first time is returned with
+        `duplicate=True`, also while the first is still under way. When this returns, the message
+        is stored; when it raises, it is not and never will be, unless it is published again.
+        Offsets start at 1 and have no holes in an epoch. Drafts of one caller, published one after
+        another without waiting, keep their order.
+        """
+
+    async def history(
+        self, room: str, *, after: int | None = None, before: int | None = None, limit: int
+    ) -> Page:
+        """Read a page, ascending: the `limit` oldest messages with `offset > after`, or the
+        `limit` newest with `offset < before`, or (neither) the newest. With both, the oldest of the
+        stretch between. `limit=0` reads no message but tells `first` and `top`.
+        """
+
+
+class Members(Protocol):
+    """Who belongs to a room, and how far each has got. Durable."""
+
+    async def join(self, room: str, user: User) -> Membership:
+        """Make the user a member (a guest is not kept) and return what is known of them. Joining
+        again changes nothing but the name. A new member's cursor and read position are the top; a
+        guest's always are, and so is `joined`."""
+
+    async def leave(self, room: str, user_id: str) -> None:
+        """Leave for good: the membership and its cursors are forgotten."""
+
+    def advance(self, room: str, user_id: str, offset: int) -> None:
+        """The user has provably received everything up to `offset`. Monotonic: a smaller offset
+        changes nothing, and nothing lies beyond the top. Stored soon, not at once: after a crash
+        the cursor may be older, never newer. Never fails; unknown members are ignored."""
+
+    async def read(self, room: str, user_id: str, offset: int) -> Membership:
+        """Move the read position (monotonic, at most the top; also a proof of delivery). Of
+        somebody who is not a member nothing is kept; the answer is a guest's, as from `join`."""
+
+    async def members(self, room: str, *, limit: int) -> list[User]:
+        """The members, by name, at most `limit`."""
+
+    async def rooms_of(self, user_id: str, *, limit: int) -> Mapping[str, tuple[Membership, int]]:
+        """The rooms the user is a member of: room -> (membership, top offset)."""
+
+
+class Presence(Protocol):
+    """Who is online, by user; a user's devices are counted. Not durable.
+
+    `Counts.total` is the stored members and the guests who count as online.
+    """
+
+    async def enter(self, room: str, user: User, client: str) -> Counts:
+        """A client came. The user's first device is announced as joined with the next sweep."""
+
+    async def exit(self, room: str, user_id: str, client: str, now: float) -> None:
+        """A client went. When it was the user's last, the leave falls due after the grace time;
+        until then the user counts as online, and coming back makes no noise. Unknown clients are
+        ignored. Never fails."""
+
+    async def online(self, room: str, *, limit: int) -> list[User]:
+        """Users online, by name, at most `limit`."""
+
+    async def counts(self, room: str) -> Counts:
+        """O(1)."""
+
+    async def sweep(self, now: float) -> None:
+        """Announce what is due: joins since the last sweep, leaves whose grace is over."""
+
+
+class Tokens(Protocol):
+    """Secrets and revocations. Durable."""
+
+    async def secret(self, name: str) -> bytes:
+        """32 random bytes, made on first use and the same ever after, on every node."""
+
+    async def revoke(self, token_id: str, until: float) -> None:
+        """Refuse the token with this `jti` until it expires anyway."""
+
+    async def revoked(self, token_id: str, now: float) -> bool:
+        """Is the token revoked?"""
+
+
+class Engine(Log, Members, Presence, Tokens, Protocol):
+    """Everything that is shared."""
+
+    async def start(self, listener: EngineListener) -> None:
+        """Open the store and begin to announce; raises `StoreError` with what to do about it."""
+
+    async def stop(self) -> None:
+        """Finish what was accepted, write everything down, let go. Safe to call twice."""
+
+    def watch(self, room: str) -> None:
+        """This node has clients in the room from now on: announce it."""
+
+    def unwatch(self, room: str) -> None:
+        """The last local client has left the room."""
+
+    def ready(self) -> str | None:
+        """None when publishing works as far as is known; else the reason, for `/readyz`."""
+
+    def stats(self) -> Mapping[str, float]:
+        """Gauges and counters for `/metrics`, by name."""
+
+
+class StoreError(Exception):
+    """The store cannot be opened. The message says why and what to do; no file was changed."""

@@ -1,0 +1,408 @@
+"""The embedded engine: rooms in the memory of one process, journalled to one SQLite file.
+
+See `base` for the contract. Numbers are given and kept by the journal (`embedded_store`); this
+module keeps what was committed (each room's newest messages and counts), joins drafts that are
+still under way, and announces in the order in which the journal hands its results out. It knows
+no SQL and no thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from sioserver.config.schema import Store
+from sioserver.engine import embedded_members as member_rows
+from sioserver.engine import embedded_tokens as token_rows
+from sioserver.engine.base import EngineListener, Retention
+from sioserver.engine.embedded_members import Known
+from sioserver.engine.embedded_presence import Presence
+from sioserver.engine.embedded_rooms import Room, RoomCache
+from sioserver.engine.embedded_store import RETRY_AFTER, Journal, refusal
+from sioserver.engine.embedded_tables import Append, Loaded, span
+from sioserver.errors import Refusal
+from sioserver.model import (
+    Counts,
+    Draft,
+    Membership,
+    Message,
+    Page,
+    Position,
+    PresenceDiff,
+    Published,
+    User,
+)
+
+log = logging.getLogger(__name__)
+
+_TIDY_EVERY: Final = 60.0
+"""Seconds between two rounds of trimming, pruning and forgetting."""
+
+
+class EmbeddedEngine:
+    """An `Engine` for one process. See `base`."""
+
+    def __init__(self, store: Store, *, grace: float, path: str | Path) -> None:
+        """`grace`: seconds between a user's last exit and the leave. `path`: the store's file, or
+        ":memory:"; `store.path` is not looked at."""
+        self._cached_messages = store.cached_messages
+        self._journal = Journal(
+            path,
+            full=store.durability == "full",
+            dedup_window=store.dedup_window,
+            queue=store.queue,
+            on_append=self._appended,
+            on_first=self._trimmed,
+        )
+        self._encode = msgspec.msgpack.Encoder().encode
+        # Rooms.
+        self._watched: set[str] = set()
+        self._rooms = RoomCache(self._fetch_room, self._is_needed, idle=store.cached_rooms)
+        # People.
+        self._presence = Presence(grace)
+        self._cursors: dict[tuple[str, str], int] = {}
+        """Proven cursors that are still to be written down, by (room, user id)."""
+        self._cursors_under_way: dict[tuple[str, str], int] = {}
+        # Drafts that may be sent again before their fate is known, by (room, user id, id).
+        self._under_way: dict[tuple[str, str, str], Append] = {}
+        # Tokens: all that are revoked, with the end of their life; they are few.
+        self._secrets: dict[str, bytes] = {}
+        self._revoked: dict[str, float] = {}
+        # Times of the last rounds.
+        self._tidied = float("-inf")
+        self._probed = float("-inf")
+        self._pruning = False
+        # The life of the engine.
+        self._running = False
+        self._listener: EngineListener
+        self._loop: asyncio.AbstractEventLoop
+
+    # -- lifecycle --------------------------------------------------------------------------------
+
+    async def start(self, listener: EngineListener) -> None:
+        """See `Engine.start`."""
+        self._listener = listener
+        self._loop = asyncio.get_running_loop()
+        await self._journal.start()
+        self._revoked = await self._journal.read(token_rows.revoked)
+        self._running = True
+
+    async def stop(self) -> None:
+        """See `Engine.stop`."""
+        if self._running:
+            self._running = False
+            self._write_cursors()
+        await self._journal.stop()
+
+    def watch(self, room: str) -> None:
+        """See `Engine.watch`."""
+        self._watched.add(room)
+        self._rooms.review(room)
+
+    def unwatch(self, room: str) -> None:
+        """See `Engine.unwatch`."""
+        self._watched.discard(room)
+        self._rooms.review(room)
+
+    def ready(self) -> str | None:
+        """See `Engine.ready`."""
+        return self._journal.trouble if self._running else "the store is closed"
+
+    def stats(self) -> Mapping[str, float]:
+        """See `Engine.stats`."""
+        return {
+            "rooms_cached": len(self._rooms),
+            "rooms_watched": len(self._watched),
+            "rooms_with_people": len(self._presence),
+            "cursors_waiting": len(self._cursors) + len(self._cursors_under_way),
+            **self._journal.stats(),
+        }
+
+    # -- the log ----------------------------------------------------------------------------------
+
+    async def publish(self, room: str, draft: Draft, keep: Retention) -> Published:
+        """See `Log.publish`. A body that cannot be stored is a `bad_request`."""
+        append = None
+        if draft.resendable:
+            append = self._under_way.get((room, draft.user.id, draft.id))
+        if append is None:
+            try:
+                body = self._encode(draft.body)
+            except (TypeError, ValueError, OverflowError, RecursionError) as error:
+                raise Refusal("bad_request", f"the body cannot be stored: {error}") from error
+            append = Append(room, draft, body, keep.history_length, keep.history_age)
+            self._journal.append(append)  # before anything is awaited: callers keep their order
+            if draft.resendable:
+                self._under_way[room, draft.user.id, draft.id] = append
+            if self._cursors and not self._cursors_under_way:
+                self._write_cursors()
+        # A future for each caller, so that one who is cancelled takes nobody along.
+        waiter: asyncio.Future[Published] = self._loop.create_future()
+        append.waiters.append(waiter)
+        return await waiter
+
+    async def history(
+        self, room: str, *, after: int | None = None, before: int | None = None, limit: int
+    ) -> Page:
+        """See `Log.history`."""
+        state = await self._rooms.need(room)
+        start, end = span(state.first, state.top, after, before, limit)
+        messages = state.messages(start, end)
+        if messages is not None:
+            return Page(messages, state.first, Position(self._journal.epoch, state.top))
+        return await self._journal.read(lambda tables: tables.page(room, after, before, limit))
+
+    def _appended(self, append: Append) -> None:
+        """A draft's fate is known: keep it, announce it, tell those who wait."""
+        draft = append.draft
+        if draft.resendable:
+            del self._under_way[append.room, draft.user.id, draft.id]
+        waiters = append.waiters
+        if append.problem is not None:
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_exception(refusal(append.problem))
+            return
+        epoch = self._journal.epoch
+        if not append.duplicate:
+            message = Message(
+                draft.id, append.offset, draft.user.id, draft.user.name, draft.body, append.at
+            )
+            state = self._rooms.get(append.room)
+            if state is not None:
+                state.append(message, self._cached_messages)
+            if append.room in self._watched:
+                try:
+                    self._listener.on_message(append.room, epoch, message)
+                except Exception:
+                    log.exception("a message could not be announced")
+        position = Position(epoch, append.offset)
+        published = Published(draft.id, position, append.at, append.duplicate)
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(published)
+            if not published.duplicate:
+                published = Published(draft.id, position, append.at, duplicate=True)
+
+    def _trimmed(self, room: str, first: int) -> None:
+        state = self._rooms.get(room)
+        if state is not None:
+            state.drop_before(first)
+
+    # -- members ----------------------------------------------------------------------------------
+
+    async def join(self, room: str, user: User) -> Membership:
+        """See `Members.join`."""
+        if user.guest:
+            top = (await self._rooms.need(room)).top
+            return Membership(top, top, top)
+        # Looked up before it is written, so that members get in while nothing can be written.
+        stored = await self._journal.read(lambda tables: member_rows.find(tables, room, user.id))
+        if stored is not None and stored.name == user.name:
+            return self._as_proven(room, user.id, stored.membership, stored.top)
+        known = await self._journal.write(
+            lambda tables: member_rows.join(tables, room, user), partial(self._joined, room)
+        )
+        return self._as_proven(room, user.id, known.membership, known.top)
+
+    async def leave(self, room: str, user_id: str) -> None:
+        """See `Members.leave`."""
+        await self._journal.write(
+            lambda tables: member_rows.leave(tables, room, user_id), partial(self._left, room)
+        )
+
+    def advance(self, room: str, user_id: str, offset: int) -> None:
+        """See `Members.advance`."""
+        who = room, user_id
+        if offset > self._cursors.get(who, 0):
+            self._cursors[who] = offset
+
+    async def read(self, room: str, user_id: str, offset: int) -> Membership:
+        """See `Members.read`."""
+        known = await self._journal.write(
+            lambda tables: member_rows.read(tables, room, user_id, offset)
+        )
+        if known is None:
+            top = (await self._rooms.need(room)).top
+            return Membership(top, top, top)
+        return self._as_proven(room, user_id, known.membership, known.top)
+
+    async def members(self, room: str, *, limit: int) -> list[User]:
+        """See `Members.members`."""
+        return await self._journal.read(lambda tables: member_rows.by_name(tables, room, limit))
+
+    async def rooms_of(self, user_id: str, *, limit: int) -> Mapping[str, tuple[Membership, int]]:
+        """See `Members.rooms_of`."""
+        rooms = await self._journal.read(
+            lambda tables: member_rows.rooms_of(tables, user_id, limit)
+        )
+        return {
+            room: (self._as_proven(room, user_id, membership, top), top)
+            for room, (membership, top) in rooms.items()
+        }
+
+    def _joined(self, room: str, known: Known) -> None:
+        state = self._rooms.get(room)
+        if state is not None and known.is_new:
+            state.members += 1
+
+    def _left(self, room: str, was_member: bool) -> None:
+        state = self._rooms.get(room)
+        if state is not None and was_member:
+            state.members -= 1
+
+    def _as_proven(self, room: str, user_id: str, stored: Membership, top: int) -> Membership:
+        """A membership with the cursor that is not written down yet."""
+        who = room, user_id
+        proven = max(self._cursors.get(who, 0), self._cursors_under_way.get(who, 0))
+        if min(proven, top) <= stored.cursor:
+            return stored
+        return Membership(stored.joined, min(proven, top), stored.read)
+
+    def _write_cursors(self) -> None:
+        """Write the proven cursors down with the next batch, one lot at a time."""
+        if not self._cursors or self._cursors_under_way:
+            return
+        lot = self._cursors
+        try:
+            self._journal.post(
+                lambda tables: member_rows.advance(tables, lot),
+                done=self._cursors_written,
+                failed=self._cursors_not_written,
+            )
+        except Refusal:
+            return  # they stay until the next time
+        self._cursors, self._cursors_under_way = {}, lot
+
+    def _cursors_written(self, _: None) -> None:
+        self._cursors_under_way = {}
+
+    def _cursors_not_written(self, _: Refusal) -> None:
+        lot, self._cursors_under_way = self._cursors_under_way, {}
+        for (room, user_id), offset in lot.items():
+            self.advance(room, user_id, offset)
+
+    # -- presence ---------------------------------------------------------------------------------
+
+    async def enter(self, room: str, user: User, client: str) -> Counts:
+        """See `Presence.enter`."""
+        # Before the room is fetched, so that an exit meanwhile finds the client.
+        self._presence.enter(room, user, client)
+        self._rooms.review(room)
+        try:
+            state = await self._rooms.need(room)
+        except BaseException:
+            self._presence.withdraw(room, user.id, client)
+            self._rooms.review(room)
+            raise
+        return self._counts(room, state)
+
+    async def exit(self, room: str, user_id: str, client: str, now: float) -> None:
+        """See `Presence.exit`."""
+        self._presence.exit(room, user_id, client, now)
+
+    async def online(self, room: str, *, limit: int) -> list[User]:
+        """See `Presence.online`."""
+        return self._presence.online(room, limit)
+
+    async def counts(self, room: str) -> Counts:
+        """See `Presence.counts`."""
+        return self._counts(room, await self._rooms.need(room))
+
+    async def sweep(self, now: float) -> None:
+        """See `Presence.sweep`. Also writes cursors down and tidies the store now and then."""
+        for room in self._presence.changed(now):
+            state = self._rooms.get(room)
+            if state is None:
+                continue  # still being fetched for the first to enter; next time
+            joined, left = self._presence.take(room, now)
+            if room not in self._presence:
+                self._rooms.review(room)
+            if (joined or left) and room in self._watched:
+                diff = PresenceDiff(self._counts(room, state), joined, left)
+                try:
+                    self._listener.on_presence(room, diff)
+                except Exception:
+                    log.exception("presence could not be announced")
+        self._write_cursors()
+        self._tidy(now)
+
+    def _counts(self, room: str, state: Room) -> Counts:
+        online, guests = self._presence.counts(room)
+        return Counts(online, state.members + guests)
+
+    # -- tokens -----------------------------------------------------------------------------------
+
+    async def secret(self, name: str) -> bytes:
+        """See `Tokens.secret`."""
+        value = self._secrets.get(name)
+        if value is None:
+            value = await self._journal.read(lambda tables: token_rows.find_secret(tables, name))
+            if value is None:
+                value = await self._journal.write(
+                    lambda tables: token_rows.make_secret(tables, name)
+                )
+            self._secrets[name] = value
+        return value
+
+    async def revoke(self, token_id: str, until: float) -> None:
+        """See `Tokens.revoke`."""
+        await self._journal.write(
+            lambda tables: token_rows.revoke(tables, token_id, until),
+            lambda _: self._remember_revoked(token_id, until),
+        )
+
+    async def revoked(self, token_id: str, now: float) -> bool:
+        """See `Tokens.revoked`."""
+        return self._revoked.get(token_id, now) > now
+
+    def _remember_revoked(self, token_id: str, until: float) -> None:
+        self._revoked[token_id] = max(until, self._revoked.get(token_id, until))
+
+    # -- the store --------------------------------------------------------------------------------
+
+    def _tidy(self, now: float) -> None:
+        """Keep the store small, and see whether it has recovered. Waits for nothing."""
+        if not self._running:
+            return
+        if self._journal.trouble is not None:
+            if not 0 <= now - self._probed < RETRY_AFTER:
+                self._probed = now
+                self._journal.probe()
+            return
+        round_is_due = not 0 <= now - self._tidied < _TIDY_EVERY
+        try:
+            if round_is_due:
+                self._tidied = now
+                self._journal.post(lambda tables: tables.trim(now))
+                over = [token_id for token_id, until in self._revoked.items() if until <= now]
+                if over:
+                    for token_id in over:
+                        del self._revoked[token_id]
+                    self._journal.post(lambda tables: token_rows.forget(tables, now))
+            if round_is_due or self._pruning:
+                self._pruning = False
+                self._journal.post(lambda tables: tables.prune(now), done=self._pruned)
+        except Refusal:
+            self._tidied = float("-inf")  # the queue is full; tidy later
+
+    def _pruned(self, more: bool) -> None:
+        self._pruning = more
+
+    def _fetch_room(
+        self, name: str, done: Callable[[Loaded], None], failed: Callable[[Refusal], None]
+    ) -> None:
+        # Installed in the order of the journal's results, so no message falls in between.
+        newest = self._cached_messages
+        self._journal.post(
+            lambda tables: tables.load(name, newest), done=done, failed=failed, writes=False
+        )
+
+    def _is_needed(self, room: str) -> bool:
+        return room in self._watched or room in self._presence

@@ -1,0 +1,116 @@
+"""The embedded engine's table of members, in SQL: who belongs to a room and how far each has got.
+
+Like `embedded_tables`, on which it stands: called in the store's thread, inside its transactions.
+It does not know who is online, nor of cursors that are still on their way here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import chain
+from typing import NamedTuple
+
+from sioserver.engine.embedded_tables import Tables, marks, parts
+from sioserver.model import Membership, User
+
+
+class Known(NamedTuple):
+    """A member as stored."""
+
+    name: str
+    membership: Membership
+    top: int
+    is_new: bool
+
+
+def find(tables: Tables, room: str, user_id: str) -> Known | None:
+    """What is stored of a member."""
+    head = tables.head(room)
+    if head is None:
+        return None
+    row = tables.connection.execute(
+        "SELECT name, joined, cursor, read FROM member WHERE room = ? AND user = ?",
+        (head.id, user_id),
+    ).fetchone()
+    if row is None:
+        return None
+    return Known(row[0], Membership(*row[1:]), head.top, is_new=False)
+
+
+def join(tables: Tables, room: str, user: User) -> Known:
+    """See `Members.join`."""
+    head = tables.touch(room)
+    known = find(tables, room, user.id)
+    if known is None:
+        top = head.top
+        tables.connection.execute(
+            "INSERT INTO member (room, user, name, joined, cursor, read) VALUES (?, ?, ?, ?, ?, ?)",
+            (head.id, user.id, user.name, top, top, top),
+        )
+        return Known(user.name, Membership(top, top, top), top, is_new=True)
+    tables.connection.execute(
+        "UPDATE member SET name = ? WHERE room = ? AND user = ?", (user.name, head.id, user.id)
+    )
+    return known._replace(name=user.name)
+
+
+def leave(tables: Tables, room: str, user_id: str) -> bool:
+    """See `Members.leave`. False: was not a member."""
+    head = tables.head(room)
+    if head is None:
+        return False
+    gone = tables.connection.execute(
+        "DELETE FROM member WHERE room = ? AND user = ?", (head.id, user_id)
+    )
+    return gone.rowcount > 0
+
+
+def advance(tables: Tables, cursors: Mapping[tuple[str, str], int]) -> None:
+    """See `Members.advance`; by (room, user id)."""
+    rows = []
+    for (room, user_id), offset in cursors.items():
+        head = tables.head(room)
+        if head is not None:
+            rows.append((head.id, user_id, min(offset, head.top)))
+    for part in parts(rows):
+        tables.connection.execute(
+            f"WITH proven (r, u, c) AS (VALUES {marks(part)}) "  # noqa: S608 (only marks)
+            "UPDATE member SET cursor = c FROM proven WHERE room = r AND user = u AND cursor < c",
+            tuple(chain.from_iterable(part)),
+        )
+
+
+def read(tables: Tables, room: str, user_id: str, offset: int) -> Known | None:
+    """See `Members.read`. None: not a member."""
+    head = tables.head(room)
+    if head is None:
+        return None
+    offset = min(offset, head.top)
+    tables.connection.execute(
+        "UPDATE member SET read = max(read, ?), cursor = max(cursor, ?) "
+        "WHERE room = ? AND user = ? AND (read < ? OR cursor < ?)",
+        (offset, offset, head.id, user_id, offset, offset),
+    )
+    return find(tables, room, user_id)
+
+
+def by_name(tables: Tables, room: str, limit: int) -> list[User]:
+    """See `Members.members`."""
+    head = tables.head(room)
+    if head is None:
+        return []
+    rows = tables.connection.execute(
+        "SELECT user, name FROM member WHERE room = ? ORDER BY name, user LIMIT ?",
+        (head.id, max(0, limit)),
+    ).fetchall()
+    return [User(user, name) for user, name in rows]
+
+
+def rooms_of(tables: Tables, user_id: str, limit: int) -> dict[str, tuple[Membership, int]]:
+    """See `Members.rooms_of`; in the order of the rooms' names."""
+    rows = tables.connection.execute(
+        "SELECT room.name, joined, cursor, read, top FROM member "
+        "JOIN room ON room.id = member.room WHERE user = ? ORDER BY room.name LIMIT ?",
+        (user_id, max(0, limit)),
+    ).fetchall()
+    return {name: (Membership(*numbers), top) for name, *numbers, top in rows}

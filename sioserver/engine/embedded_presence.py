@@ -1,0 +1,153 @@
+"""Who is online in which room on this node: devices counted by user, leaves held back for a while.
+
+Plain data that is told the time: no event loop, no store. It does not know who is a member or who
+listens; the embedded engine asks it what has become due and does the announcing.
+"""
+
+from __future__ import annotations
+
+import heapq
+from operator import attrgetter
+
+from sioserver.model import User
+
+
+class _Person:
+    """A user in a room, from the first device until the leave is told."""
+
+    __slots__ = ("announced", "devices", "due", "user")
+
+    def __init__(self, user: User) -> None:
+        self.user = user
+        self.devices: set[str] = set()
+        self.announced = False
+        self.due: float | None = None
+        """When the leave falls due; None while a device is here."""
+
+
+class _Crowd:
+    """The people of one room."""
+
+    __slots__ = ("due", "fresh", "guests", "people")
+
+    def __init__(self) -> None:
+        self.people: dict[str, _Person] = {}
+        self.guests = 0
+        # Sets that keep their order: ids of users to be told as joined, and as left.
+        self.fresh: dict[str, None] = {}
+        self.due: dict[str, None] = {}
+
+
+class Presence:
+    """The people of all rooms. A room with nobody in it costs nothing."""
+
+    def __init__(self, grace: float) -> None:
+        """`grace`: seconds between a user's last exit and the leave."""
+        self._grace = grace
+        self._crowds: dict[str, _Crowd] = {}
+        self._changed: dict[str, None] = {}
+        """Rooms with somebody in `fresh` or `due`, in the order of their first change."""
+        self._leaves: list[tuple[float, str, str]] = []
+        """A heap of (due, room, user id); an entry counts if the person's `due` still says so."""
+
+    def __contains__(self, room: str) -> bool:
+        return room in self._crowds
+
+    def __len__(self) -> int:
+        return len(self._crowds)
+
+    def enter(self, room: str, user: User, client: str) -> None:
+        """A device came."""
+        crowd = self._crowds.get(room)
+        if crowd is None:
+            crowd = self._crowds[room] = _Crowd()
+        person = crowd.people.get(user.id)
+        if person is None:
+            person = crowd.people[user.id] = _Person(user)
+            crowd.fresh[user.id] = None
+            self._changed[room] = None
+        else:
+            crowd.guests -= person.user.guest
+            person.user = user
+            person.due = None
+        crowd.guests += user.guest
+        person.devices.add(client)
+
+    def exit(self, room: str, user_id: str, client: str, now: float) -> None:
+        """A device went; an unknown one is ignored."""
+        person = self._person(room, user_id)
+        if person is None or client not in person.devices:
+            return
+        person.devices.discard(client)
+        if not person.devices:
+            person.due = now + self._grace
+            heapq.heappush(self._leaves, (person.due, room, user_id))
+
+    def withdraw(self, room: str, user_id: str, client: str) -> None:
+        """Undo an `enter` that nobody has been told of; where somebody has, it is an exit that is
+        due at once."""
+        person = self._person(room, user_id)
+        if person is None:
+            return
+        self.exit(room, user_id, client, -self._grace)
+        if not person.devices and not person.announced:
+            self._remove(room, self._crowds[room], user_id)
+
+    def changed(self, now: float) -> list[str]:
+        """The rooms where something is to be told; see `take`."""
+        while self._leaves and self._leaves[0][0] <= now:
+            due, room, user_id = heapq.heappop(self._leaves)
+            person = self._person(room, user_id)
+            if person is not None and person.due == due:
+                self._crowds[room].due[user_id] = None
+                self._changed[room] = None
+        return list(self._changed)
+
+    def take(self, room: str, now: float) -> tuple[list[User], list[User]]:
+        """Who came and who left since the last time. Those who left are gone afterwards; whoever
+        came and left for good in between is in neither list."""
+        self._changed.pop(room, None)
+        crowd = self._crowds.get(room)
+        if crowd is None:
+            return [], []
+        left = []
+        for user_id in crowd.due:
+            person = crowd.people.get(user_id)
+            if person is None or person.due is None or person.due > now:
+                continue  # came back while the room could not be swept
+            if person.announced:
+                left.append(person.user)
+            self._remove(room, crowd, user_id)
+        crowd.due.clear()
+        joined = []
+        for user_id in crowd.fresh:
+            person = crowd.people[user_id]
+            person.announced = True
+            joined.append(person.user)
+        crowd.fresh.clear()
+        return joined, left
+
+    def counts(self, room: str) -> tuple[int, int]:
+        """(people online, the guests among them). O(1)."""
+        crowd = self._crowds.get(room)
+        return (0, 0) if crowd is None else (len(crowd.people), crowd.guests)
+
+    def online(self, room: str, limit: int) -> list[User]:
+        """The people, by name, at most `limit`."""
+        crowd = self._crowds.get(room)
+        if crowd is None:
+            return []
+        users = (person.user for person in crowd.people.values())
+        return heapq.nsmallest(limit, users, key=attrgetter("name", "id"))
+
+    def _person(self, room: str, user_id: str) -> _Person | None:
+        crowd = self._crowds.get(room)
+        return None if crowd is None else crowd.people.get(user_id)
+
+    def _remove(self, room: str, crowd: _Crowd, user_id: str) -> None:
+        person = crowd.people.pop(user_id)
+        crowd.guests -= person.user.guest
+        crowd.fresh.pop(user_id, None)
+        if not crowd.people:
+            del self._crowds[room]
+            self._changed.pop(room, None)

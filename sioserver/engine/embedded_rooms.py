@@ -1,0 +1,115 @@
+"""The rooms that the embedded engine has in memory: newest messages, ends of the log, members.
+
+A room is fetched when it is first needed, once however many ask, and let go when nobody here needs
+it and enough others were used since. It does not know where rooms are fetched from.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+from functools import partial
+
+from sioserver.engine.embedded_tables import Loaded
+from sioserver.errors import Refusal
+from sioserver.model import Message
+
+
+class Room:
+    """A room as of the last result that was handed out."""
+
+    __slots__ = ("first", "members", "tail", "top")
+
+    def __init__(self, loaded: Loaded) -> None:
+        self.top = loaded.top
+        self.first = loaded.first
+        self.members = loaded.members
+        """How many there are."""
+        self.tail = loaded.tail
+        """The newest messages without a hole, up to `top`."""
+
+    def append(self, message: Message, cached: int) -> None:
+        """Take the next message; keep at least the `cached` newest."""
+        self.top = message.offset
+        self.tail.append(message)
+        if len(self.tail) >= 2 * cached:  # seldom, because it moves the whole list
+            del self.tail[:-cached]
+
+    def drop_before(self, first: int) -> None:
+        """The log begins with `first` now."""
+        self.first = first
+        del self.tail[: max(0, first - self._oldest())]
+
+    def messages(self, start: int, end: int) -> list[Message] | None:
+        """The messages [start, end); None when not all of them are in memory."""
+        if start >= end:
+            return []
+        oldest = self._oldest()
+        return None if start < oldest else self.tail[start - oldest : end - oldest]
+
+    def _oldest(self) -> int:
+        return self.top - len(self.tail) + 1
+
+
+Fetch = Callable[[str, Callable[[Loaded], None], Callable[[Refusal], None]], None]
+"""Fetch a room by its name, then call one of the two. Raises Refusal when it cannot begin."""
+
+
+class RoomCache:
+    """The rooms in memory, by name."""
+
+    def __init__(self, fetch: Fetch, needed: Callable[[str], bool], *, idle: int) -> None:
+        """`needed`: must the room stay? `idle`: how many others may stay."""
+        self._fetch = fetch
+        self._needed = needed
+        self._idle_bound = idle
+        self._rooms: dict[str, Room] = {}
+        self._idle: OrderedDict[str, None] = OrderedDict()  # the first goes first
+        self._waiters: dict[str, list[asyncio.Future[Room]]] = {}
+
+    def __len__(self) -> int:
+        return len(self._rooms)
+
+    def get(self, name: str) -> Room | None:
+        """The room, if it is in memory."""
+        return self._rooms.get(name)
+
+    async def need(self, name: str) -> Room:
+        """The room, fetched if need be; raises Refusal."""
+        room = self._rooms.get(name)
+        if room is not None:
+            if name in self._idle:
+                self._idle.move_to_end(name)
+            return room
+        waiters = self._waiters.get(name)
+        if waiters is None:
+            self._fetch(name, partial(self._fetched, name), partial(self._failed, name))
+            waiters = self._waiters[name] = []
+        waiter: asyncio.Future[Room] = asyncio.get_running_loop().create_future()
+        waiters.append(waiter)
+        return await waiter
+
+    def review(self, name: str) -> None:
+        """Whether the room is needed may have changed."""
+        if name not in self._rooms:
+            return
+        self._idle.pop(name, None)
+        if self._needed(name):
+            return
+        self._idle[name] = None
+        while len(self._idle) > self._idle_bound:
+            oldest, _ = self._idle.popitem(last=False)
+            del self._rooms[oldest]
+
+    def _fetched(self, name: str, loaded: Loaded) -> None:
+        room = self._rooms[name] = Room(loaded)
+        for waiter in self._waiters.pop(name):
+            if not waiter.done():
+                waiter.set_result(room)
+        self.review(name)
+
+    def _failed(self, name: str, reason: Refusal) -> None:
+        for waiter in self._waiters.pop(name):
+            if not waiter.done():
+                waiter.set_exception(Refusal(reason.code, retry_after=reason.retry_after))

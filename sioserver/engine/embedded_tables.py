@@ -1,0 +1,394 @@
+"""The embedded engine's tables of rooms and messages: numbering, dedup, history, trimming, in SQL.
+
+Everything here runs in the store's one thread, inside the transactions of `embedded_writer`;
+it knows neither threads nor the event loop nor what becomes of a failure. Rooms are numbered on
+copies of their heads that count only after the commit: a rolled-back batch leaves no hole.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from sioserver.model import Draft, Message, Page, Position
+
+TRIM_EVERY: Final = 64
+"""Publishes of a room from one trim to the next: its log is at most that much too long."""
+TRIM_ROWS: Final = 1000
+"""Most rows that one trim of a room deletes, so that a shortened retention stalls nobody."""
+PRUNE_ROWS: Final = 10_000
+"""Most rows that one prune deletes."""
+_HEADS: Final = 10_000
+"""Rooms whose head is kept in memory here."""
+
+# Rows go in by many to a statement: sqlite3 gives the GIL away with every step and has to get it
+# back from a busy event loop (92k instead of 74k rows/s with an idle one, on tmpfs). The sizes are
+# few so that the statements stay prepared.
+_CHUNKS: Final = (256, 64, 16, 4, 1)
+
+
+class Damaged(Exception):
+    """The tables contradict themselves."""
+
+
+class Append:
+    """A draft on its way into the tables, and what became of it."""
+
+    __slots__ = (
+        "at", "body", "draft", "duplicate", "keep_age", "keep_length", "offset", "problem", "room",
+        "waiters",
+    )  # fmt: skip
+
+    def __init__(
+        self, room: str, draft: Draft, body: bytes, keep_length: int, keep_age: float
+    ) -> None:
+        self.room = room
+        self.draft = draft
+        self.body = body
+        """The draft's body, encoded."""
+        self.keep_length = keep_length
+        self.keep_age = keep_age
+        self.offset = 0
+        self.at = draft.at
+        self.duplicate = False
+        self.problem: str | None = None
+        """The code of a refusal."""
+        self.waiters: list[Any] = []
+        """Who waits for it on the event loop; of no concern here."""
+
+
+class Head:
+    """Where a room's log begins and ends."""
+
+    __slots__ = ("first", "id", "keep_age", "keep_length", "oldest", "since_trim", "top")
+
+    def __init__(self, number: int, top: int, first: int, oldest: int) -> None:
+        self.id = number
+        self.top = top
+        self.first = first
+        self.oldest = oldest
+        """Milliseconds since 1970 of the message at `first`; 0 when there is none."""
+        # As the last draft said; nothing is known of a room until there is one.
+        self.keep_length: int | None = None
+        self.keep_age = 0.0
+        self.since_trim = TRIM_EVERY - 1
+
+    def copy(self) -> Head:
+        head = Head(self.id, self.top, self.first, self.oldest)
+        head.keep_length = self.keep_length
+        head.keep_age = self.keep_age
+        head.since_trim = self.since_trim
+        return head
+
+    def trim_due(self, now: int) -> bool:
+        if self.keep_length is None or self.first > self.top:
+            return False
+        too_long = self.top - self.first + 1 > self.keep_length
+        return too_long or bool(self.keep_age and self.oldest < now - self.keep_age * 1000)
+
+
+class Loaded(NamedTuple):
+    """What the engine keeps in memory of a room."""
+
+    top: int
+    first: int
+    tail: list[Message]
+    members: int
+
+
+def span(
+    first: int, top: int, after: int | None, before: int | None, limit: int
+) -> tuple[int, int]:
+    """The offsets [start, end) that `Log.history` answers with."""
+    low = first if after is None else max(first, after + 1)
+    high = top + 1 if before is None else min(top + 1, before)
+    if after is None:
+        low = max(low, high - limit)
+    return low, max(low, min(high, low + limit))
+
+
+class Tables:
+    """The tables, through the one connection there is."""
+
+    def __init__(self, connection: sqlite3.Connection, *, dedup_window: float) -> None:
+        """`dedup_window`: seconds."""
+        self.connection = connection
+        self._dedup_window = round(dedup_window * 1000)
+        self._decode = msgspec.msgpack.Decoder().decode
+        self._heads: OrderedDict[str, Head] = OrderedDict()
+        self.epoch: str = connection.execute(
+            "SELECT value FROM meta WHERE name = 'epoch'"
+        ).fetchone()[0]
+        row = connection.execute("SELECT max(id) FROM room").fetchone()
+        self._last_room: int = row[0] or 0
+        # Of the open transaction.
+        self._touched: dict[str, Head] = {}
+        self._new_rooms = 0
+
+    # -- transactions -----------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        if self.connection.in_transaction:  # a roll-back that failed
+            self.connection.execute("ROLLBACK")
+        self.connection.execute("BEGIN IMMEDIATE")
+
+    def commit(self) -> dict[str, int]:
+        """Make it last. Returns the first offset of every room whose log was changed."""
+        rows = [(head.id, name, head.top, head.first) for name, head in self._touched.items()]
+        self.many(
+            "INSERT INTO room (id, name, top, first) VALUES {} "
+            "ON CONFLICT (id) DO UPDATE SET top = excluded.top, first = excluded.first",
+            rows,
+        )
+        self.connection.execute("COMMIT")
+        self._last_room += self._new_rooms
+        firsts = {name: head.first for name, head in self._touched.items()}
+        for name, head in self._touched.items():
+            self._remember(name, head)
+        self._forget_transaction()
+        return firsts
+
+    def rollback(self) -> None:
+        """Undo what was done since `begin`, whether or not SQLite has done so already."""
+        self._forget_transaction()
+        if self.connection.in_transaction:
+            self.connection.execute("ROLLBACK")
+
+    def checkpoint(self) -> None:
+        """Write the log back into the file and begin it anew."""
+        self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def _forget_transaction(self) -> None:
+        self._touched = {}
+        self._new_rooms = 0
+
+    # -- the log ----------------------------------------------------------------------------------
+
+    def append(self, appends: Sequence[Append]) -> None:
+        """Number and store drafts in their order; what was published before becomes a duplicate."""
+        if not appends:
+            return
+        heads = [self.touch(append.room) for append in appends]
+        earlier = self._earlier(appends, heads)
+        messages: list[tuple[Any, ...]] = []
+        dedup: list[tuple[Any, ...]] = []
+        trim: dict[int, tuple[Head, int]] = {}
+        for append, head in zip(appends, heads, strict=True):
+            draft = append.draft
+            append.at = draft.at
+            append.duplicate = False  # it may be tried for a second time
+            if draft.resendable:
+                before = earlier.get((head.id, draft.user.id, draft.id))
+                if before is not None and before[1] > draft.at - self._dedup_window:
+                    append.offset, append.at = before
+                    append.duplicate = True
+                    continue
+            head.top = append.offset = head.top + 1
+            head.keep_length = append.keep_length
+            head.keep_age = append.keep_age
+            if draft.resendable:
+                dedup.append((head.id, draft.user.id, draft.id, append.offset, append.at))
+                earlier[head.id, draft.user.id, draft.id] = append.offset, append.at
+            messages.append(
+                (
+                    head.id,
+                    append.offset,
+                    draft.id,
+                    draft.user.id,
+                    draft.user.name,
+                    append.at,
+                    append.body,
+                )
+            )
+            if head.first == append.offset:
+                head.oldest = append.at
+            head.since_trim += 1
+            if head.since_trim >= TRIM_EVERY or not head.keep_length:
+                trim[head.id] = head, append.at
+        self.many(
+            "INSERT INTO message (room, offset, id, user, name, at, body) VALUES {}",
+            # A room without a history has a top and nothing else, not even for a moment.
+            [row for row in messages if row[0] not in trim or trim[row[0]][0].keep_length],
+        )
+        self.many("INSERT OR REPLACE INTO dedup (room, user, id, offset, at) VALUES {}", dedup)
+        for head, now in trim.values():
+            self._trim(head, now)
+
+    def _earlier(
+        self, appends: Sequence[Append], heads: Sequence[Head]
+    ) -> dict[tuple[int, str, str], tuple[int, int]]:
+        """(offset, at) of those drafts that the dedup table knows, by (room, user, id)."""
+        wanted = [
+            (head.id, append.draft.user.id, append.draft.id)
+            for append, head in zip(appends, heads, strict=True)
+            if append.draft.resendable and head.top
+        ]
+        found = {}
+        for part in parts(wanted):
+            rows = self.connection.execute(
+                f"WITH wanted (r, u, i) AS (VALUES {marks(part)}) "  # noqa: S608 (only marks)
+                "SELECT room, user, id, offset, at FROM wanted CROSS JOIN dedup "
+                "ON room = r AND user = u AND id = i",
+                tuple(chain.from_iterable(part)),
+            )
+            for room, user, draft_id, offset, at in rows:
+                found[room, user, draft_id] = offset, at
+        return found
+
+    def trim(self, now: float) -> None:
+        """Trim the rooms that are known here and due. `now`: seconds since 1970."""
+        at = round(now * 1000)
+        for name in [name for name, head in self._heads.items() if head.trim_due(at)]:
+            self._trim(self.touch(name), at)
+
+    def _trim(self, head: Head, now: int) -> None:
+        """Drop what the room need not keep, from the old end. `now`: milliseconds."""
+        head.since_trim = 0
+        if not head.keep_length:
+            self.connection.execute("DELETE FROM message WHERE room = ?", (head.id,))
+            head.first = head.top + 1
+            return
+        if not head.trim_due(now):
+            return
+        end = min(head.top + 1, head.first + TRIM_ROWS)
+        first = min(end, max(head.first, head.top - head.keep_length + 1))
+        if head.keep_age:
+            kept = self.connection.execute(
+                "SELECT offset FROM message WHERE room = ? AND offset >= ? AND offset < ? "
+                "AND at >= ? ORDER BY offset LIMIT 1",
+                (head.id, first, end, round(now - head.keep_age * 1000)),
+            ).fetchone()
+            first = end if kept is None else kept[0]
+        self.connection.execute(
+            "DELETE FROM message WHERE room = ? AND offset < ?", (head.id, first)
+        )
+        head.first = first
+        head.oldest = self._at(head.id, first)
+
+    def prune(self, now: float) -> bool:
+        """Forget drafts that are older than the dedup window. True when there may be more."""
+        last = self.connection.execute(
+            "SELECT max(number) FROM (SELECT number, at FROM dedup ORDER BY number LIMIT ?) "
+            "WHERE at <= ?",
+            (PRUNE_ROWS, round(now * 1000) - self._dedup_window),
+        ).fetchone()[0]
+        if last is None:
+            return False
+        gone = self.connection.execute(
+            "DELETE FROM dedup WHERE number <= ? AND at <= ?",
+            (last, round(now * 1000) - self._dedup_window),
+        ).rowcount
+        return gone >= PRUNE_ROWS
+
+    def page(self, room: str, after: int | None, before: int | None, limit: int) -> Page:
+        """See `Log.history`."""
+        head = self.head(room)
+        top, first = (head.top, head.first) if head is not None else (0, 1)
+        start, end = span(first, top, after, before, limit)
+        messages = self._messages(head.id, start, end) if head is not None else []
+        return Page(messages, first, Position(self.epoch, top))
+
+    def load(self, room: str, newest: int) -> Loaded:
+        """A room as the engine keeps it, with its newest messages."""
+        head = self.head(room)
+        if head is None:
+            return Loaded(0, 1, [], 0)
+        members: int = self.connection.execute(
+            "SELECT count(*) FROM member WHERE room = ?", (head.id,)
+        ).fetchone()[0]
+        start, end = span(head.first, head.top, None, None, newest)
+        return Loaded(head.top, head.first, self._messages(head.id, start, end), members)
+
+    def _messages(self, room: int, start: int, end: int) -> list[Message]:
+        if start >= end:
+            return []
+        rows = self.connection.execute(
+            "SELECT id, offset, user, name, body, at FROM message "
+            "WHERE room = ? AND offset >= ? AND offset < ? ORDER BY offset",
+            (room, start, end),
+        ).fetchall()
+        decode = self._decode
+        messages = [
+            Message(draft_id, offset, user, name, decode(body), at)
+            for draft_id, offset, user, name, body, at in rows
+        ]
+        if [message.offset for message in messages] != list(range(start, end)):
+            raise Damaged(f"messages are missing between {start} and {end - 1}")
+        return messages
+
+    # -- rooms ------------------------------------------------------------------------------------
+
+    def head(self, name: str) -> Head | None:
+        """A room's head for reading; None when nothing was ever written in the room."""
+        head = self._touched.get(name)
+        if head is not None:
+            return head
+        head = self._heads.get(name)
+        if head is not None:
+            self._heads.move_to_end(name)
+            return head
+        row = self.connection.execute(
+            "SELECT id, top, first FROM room WHERE name = ?", (name,)
+        ).fetchone()
+        if row is None:
+            return None
+        head = Head(row[0], row[1], row[2], self._at(row[0], row[2]))
+        self._remember(name, head)
+        return head
+
+    def touch(self, name: str) -> Head:
+        """A room's head for changing, in this transaction."""
+        head = self._touched.get(name)
+        if head is None:
+            head = self.head(name)
+            if head is None:
+                self._new_rooms += 1
+                head = Head(self._last_room + self._new_rooms, top=0, first=1, oldest=0)
+            else:
+                head = head.copy()
+            self._touched[name] = head
+        return head
+
+    def _remember(self, name: str, head: Head) -> None:
+        self._heads[name] = head
+        self._heads.move_to_end(name)
+        while len(self._heads) > _HEADS:
+            self._heads.popitem(last=False)
+
+    def _at(self, room: int, offset: int) -> int:
+        row = self.connection.execute(
+            "SELECT at FROM message WHERE room = ? AND offset = ?", (room, offset)
+        ).fetchone()
+        return row[0] if row else 0
+
+    def many(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Execute with `{}` replaced by the marks of the rows, as few times as can be."""
+        for part in parts(rows):
+            self.connection.execute(statement.format(marks(part)), tuple(chain.from_iterable(part)))
+
+
+def parts(rows: Sequence[tuple[Any, ...]]) -> Iterator[Sequence[tuple[Any, ...]]]:
+    """The rows in portions of few different sizes."""
+    start = 0
+    for size in _CHUNKS:
+        while len(rows) - start >= size:
+            yield rows[start : start + size]
+            start += size
+
+
+_MARKS: dict[tuple[int, int], str] = {}
+
+
+def marks(part: Sequence[tuple[Any, ...]]) -> str:
+    """The marks of the rows' values, as they stand after VALUES."""
+    shape = len(part), len(part[0])
+    text = _MARKS.get(shape)
+    if text is None:
+        row = f"({','.join('?' * shape[1])})"
+        text = _MARKS[shape] = ",".join([row] * shape[0])
+    return text

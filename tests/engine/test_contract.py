@@ -1,0 +1,643 @@
+"""What every engine must do, in the words of its contract (sioserver/engine/base.py).
+
+Only the Protocols are used here; the `engine` fixture runs each test with each engine.
+"""
+
+import asyncio
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sioserver.engine.base import Engine
+from sioserver.errors import Refusal
+from sioserver.model import Counts, Membership, Message, Position, User
+
+from .conftest import ANN, BEN, CACHED, GRACE, GUEST, WINDOW, Harness, Keep, Listener, draft
+
+KEEP = Keep()
+AT = 1_700_000_000_000
+
+
+async def fill(engine: Engine, room: str, count: int) -> None:
+    await asyncio.gather(*(engine.publish(room, draft(f"m{n}"), KEEP) for n in range(1, count + 1)))
+
+
+def offsets(messages: list[Message]) -> list[int]:
+    return [message.offset for message in messages]
+
+
+# -- publish --------------------------------------------------------------------------------------
+
+
+async def test_offsets_start_at_one_and_have_no_holes(engine: Engine) -> None:
+    results = [await engine.publish("lobby", draft(f"m{n}"), KEEP) for n in range(3)]
+    assert [result.position.offset for result in results] == [1, 2, 3]
+    assert {result.position.epoch for result in results} == {results[0].position.epoch}
+    assert [(result.id, result.at, result.duplicate) for result in results] == [
+        (f"m{n}", AT, False) for n in range(3)
+    ]
+
+
+async def test_an_epoch_fits_into_a_position(engine: Engine) -> None:
+    result = await engine.publish("lobby", draft("m"), KEEP)
+    assert Position.parse(str(result.position)) == result.position
+
+
+async def test_rooms_are_numbered_apart(engine: Engine) -> None:
+    await engine.publish("a", draft("m"), KEEP)
+    result = await engine.publish("b", draft("m"), KEEP)
+    assert result.position.offset == 1
+    assert not result.duplicate
+
+
+async def test_callers_that_do_not_wait_keep_their_order(engine: Engine) -> None:
+    rooms = ["a", "b", "c"]
+    tasks = [
+        asyncio.create_task(engine.publish(rooms[n % 3], draft(f"m{n}", body=n), KEEP))
+        for n in range(300)
+    ]
+    results = await asyncio.gather(*tasks)
+    assert [result.position.offset for result in results] == [n // 3 + 1 for n in range(300)]
+    page = await engine.history("b", limit=1000)
+    assert [message.body for message in page.messages] == list(range(1, 300, 3))
+
+
+async def test_a_draft_that_is_sent_again_is_not_published_again(
+    engine: Engine, listener: Listener
+) -> None:
+    engine.watch("lobby")
+    first = await engine.publish("lobby", draft("m"), KEEP)
+    await engine.publish("lobby", draft("other"), KEEP)
+    again = await engine.publish("lobby", draft("m", body="changed", at=AT + 5000), KEEP)
+    assert again.duplicate
+    assert (again.id, again.position, again.at) == (first.id, first.position, first.at)
+    assert listener.offsets("lobby") == [1, 2]
+
+
+async def test_a_draft_that_is_under_way_is_not_published_twice(
+    engine: Engine, listener: Listener
+) -> None:
+    engine.watch("lobby")
+    results = await asyncio.gather(*(engine.publish("lobby", draft("m"), KEEP) for _ in range(5)))
+    assert [result.duplicate for result in results] == [False, True, True, True, True]
+    assert {result.position.offset for result in results} == {1}
+    assert listener.offsets("lobby") == [1]
+
+
+async def test_the_same_id_of_another_user_or_room_is_another_draft(engine: Engine) -> None:
+    await engine.publish("a", draft("m", ANN), KEEP)
+    other_user = await engine.publish("a", draft("m", BEN), KEEP)
+    other_room = await engine.publish("b", draft("m", ANN), KEEP)
+    assert not other_user.duplicate
+    assert not other_room.duplicate
+
+
+async def test_a_draft_that_is_not_resendable_is_published_each_time(engine: Engine) -> None:
+    await engine.publish("a", draft("m", again=False), KEEP)
+    second = await engine.publish("a", draft("m", again=False), KEEP)
+    assert (second.position.offset, second.duplicate) == (2, False)
+
+
+async def test_after_the_window_the_id_is_free(engine: Engine) -> None:
+    await engine.publish("a", draft("m"), KEEP)
+    late = AT + int(WINDOW * 1000)
+    second = await engine.publish("a", draft("m", at=late + 1), KEEP)
+    assert (second.position.offset, second.duplicate) == (2, False)
+    third = await engine.publish("a", draft("m", at=late + 2), KEEP)
+    assert (third.position.offset, third.duplicate) == (2, True)
+
+
+async def test_dedup_outlives_the_history(engine: Engine) -> None:
+    await engine.publish("a", draft("m"), KEEP)
+    for n in range(200):
+        await engine.publish("a", draft(f"n{n}"), Keep(history_length=2))
+    await engine.sweep(AT / 1000)
+    assert (await engine.history("a", limit=0)).first > 1
+    again = await engine.publish("a", draft("m"), Keep(history_length=2))
+    assert (again.position.offset, again.duplicate) == (1, True)
+
+
+async def test_a_cancelled_caller_takes_nobody_along(engine: Engine) -> None:
+    first = asyncio.create_task(engine.publish("a", draft("m"), KEEP))
+    second = asyncio.create_task(engine.publish("a", draft("m"), KEEP))
+    await asyncio.sleep(0)
+    first.cancel()
+    assert (await second).position.offset == 1
+    assert first.cancelled()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "text",
+        "",
+        None,
+        True,
+        -1.5,
+        2**53,
+        b"\x00\xff",
+        {"file": b"\x00", "list": [1, [b"x", {"a": None}]], "": "\x00\u2028\U0001f600"},
+    ],
+)
+async def test_bodies_come_back_as_they_went(engine: Engine, body: Any) -> None:
+    await engine.publish("a", draft("m", body=body), KEEP)
+    await fill(engine, "a", 3 * CACHED)
+    assert (await engine.history("a", before=2, limit=1)).messages == [
+        Message("m", 1, "ann", "Ann", body, AT)
+    ]
+    assert type((await engine.history("a", before=2, limit=1)).messages[0].body) is type(body)
+
+
+@pytest.mark.parametrize("body", ["\ud800", object(), 2**100])
+async def test_a_body_that_cannot_be_stored_is_refused(engine: Engine, body: Any) -> None:
+    with pytest.raises(Refusal) as refused:
+        await engine.publish("a", draft("m", body=body), KEEP)
+    assert refused.value.code == "bad_request"
+    assert (await engine.publish("a", draft("m"), KEEP)).position.offset == 1
+
+
+# -- announcements --------------------------------------------------------------------------------
+
+
+async def test_watched_rooms_are_announced_in_order(engine: Engine, listener: Listener) -> None:
+    engine.watch("a")
+    results = await asyncio.gather(
+        *(engine.publish(room, draft(f"m{n}"), KEEP) for n in range(100) for room in "ab")
+    )
+    assert listener.offsets("a") == list(range(1, 101))
+    assert listener.offsets("b") == []
+    room, epoch, message = listener.messages[0]
+    assert (room, epoch) == ("a", results[0].position.epoch)
+    assert message == Message("m0", 1, "ann", "Ann", "hi", AT)
+
+
+async def test_an_unwatched_room_is_quiet(engine: Engine, listener: Listener) -> None:
+    engine.watch("a")
+    engine.watch("a")
+    await engine.publish("a", draft("m1"), KEEP)
+    engine.unwatch("a")
+    await engine.publish("a", draft("m2"), KEEP)
+    engine.watch("a")
+    await engine.publish("a", draft("m3"), KEEP)
+    assert listener.offsets("a") == [1, 3]
+
+
+async def test_history_reaches_to_where_the_announcements_begin(
+    engine: Engine, listener: Listener
+) -> None:
+    publishing = [asyncio.create_task(engine.publish("a", draft(f"m{n}"), KEEP)) for n in range(99)]
+    for _ in range(3):
+        await asyncio.sleep(0)
+    engine.watch("a")
+    page = await engine.history("a", limit=1000)
+    await asyncio.gather(*publishing)
+    seen = {*offsets(page.messages), *listener.offsets("a")}
+    assert seen == set(range(1, 100))
+
+
+# -- history --------------------------------------------------------------------------------------
+
+
+async def test_the_history_of_an_unknown_room_is_empty(engine: Engine) -> None:
+    page = await engine.history("nowhere", limit=10)
+    assert (page.messages, page.first, page.top.offset) == ([], 1, 0)
+    result = await engine.publish("nowhere", draft("m"), KEEP)
+    assert result.position == Position(page.top.epoch, 1)
+
+
+@pytest.mark.parametrize(
+    ("after", "before", "limit", "expected"),
+    [
+        (None, None, 3, [28, 29, 30]),
+        (None, None, 100, list(range(1, 31))),
+        (None, None, 0, []),
+        (None, 30, 2, [28, 29]),
+        (None, 10, 3, [7, 8, 9]),
+        (None, 1, 3, []),
+        (None, 99, 2, [29, 30]),
+        (0, None, 2, [1, 2]),
+        (5, None, 3, [6, 7, 8]),
+        (28, None, 9, [29, 30]),
+        (30, None, 9, []),
+        (99, None, 9, []),
+        (5, 10, 2, [6, 7]),
+        (5, 8, 9, [6, 7]),
+        (26, 29, 9, [27, 28]),
+        (9, 10, 9, []),
+        (9, 5, 9, []),
+    ],
+)
+async def test_pages(
+    engine: Engine, after: int | None, before: int | None, limit: int, expected: list[int]
+) -> None:
+    await fill(engine, "a", 30)
+    page = await engine.history("a", after=after, before=before, limit=limit)
+    assert offsets(page.messages) == expected
+    assert [message.id for message in page.messages] == [f"m{n}" for n in expected]
+    assert (page.first, page.top.offset) == (1, 30)
+
+
+async def test_a_page_is_the_callers_own(engine: Engine) -> None:
+    await fill(engine, "a", 3)
+    (await engine.history("a", limit=3)).messages.clear()
+    assert offsets((await engine.history("a", limit=3)).messages) == [1, 2, 3]
+
+
+async def test_length_is_kept_and_not_far_exceeded(engine: Engine) -> None:
+    keep = Keep(history_length=10)
+    for n in range(500):
+        await engine.publish("a", draft(f"m{n}"), keep)
+        if n % 50 == 49:
+            page = await engine.history("a", limit=1000)
+            assert offsets(page.messages) == list(range(page.first, n + 2))
+            assert 10 <= len(page.messages) <= 10 + 100
+    before_first = await engine.history("a", after=0, limit=3)
+    assert before_first.messages[0].offset == before_first.first > 1
+
+
+async def test_age_is_reached_at_the_sweep(engine: Engine) -> None:
+    keep = Keep(history_age=60)
+    for n in range(20):
+        await engine.publish("a", draft(f"m{n}", at=AT + n * 10_000), keep)
+    await engine.sweep(AT / 1000 + 190 + 60)
+    page = await engine.history("a", limit=100)
+    assert page.top.offset == 20
+    assert offsets(page.messages) == list(range(page.first, 21))
+    assert page.messages[-1].offset == 20
+
+
+async def test_an_emptied_log_goes_on_counting(engine: Engine) -> None:
+    keep = Keep(history_age=60)
+    for n in range(3 * CACHED):
+        await engine.publish("a", draft(f"m{n}"), keep)
+    await engine.sweep(AT / 1000 + 3600)
+    page = await engine.history("a", limit=100)
+    assert page.top.offset == 3 * CACHED
+    assert len(page.messages) == page.top.offset - page.first + 1
+    result = await engine.publish("a", draft("new", at=AT + 3_600_000), keep)
+    assert result.position.offset == 3 * CACHED + 1
+    assert offsets((await engine.history("a", limit=1)).messages) == [3 * CACHED + 1]
+
+
+# -- members --------------------------------------------------------------------------------------
+
+
+async def test_a_member_starts_at_the_top(engine: Engine) -> None:
+    await fill(engine, "a", 5)
+    assert await engine.join("a", ANN) == Membership(5, 5, 5)
+    await engine.publish("a", draft("next"), KEEP)
+    assert await engine.join("a", ANN) == Membership(5, 5, 5)
+
+
+async def test_joining_again_changes_the_name(engine: Engine) -> None:
+    await engine.join("a", ANN)
+    await engine.join("a", User("ann", "Anna"))
+    assert await engine.members("a", limit=10) == [User("ann", "Anna")]
+    assert (await engine.counts("a")).total == 1
+
+
+async def test_members_by_name_and_at_most_so_many(engine: Engine) -> None:
+    for name in ("Cid", "Ann", "Ben", "Ann"):
+        await engine.join("a", User(f"id-{name}", name))
+    assert [user.name for user in await engine.members("a", limit=10)] == ["Ann", "Ben", "Cid"]
+    assert [user.name for user in await engine.members("a", limit=2)] == ["Ann", "Ben"]
+    assert await engine.members("a", limit=0) == []
+    assert await engine.members("b", limit=10) == []
+
+
+async def test_a_guest_is_not_kept(engine: Engine) -> None:
+    await fill(engine, "a", 4)
+    assert await engine.join("a", GUEST) == Membership(4, 4, 4)
+    assert await engine.members("a", limit=10) == []
+    assert await engine.rooms_of(GUEST.id, limit=10) == {}
+    assert await engine.read("a", GUEST.id, 2) == Membership(4, 4, 4)
+
+
+async def test_the_cursor_only_goes_forward(engine: Engine) -> None:
+    await engine.join("a", ANN)
+    await fill(engine, "a", 10)
+    engine.advance("a", "ann", 6)
+    engine.advance("a", "ann", 4)
+    assert await engine.join("a", ANN) == Membership(0, 6, 0)
+    await engine.sweep(AT / 1000)
+    engine.advance("a", "ann", 5)
+    assert await engine.join("a", ANN) == Membership(0, 6, 0)
+    engine.advance("a", "ann", 99)
+    assert await engine.join("a", ANN) == Membership(0, 10, 0)
+    await engine.sweep(AT / 1000 + 1)
+    assert await engine.rooms_of("ann", limit=9) == {"a": (Membership(0, 10, 0), 10)}
+
+
+async def test_reading_proves_delivery(engine: Engine) -> None:
+    await engine.join("a", ANN)
+    await fill(engine, "a", 10)
+    assert await engine.read("a", "ann", 4) == Membership(0, 4, 4)
+    engine.advance("a", "ann", 8)
+    assert await engine.read("a", "ann", 2) == Membership(0, 8, 4)
+    assert await engine.read("a", "ann", 99) == Membership(0, 10, 10)
+
+
+async def test_strangers_are_ignored(engine: Engine) -> None:
+    await fill(engine, "a", 3)
+    engine.advance("a", "nobody", 2)
+    engine.advance("nowhere", "nobody", 2)
+    await engine.sweep(AT / 1000)
+    await engine.leave("a", "nobody")
+    await engine.leave("nowhere", "nobody")
+    assert await engine.read("nowhere", "nobody", 2) == Membership(0, 0, 0)
+    assert await engine.members("a", limit=9) == []
+    assert await engine.counts("a") == Counts(0, 0)
+
+
+async def test_leaving_forgets(engine: Engine) -> None:
+    await engine.join("a", ANN)
+    await engine.join("b", ANN)
+    await fill(engine, "a", 3)
+    engine.advance("a", "ann", 2)
+    await engine.leave("a", "ann")
+    assert await engine.members("a", limit=9) == []
+    assert list(await engine.rooms_of("ann", limit=9)) == ["b"]
+    assert await engine.join("a", ANN) == Membership(3, 3, 3)
+
+
+async def test_the_rooms_of_a_user(engine: Engine) -> None:
+    for room in ("c", "a", "b"):
+        await engine.join(room, ANN)
+    await engine.join("d", BEN)
+    await fill(engine, "b", 2)
+    rooms = await engine.rooms_of("ann", limit=9)
+    assert dict(rooms) == {
+        "a": (Membership(0, 0, 0), 0),
+        "b": (Membership(0, 0, 0), 2),
+        "c": (Membership(0, 0, 0), 0),
+    }
+    assert len(await engine.rooms_of("ann", limit=2)) == 2
+
+
+# -- presence -------------------------------------------------------------------------------------
+
+
+async def test_two_devices_are_one_user(engine: Engine, listener: Listener) -> None:
+    engine.watch("a")
+    await engine.join("a", ANN)
+    assert await engine.enter("a", ANN, "c1") == Counts(1, 1)
+    assert await engine.enter("a", ANN, "c2") == Counts(1, 1)
+    await engine.sweep(0)
+    await engine.exit("a", "ann", "c1", 0)
+    await engine.sweep(100)
+    assert [diff.joined for _, diff in listener.presence] == [[ANN]]
+    await engine.exit("a", "ann", "c2", 100)
+    assert await engine.counts("a") == Counts(1, 1)
+    await engine.sweep(100 + GRACE / 2)
+    assert len(listener.presence) == 1
+    await engine.sweep(100 + GRACE)
+    assert [diff.left for _, diff in listener.presence] == [[], [ANN]]
+    assert listener.presence[-1][1].counts == Counts(0, 1)
+    assert await engine.online("a", limit=9) == []
+
+
+async def test_coming_back_makes_no_noise(engine: Engine, listener: Listener) -> None:
+    engine.watch("a")
+    await engine.enter("a", ANN, "c1")
+    await engine.sweep(0)
+    await engine.exit("a", "ann", "c1", 10)
+    await engine.enter("a", User("ann", "Anna"), "c2")
+    await engine.sweep(10 + GRACE)
+    await engine.sweep(10 + 2 * GRACE)
+    assert len(listener.presence) == 1
+    assert await engine.online("a", limit=9) == [User("ann", "Anna")]
+
+
+async def test_comings_and_goings_are_told_together(engine: Engine, listener: Listener) -> None:
+    engine.watch("a")
+    await engine.enter("a", ANN, "c1")
+    await engine.enter("a", BEN, "c2")
+    await engine.sweep(0)
+    await engine.exit("a", "ann", "c1", 1)
+    await engine.enter("a", GUEST, "c3")
+    await engine.sweep(1 + GRACE)
+    assert [(diff.joined, diff.left) for _, diff in listener.presence] == [
+        ([ANN, BEN], []),
+        ([GUEST], [ANN]),
+    ]
+    assert listener.presence[-1][1].counts == Counts(2, 1)
+
+
+async def test_a_visit_between_two_sweeps_is_not_told(engine: Engine, listener: Listener) -> None:
+    engine.watch("a")
+    await engine.enter("a", ANN, "c1")
+    await engine.exit("a", "ann", "c1", 0)
+    await engine.sweep(GRACE)
+    assert listener.presence == []
+    assert await engine.counts("a") == Counts(0, 0)
+
+
+async def test_guests_are_counted_while_they_are_online(engine: Engine) -> None:
+    await engine.join("a", ANN)
+    await engine.join("a", GUEST)
+    assert await engine.enter("a", GUEST, "c1") == Counts(1, 2)
+    await engine.exit("a", GUEST.id, "c1", 0)
+    assert await engine.counts("a") == Counts(1, 2)
+    await engine.sweep(GRACE)
+    assert await engine.counts("a") == Counts(0, 1)
+
+
+async def test_unknown_clients_cannot_leave(engine: Engine) -> None:
+    await engine.exit("a", "ann", "c1", 0)
+    await engine.enter("a", ANN, "c1")
+    await engine.exit("a", "ann", "c2", 0)
+    await engine.exit("a", "ben", "c1", 0)
+    await engine.exit("b", "ann", "c1", 0)
+    await engine.sweep(GRACE)
+    assert await engine.online("a", limit=9) == [ANN]
+
+
+async def test_online_by_name_and_at_most_so_many(engine: Engine) -> None:
+    for name in ("Cid", "Ann", "Ben"):
+        await engine.enter("a", User(f"id-{name}", name), f"client-{name}")
+    assert [user.name for user in await engine.online("a", limit=2)] == ["Ann", "Ben"]
+    assert await engine.online("b", limit=2) == []
+
+
+async def test_nobody_listens_to_an_unwatched_room(engine: Engine, listener: Listener) -> None:
+    await engine.enter("a", ANN, "c1")
+    await engine.sweep(0)
+    assert listener.presence == []
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["enter", "exit", "sweep"]),
+        st.sampled_from([ANN, BEN, GUEST]),
+        st.sampled_from(["c1", "c2"]),
+        st.integers(0, 4),
+    ),
+    max_size=40,
+)
+
+
+@given(steps=STEPS)
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+def test_counts_are_always_right(tmp_path_factory: Any, steps: list[Any]) -> None:
+    """What was told adds up to who is there; joins and leaves of a user alternate."""
+    from .conftest import KINDS, build
+
+    async def run(kind: str) -> None:
+        harness = Harness(lambda: build(kind, tmp_path_factory.mktemp("presence")))
+        await harness.start()
+        engine = harness.engine
+        engine.watch("a")
+        here: dict[str, set[str]] = {}
+        users: dict[str, User] = {}
+        due: dict[str, float] = {}
+        now = 0.0
+        for action, user, client, wait in steps:
+            if action == "enter":
+                here.setdefault(user.id, set()).add(client)
+                users[user.id] = user
+                due.pop(user.id, None)
+                counts = await engine.enter("a", user, client)
+            elif action == "exit":
+                if client in here.get(user.id, ()):
+                    here[user.id].discard(client)
+                    if not here[user.id]:
+                        due[user.id] = now + GRACE
+                await engine.exit("a", user.id, client, now)
+                counts = await engine.counts("a")
+            else:
+                now += wait
+                for user_id in [user_id for user_id, at in due.items() if at <= now]:
+                    del due[user_id], here[user_id]
+                await engine.sweep(now)
+                counts = await engine.counts("a")
+            assert counts == Counts(len(here), "guest-1" in here)
+            assert {user.id for user in await engine.online("a", limit=9)} == set(here)
+        await engine.sweep(now)
+        told: set[str] = set()
+        for _, diff in harness.listener.presence:
+            joined = {user.id for user in diff.joined}
+            left = {user.id for user in diff.left}
+            assert left <= told
+            assert not joined & (told - left)
+            told = (told - left) | joined
+            assert diff.counts.online == len(told)
+        assert told == set(here)
+        await engine.stop()
+
+    for kind in KINDS:
+        asyncio.run(run(kind))
+
+
+# -- tokens ---------------------------------------------------------------------------------------
+
+
+async def test_a_secret_stays_the_same(engine: Engine) -> None:
+    first, again, other = await asyncio.gather(
+        engine.secret("recovery"), engine.secret("recovery"), engine.secret("other")
+    )
+    assert len(first) == 32
+    assert first == again == await engine.secret("recovery")
+    assert first != other
+
+
+async def test_a_revocation_lasts_until_its_end(engine: Engine) -> None:
+    assert not await engine.revoked("t", 0)
+    await engine.revoke("t", 100)
+    await engine.revoke("t", 50)
+    assert await engine.revoked("t", 99)
+    await engine.sweep(99)
+    assert await engine.revoked("t", 99)
+    assert not await engine.revoked("t", 100)
+    assert not await engine.revoked("u", 0)
+    await engine.sweep(10_000)
+    assert not await engine.revoked("t", 10_000)
+
+
+# -- life -----------------------------------------------------------------------------------------
+
+
+async def test_what_was_accepted_is_finished_at_the_stop(harness: Harness) -> None:
+    harness.engine.watch("a")
+    tasks = [
+        asyncio.create_task(harness.engine.publish("a", draft(f"m{n}"), KEEP)) for n in range(50)
+    ]
+    await asyncio.sleep(0)
+    await harness.engine.stop()
+    assert [(await task).position.offset for task in tasks] == list(range(1, 51))
+    assert harness.listener.offsets("a") == list(range(1, 51))
+
+
+async def test_after_the_stop_everything_is_refused(engine: Engine) -> None:
+    assert engine.ready() is None
+    await asyncio.gather(engine.stop(), engine.stop())
+    await engine.stop()
+    assert engine.ready() is not None
+    with pytest.raises(Refusal) as refused:
+        await engine.publish("a", draft("m"), KEEP)
+    assert refused.value.code == "unavailable"
+    assert refused.value.temporary
+    with pytest.raises(Refusal):
+        await engine.join("a", ANN)
+    with pytest.raises(Refusal):
+        await engine.enter("a", ANN, "c1")
+    engine.advance("a", "ann", 1)
+    await engine.exit("a", "ann", "c1", 0)
+    await engine.sweep(0)
+
+
+async def test_a_listener_that_fails_stops_nobody(
+    engine: Engine, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("planted")
+
+    engine.watch("a")
+    monkeypatch.setattr(listener, "on_message", fail)
+    monkeypatch.setattr(listener, "on_presence", fail)
+    assert (await engine.publish("a", draft("m1"), KEEP)).position.offset == 1
+    await engine.enter("a", ANN, "c")
+    await engine.sweep(0)
+    monkeypatch.undo()
+    assert (await engine.publish("a", draft("m2"), KEEP)).position.offset == 2
+    assert listener.offsets("a") == [2]
+
+
+async def test_stats_are_numbers(engine: Engine) -> None:
+    await engine.publish("a", draft("m"), KEEP)
+    stats = engine.stats()
+    assert stats
+    assert all(isinstance(value, int | float) for value in stats.values())
+
+
+async def test_everything_durable_survives_a_restart(durable: Harness) -> None:
+    engine = durable.engine
+    await engine.join("a", ANN)
+    await engine.join("a", BEN)
+    await engine.leave("a", "ben")
+    await fill(engine, "a", 20)
+    engine.advance("a", "ann", 12)
+    await engine.read("a", "ann", 7)
+    await engine.enter("a", ANN, "c1")
+    secret = await engine.secret("recovery")
+    await engine.revoke("t", 100)
+    before = await engine.history("a", limit=100)
+    nothing = await engine.history("empty", limit=1)
+
+    engine = await durable.restart()
+    assert await engine.history("a", limit=100) == before
+    assert await engine.history("empty", limit=1) == nothing
+    assert await engine.join("a", ANN) == Membership(0, 12, 7)
+    assert await engine.members("a", limit=9) == [ANN]
+    assert await engine.secret("recovery") == secret
+    assert await engine.revoked("t", 99)
+    assert await engine.counts("a") == Counts(0, 1)
+    again = await engine.publish("a", draft("m4"), KEEP)
+    assert (again.position.offset, again.duplicate) == (4, True)
+    new = await engine.publish("a", draft("new"), KEEP)
+    assert new.position == Position(before.top.epoch, 21)

@@ -1,0 +1,396 @@
+"""The embedded engine, beside the contract: memory, the disk's failures, and a kill."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from sioserver.config import Config
+from sioserver.config.schema import Store
+from sioserver.engine import create_engine, store_path
+from sioserver.engine.base import Engine
+from sioserver.engine.embedded import EmbeddedEngine
+from sioserver.engine.embedded_tables import Tables
+from sioserver.errors import Refusal
+from sioserver.model import Counts, Membership, User
+
+from .conftest import ANN, GUEST, Keep, Listener, draft
+
+KEEP = Keep()
+T = 1_700_000_000.0
+
+
+@pytest.fixture
+async def engine(tmp_path: Path) -> AsyncIterator[EmbeddedEngine]:
+    store = Store(cached_messages=4, cached_rooms=2, durability="normal")
+    engine = EmbeddedEngine(store, grace=5, path=tmp_path / "rooms.db")
+    await engine.start(Listener())
+    yield engine
+    await engine.stop()
+
+
+async def pragma(engine: EmbeddedEngine, text: str) -> None:
+    await engine._journal.read(lambda t: t.connection.execute(f"PRAGMA {text}").fetchall())
+
+
+async def refused(call: object) -> str:
+    with pytest.raises(Refusal) as error:
+        await call  # type: ignore[misc]
+    return error.value.code
+
+
+# -- the disk fails -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fail", "mend", "says"),
+    [
+        ("max_page_count = 1", "max_page_count = 1073741823", "full"),
+        ("query_only = 1", "query_only = 0", "readonly"),
+    ],
+)
+async def test_posting_is_refused_while_reading_goes_on(
+    engine: EmbeddedEngine, fail: str, mend: str, says: str
+) -> None:
+    big = "x" * 50_000
+    await engine.join("a", ANN)
+    for n in range(10):
+        await engine.publish("a", draft(f"m{n}"), KEEP)
+    engine.watch("a")
+    await pragma(engine, fail)
+    lost = [engine.publish("a", draft(f"lost{n}", body=big), KEEP) for n in range(5)]
+    errors = await asyncio.gather(*lost, return_exceptions=True)
+    assert [(e.code, e.temporary, e.retry_after) for e in errors if isinstance(e, Refusal)] == [
+        ("unavailable", True, 1)
+    ] * 5
+    assert says in (engine.ready() or "")
+
+    # Whoever is a member gets in, sees who is here, and reads what there is.
+    assert await engine.join("a", ANN) == Membership(0, 0, 0)
+    assert await engine.join("a", GUEST) == Membership(10, 10, 10)
+    assert await engine.enter("a", ANN, "c1") == Counts(1, 1)
+    for after in (0, 8):
+        page = await engine.history("a", after=after, limit=99)
+        assert [message.offset for message in page.messages] == list(range(after + 1, 11))
+    assert (await engine.history("never-seen", limit=9)).top.offset == 0
+    engine.advance("a", "ann", 9)
+    await engine.sweep(T)
+    assert await engine.join("a", ANN) == Membership(0, 9, 0)
+
+    await pragma(engine, mend)
+    now = T
+    while engine.ready() is not None:  # the sweep finds out
+        now += 1
+        await engine.sweep(now)
+        await engine.history("a", after=0, limit=1)
+    again = [engine.publish("a", draft(f"lost{n}", body=big), KEEP) for n in range(5)]
+    results = await asyncio.gather(*again)
+    assert [(r.position.offset, r.duplicate) for r in results] == [
+        (n, False) for n in range(11, 16)
+    ]
+    listener = engine._listener
+    assert isinstance(listener, Listener)
+    assert listener.offsets("a") == list(range(11, 16))
+    await engine.sweep(now + 1)
+    assert list((await engine.rooms_of("ann", limit=9)).values()) == [(Membership(0, 9, 0), 15)]
+
+
+async def test_a_refused_draft_is_not_under_way_any_more(engine: EmbeddedEngine) -> None:
+    await pragma(engine, "query_only = 1")
+    calls = [engine.publish("a", draft("m"), KEEP) for _ in range(3)]
+    errors = await asyncio.gather(*calls, return_exceptions=True)
+    assert all(isinstance(error, Refusal) for error in errors)
+    assert len({id(error) for error in errors}) == 3
+    assert engine._under_way == {}
+    await pragma(engine, "query_only = 0")
+    result = await engine.publish("a", draft("m"), KEEP)
+    assert (result.position.offset, result.duplicate) == (1, False)
+
+
+async def test_cursors_wait_for_the_disk(engine: EmbeddedEngine, tmp_path: Path) -> None:
+    await engine.join("a", ANN)
+    for n in range(6):
+        await engine.publish("a", draft(f"m{n}"), KEEP)
+    await pragma(engine, "query_only = 1")
+    engine.advance("a", "ann", 3)
+    await engine.sweep(T)
+    engine.advance("a", "ann", 5)
+    await engine.history("a", after=0, limit=1)
+    assert engine.stats()["cursors_waiting"] == 1
+    await pragma(engine, "query_only = 0")
+    await engine.stop()
+    again = EmbeddedEngine(Store(), grace=5, path=tmp_path / "rooms.db")
+    await again.start(Listener())
+    assert await again.join("a", ANN) == Membership(0, 5, 0)
+    await again.stop()
+
+
+async def test_a_cursor_travels_with_the_next_message(engine: EmbeddedEngine) -> None:
+    await engine.join("a", ANN)
+    await engine.publish("a", draft("m1"), KEEP)
+    engine.advance("a", "ann", 1)
+    await engine.publish("a", draft("m2"), KEEP)
+    await engine.history("a", after=0, before=2, limit=0)
+    stored = await engine._journal.read(lambda t: t.connection.execute(
+        "SELECT cursor FROM member").fetchall())  # fmt: skip
+    assert stored == [(1,)]
+
+
+async def test_a_room_that_cannot_be_read(
+    engine: EmbeddedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An entry that fails is undone."""
+    with monkeypatch.context() as patch:
+        patch.setattr(Tables, "load", lambda *_: 1 / 0)
+        assert await refused(engine.enter("a", GUEST, "c1")) == "internal"
+        entering = asyncio.create_task(engine.enter("a", GUEST, "c2"))
+        await asyncio.sleep(0)
+        await engine.sweep(T)  # the room is not there yet: nothing to announce
+        assert await refused(entering) == "internal"
+    assert await engine.counts("a") == Counts(0, 0)
+    assert await engine.online("a", limit=9) == []
+
+
+async def test_an_exit_may_overtake_an_enter(engine: EmbeddedEngine) -> None:
+    entering = asyncio.create_task(engine.enter("a", ANN, "c1"))
+    await asyncio.sleep(0)
+    await engine.exit("a", "ann", "c1", T)
+    await entering
+    await engine.sweep(T + 5)
+    assert await engine.counts("a") == Counts(0, 0)
+
+
+async def test_a_full_queue_is_a_temporary_refusal(tmp_path: Path) -> None:
+    engine = EmbeddedEngine(Store(queue=3), grace=5, path=":memory:")
+    await engine.start(Listener())
+    calls = [engine.publish("a", draft(f"m{n}"), KEEP) for n in range(5)]
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    codes = [r.code if isinstance(r, Refusal) else "ok" for r in results]
+    assert codes == ["ok"] * 3 + ["unavailable"] * 2
+    await engine.sweep(T)
+    assert (await engine.publish("a", draft("m3"), KEEP)).position.offset == 4
+    await engine.stop()
+
+
+# -- memory ---------------------------------------------------------------------------------------
+
+
+async def test_idle_rooms_are_let_go(engine: EmbeddedEngine) -> None:
+    for n in range(10):
+        await engine.publish(f"room{n}", draft("m"), KEEP)
+        await engine.history(f"room{n}", limit=9)
+    assert engine.stats()["rooms_cached"] == 2
+    engine.watch("room0")
+    await engine.enter("room1", ANN, "c1")
+    for n in range(10):
+        page = await engine.history(f"room{n}", limit=9)
+        assert [message.offset for message in page.messages] == [1]
+    assert engine.stats()["rooms_cached"] == 4
+    engine.unwatch("room0")
+    await engine.exit("room1", "ann", "c1", T)
+    await engine.sweep(T + 5)
+    assert engine.stats()["rooms_cached"] == 2
+    assert engine.stats()["rooms_with_people"] == 0
+
+
+async def test_members_are_counted_in_memory_and_out(engine: EmbeddedEngine) -> None:
+    for n in range(5):
+        await engine.join("a", User(f"u{n}", "U"))
+    assert (await engine.counts("a")).total == 5
+    await asyncio.gather(
+        *(engine.join("a", User(f"u{n}", "U")) for n in range(3, 9)),
+        engine.leave("a", "u0"),
+        engine.leave("a", "nobody"),
+        engine.counts("b"),
+    )
+    assert (await engine.counts("a")).total == 8
+    for room in "bcd":
+        await engine.counts(room)
+    assert engine._rooms.get("a") is None
+    assert (await engine.counts("a")).total == 8
+
+
+async def test_messages_in_memory_are_bounded(engine: EmbeddedEngine) -> None:
+    await engine.history("a", limit=1)
+    for n in range(50):
+        await engine.publish("a", draft(f"m{n}"), Keep(history_length=20))
+    room = engine._rooms.get("a")
+    assert room is not None
+    assert 4 <= len(room.tail) < 8
+    page = await engine.history("a", limit=99)
+    assert [message.offset for message in page.messages] == list(range(page.first, 51))
+
+
+async def test_a_room_without_history(engine: EmbeddedEngine) -> None:
+    engine.watch("a")
+    await engine.history("a", limit=1)
+    for n in range(5):
+        await engine.publish("a", draft(f"m{n}"), Keep(history_length=0))
+        page = await engine.history("a", after=0, limit=9)
+        assert (page.messages, page.first, page.top.offset) == ([], n + 2, n + 1)
+    assert isinstance(engine._listener, Listener)
+    assert engine._listener.offsets("a") == [1, 2, 3, 4, 5]
+
+
+async def test_old_drafts_are_forgotten_at_the_sweep(engine: EmbeddedEngine) -> None:
+    await asyncio.gather(*(engine.publish("a", draft(f"m{n}"), KEEP) for n in range(50)))
+
+    async def remembered() -> int:
+        rows = await engine._journal.read(
+            lambda t: t.connection.execute("SELECT count(*) FROM dedup").fetchone()
+        )
+        return int(rows[0])
+
+    await engine.sweep(T + 86_399)
+    assert await remembered() == 50
+    await engine.sweep(T + 86_401)
+    assert await remembered() == 50  # not so soon after the last round
+    await engine.sweep(T + 86_460)
+    assert await remembered() == 0
+
+
+# -- which engine, where --------------------------------------------------------------------------
+
+
+async def test_the_engine_of_a_configuration(tmp_path: Path) -> None:
+    config = Config(store=Store(path=str(tmp_path / "x" / "rooms.db")))
+    engine: Engine = create_engine(config)
+    await engine.start(Listener())
+    await engine.stop()
+    assert (tmp_path / "x" / "rooms.db").is_file()
+
+
+def test_where_the_store_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert store_path(":memory:") == ":memory:"
+    assert store_path("some/rooms.db") == Path("some/rooms.db")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert store_path("~/rooms.db") == tmp_path / "rooms.db"
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    assert store_path("") == tmp_path / "data" / "sioserver" / "sioserver.db"
+    for ignored in ("relative", ""):
+        monkeypatch.setenv("XDG_DATA_HOME", ignored)
+        assert store_path("") == tmp_path / ".local" / "share" / "sioserver" / "sioserver.db"
+    monkeypatch.setattr(sys, "platform", "darwin")
+    library = tmp_path / "Library" / "Application Support"
+    assert store_path("") == library / "sioserver" / "sioserver.db"
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "local"))
+    assert store_path("") == tmp_path / "local" / "sioserver" / "sioserver.db"
+
+
+# -- real processes -------------------------------------------------------------------------------
+
+PUBLISHER = """
+    import asyncio, sys
+    from pathlib import Path
+    from sioserver.config.schema import Store
+    from sioserver.engine.embedded import EmbeddedEngine
+    from sioserver.errors import Refusal
+    from sioserver.model import Draft, User
+
+    class Keep:
+        history_length = 100_000
+        history_age = 0.0
+
+    class Listener:
+        def on_message(self, room, epoch, message): ...
+        def on_presence(self, room, diff): ...
+
+    async def publish(engine, run, n):
+        i = 0
+        while True:
+            draft = Draft(f"{run}-{n}-{i}", User(f"u{n}", "U"), "x" * 100, 1, i % 2 == 0)
+            try:
+                result = await engine.publish(f"room{n % 3}", draft, Keep)
+            except Refusal as refusal:
+                print("refused", refusal.code, engine.ready(), flush=True)
+                return
+            print(result.position.epoch, n % 3, result.position.offset, draft.id, flush=True)
+            i += 1
+
+    async def main():
+        engine = EmbeddedEngine(Store(durability=sys.argv[3]), grace=5, path=Path(sys.argv[1]))
+        await engine.start(Listener())
+        await asyncio.gather(*(publish(engine, sys.argv[2], n) for n in range(8)))
+        await engine.stop()
+
+    asyncio.run(main())
+"""
+
+
+async def messages_of(path: Path) -> tuple[str, dict[tuple[int, int], str]]:
+    """(epoch, {(number of the room, offset): message id}) of a store."""
+    engine = EmbeddedEngine(Store(), grace=5, path=path)
+    await engine.start(Listener())
+    found = {}
+    epoch = ""
+    for n in range(3):
+        page = await engine.history(f"room{n}", after=0, limit=100_000)
+        epoch = page.top.epoch
+        assert [m.offset for m in page.messages] == list(range(1, page.top.offset + 1))
+        found |= {(n, message.offset): message.id for message in page.messages}
+    await engine.stop()
+    assert len(set(found.values())) == len(found)
+    return epoch, found
+
+
+@pytest.mark.parametrize("durability", ["full", "normal"])
+async def test_a_kill_loses_nothing_that_was_acknowledged(tmp_path: Path, durability: str) -> None:
+    path = tmp_path / "rooms.db"
+    acked: dict[tuple[int, int], str] = {}
+    epochs = set()
+    chance = random.Random(11)
+    for run in range(4):
+        arguments = [sys.executable, "-c", textwrap.dedent(PUBLISHER), str(path), f"run{run}"]
+        with subprocess.Popen(
+            [*arguments, durability], stdout=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout is not None
+            lines = [process.stdout.readline() for _ in range(chance.randint(5, 600))]
+            process.send_signal(signal.SIGKILL)
+            lines += process.stdout.readlines()
+        for line in lines:
+            if not line.endswith("\n"):
+                continue  # the kill came while it was printed
+            epoch, room, offset, id = line.split()
+            assert (int(room), int(offset)) not in acked
+            acked[int(room), int(offset)] = id
+            epochs.add(epoch)
+        epoch, stored = await messages_of(path)
+        epochs.add(epoch)
+        assert {place: stored.get(place) for place in acked} == acked
+    assert len(epochs) == 1
+
+
+async def test_a_file_that_cannot_grow(tmp_path: Path) -> None:
+    """The operating system refuses the write (here by a limit on the size of files)."""
+    path = tmp_path / "rooms.db"
+    limited = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))\n"
+    code = limited + textwrap.dedent(PUBLISHER)
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-c", code, str(path), "run", "normal"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    refusals = [line for line in done.stdout.splitlines() if line.startswith("refused")]
+    acked = [line.split() for line in done.stdout.splitlines() if not line.startswith("refused")]
+    assert len(refusals) == 8
+    assert all(line.startswith("refused unavailable ") for line in refusals)
+    assert not any(line.endswith("None") for line in refusals)
+    assert len(acked) > 20  # how many depends on how they fall into transactions
+    _, stored = await messages_of(path)
+    assert stored == {(int(room), int(offset)): id for _, room, offset, id in acked}
+    assert os.path.getsize(path) > 0

@@ -1,0 +1,206 @@
+"""Numbering, dedup, trimming and pages, straight on the tables."""
+
+import random
+import sqlite3
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sioserver.engine.embedded_file import StoreFile
+from sioserver.engine.embedded_tables import (
+    PRUNE_ROWS,
+    TRIM_EVERY,
+    TRIM_ROWS,
+    Append,
+    Damaged,
+    Tables,
+    marks,
+    parts,
+    span,
+)
+
+from .conftest import draft
+
+AT = 1_700_000_000_000
+NULL = b"\xc0"
+
+
+@pytest.fixture
+def tables() -> Iterator[Tables]:
+    file = StoreFile(":memory:", full=False)
+    yield Tables(file.connection, dedup_window=100)
+    file.close()
+
+
+def new(
+    id: str,
+    room: str = "a",
+    *,
+    at: int = AT,
+    length: int = 1000,
+    age: float = 0,
+    again: bool = True,
+) -> Append:
+    return Append(room, draft(id, at=at, again=again), NULL, length, age)
+
+
+def put(tables: Tables, *appends: Append) -> dict[str, int]:
+    tables.begin()
+    tables.append(appends)
+    return tables.commit()
+
+
+def rows(tables: Tables, table: str) -> int:
+    count: int = tables.connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+    return count
+
+
+def test_a_batch_numbers_each_room(tables: Tables) -> None:
+    appends = [new(f"m{n}", "ab"[n % 2]) for n in range(1000)]
+    assert put(tables, *appends) == {"a": 1, "b": 1}
+    assert [append.offset for append in appends] == [n // 2 + 1 for n in range(1000)]
+    assert not any(append.duplicate for append in appends)
+    assert rows(tables, "message") == rows(tables, "dedup") == 1000
+
+
+def test_a_batch_knows_its_own_duplicates(tables: Tables) -> None:
+    appends = [new("m"), new("n"), new("m", at=AT + 1), new("m", "b")]
+    put(tables, *appends)
+    assert [(a.offset, a.duplicate, a.at - AT) for a in appends] == [
+        (1, False, 0), (2, False, 0), (1, True, 0), (1, False, 0),
+    ]  # fmt: skip
+
+
+def test_after_a_rollback_the_numbers_go_on_without_a_hole(tables: Tables) -> None:
+    put(tables, new("m1"))
+    tables.begin()
+    lost = [new("m2"), new("m3"), new("x", "new-room")]
+    tables.append(lost)
+    tables.rollback()
+    tables.rollback()
+    later = [new("y", "other-room"), new("m4"), new("m2"), new("x", "new-room")]
+    put(tables, *later)
+    assert [(a.offset, a.duplicate) for a in later] == [
+        (1, False), (2, False), (3, False), (1, False),
+    ]  # fmt: skip
+    assert [m.id for m in tables.load("a", 10).tail] == ["m1", "m4", "m2"]
+    assert [m.id for m in tables.load("new-room", 10).tail] == ["x"]
+    assert [m.id for m in tables.load("other-room", 10).tail] == ["y"]
+
+
+def test_a_transaction_that_was_left_open_is_undone(tables: Tables) -> None:
+    tables.begin()
+    tables.connection.execute("DELETE FROM meta")
+    tables.begin()
+    tables.commit()
+    assert rows(tables, "meta") == 1
+
+
+def test_a_room_without_a_history_stores_nothing(tables: Tables) -> None:
+    put(tables, *(new(f"m{n}") for n in range(5)))
+    append = new("m5", length=0)
+    assert put(tables, append) == {"a": 7}
+    assert (append.offset, rows(tables, "message")) == (6, 0)
+    assert put(tables, new("m6"), new("m7", length=0)) == {"a": 9}
+    assert rows(tables, "message") == 0
+    back = new("m8")
+    assert put(tables, back) == {"a": 9}
+    assert [m.offset for m in tables.load("a", 9).tail] == [9]
+
+
+def test_trimming_is_amortised(tables: Tables) -> None:
+    first = 1
+    trims = 0
+    for n in range(10 * TRIM_EVERY):
+        now = put(tables, new(f"m{n}", length=10))["a"]
+        trims += now > first
+        first = now
+        assert rows(tables, "message") <= 10 + TRIM_EVERY
+    assert trims <= 11
+
+
+def test_a_trim_is_bounded(tables: Tables) -> None:
+    count = 2 * TRIM_ROWS + 500
+    put(tables, *(new(f"m{n}", length=count) for n in range(count)))
+    assert put(tables, new("m", length=10)) == {"a": 1}
+    firsts = []
+    for _ in range(4):
+        tables.begin()
+        tables.trim(AT / 1000)
+        firsts.append(tables.commit().get("a"))
+    assert firsts == [TRIM_ROWS + 1, 2 * TRIM_ROWS + 1, count + 1 - 9, None]
+
+
+def test_only_a_prefix_is_dropped_by_age(tables: Tables) -> None:
+    ages = [50, 40, 5, 60, 1]  # the clock went back and forth
+    log = [new(f"m{n}", at=AT - age * 1000, age=30) for n, age in enumerate(ages)]
+    assert put(tables, *log) == {"a": 3}
+    assert [m.offset for m in tables.load("a", 9).tail] == [3, 4, 5]
+
+
+def test_pruning_is_bounded_and_spares_the_window(tables: Tables) -> None:
+    put(tables, *(new(f"m{n}") for n in range(PRUNE_ROWS + 5)))
+    put(tables, new("late", at=AT + 50_000))
+    assert tables.prune(AT / 1000 + 99) is False
+    assert rows(tables, "dedup") == PRUNE_ROWS + 6
+    assert tables.prune(AT / 1000 + 100) is True
+    assert rows(tables, "dedup") == 6
+    assert tables.prune(AT / 1000 + 100) is False
+    assert rows(tables, "dedup") == 1
+    late = new("late", at=AT + 60_000)
+    put(tables, late)
+    assert late.duplicate
+
+
+def test_missing_rows_are_noticed(tables: Tables) -> None:
+    put(tables, *(new(f"m{n}") for n in range(5)))
+    tables.connection.execute("DELETE FROM message WHERE offset = 3")
+    with pytest.raises(Damaged):
+        tables.page("a", None, None, 9)
+
+
+def test_the_tables_are_read_back(tables: Tables) -> None:
+    put(tables, *(new(f"m{n}", "ab"[n % 2]) for n in range(9)))
+    again = Tables(tables.connection, dedup_window=100)
+    assert again.epoch == tables.epoch
+    append = [new("x", "a"), new("x", "c"), new("m1", "b")]
+    put(again, *append)
+    assert [(a.offset, a.duplicate) for a in append] == [(6, False), (1, False), (1, True)]
+
+
+def test_no_two_rooms_share_an_id(tables: Tables) -> None:
+    for n in range(20):
+        put(tables, new("m", f"room{n}"), new("m", f"other{n}"))
+    assert rows(tables, "room") == 40
+    with pytest.raises(sqlite3.IntegrityError):
+        tables.connection.execute("INSERT INTO room SELECT 99, name, top, first FROM room")
+
+
+@given(st.integers(1, 50), st.integers(-1, 60), st.data())
+def test_a_span_is_what_the_contract_says(first: int, length: int, data: st.DataObject) -> None:
+    top = max(first - 1, length)
+    log = list(range(first, top + 1))
+    after = data.draw(st.none() | st.integers(-2, 70))
+    before = data.draw(st.none() | st.integers(-2, 70))
+    limit = data.draw(st.integers(0, 80))
+    wanted = [n for n in log if (after is None or n > after) and (before is None or n < before)]
+    expected = wanted[:limit] if after is not None else wanted[len(wanted) - limit :][:limit]
+    if limit >= len(wanted):
+        expected = wanted
+    assert list(range(*span(first, top, after, before, limit))) == expected
+
+
+@given(st.integers(0, 2000))
+def test_parts_lose_nothing(count: int) -> None:
+    numbered = [(n,) for n in range(count)]
+    assert [row for part in parts(numbered) for row in part] == numbered
+
+
+def test_marks_match_their_rows() -> None:
+    for _ in range(20):
+        height, width = random.randint(1, 9), random.randint(1, 9)
+        text = marks([("x",) * width] * height)
+        assert text.count("(") == height
+        assert text.count("?") == height * width

@@ -1,0 +1,25 @@
+/** What a room needs of a connection. The one real link is in socketio.ts; tests bring their own. */
+import type { Transport } from "./connection";
+import type { Refusal } from "./wire";
+
+export interface LinkEvents {
+  connected(recovered: boolean): void;
+  /** The connection broke; the link comes back by itself. */
+  lost(): void;
+  /** The server ended it; the link does not come back by itself. */
+  ended(): void;
+  /** The server answered the connect with a refusal; the link does not come back by itself. */
+  refused(refusal: Refusal): void;
+  attempt(number: number): void;
+  transport(name: Transport): void;
+  event(name: string, args: readonly unknown[]): void;
+}
+
+export interface Link {
+  open(): void;
+  close(): void;
+  /** Rejects when no answer came, for whatever reason: the outcome is then unknown. Never sends later by itself. */
+  request(event: string, ...args: unknown[]): Promise<unknown>;
+}
+
+export type OpenLink = (events: LinkEvents) => Link;

@@ -1,0 +1,82 @@
+/** The only module that knows Socket.IO. */
+import { Manager, type Socket } from "socket.io-client";
+import type { Transport } from "./connection";
+import type { Link, LinkEvents, OpenLink } from "./link";
+import { parseRefusal } from "./wire";
+
+export type Auth = { token: string } | { user: string; name: string };
+
+export interface SocketOptions {
+  readonly origin: string;
+  /** The path of the page's directory, with a slash at the end: the server may be mounted below one. */
+  readonly base: string;
+  readonly room: string;
+  /** Asked before every connect, so that a fresh token is used. */
+  readonly auth: () => Auth;
+  readonly transports?: readonly Transport[];
+}
+
+const ANSWER_WITHIN = 15_000;
+
+export function socketLink(options: SocketOptions): OpenLink {
+  return (events) => new SocketLink(options, events);
+}
+
+class SocketLink implements Link {
+  private readonly manager: Manager;
+  private readonly socket: Socket;
+
+  constructor({ origin, base, room, auth, transports }: SocketOptions, events: LinkEvents) {
+    this.manager = new Manager(origin, {
+      path: `${base}socket.io`,
+      autoConnect: false,
+      ...(transports && { transports: [...transports] }),
+    });
+    // Not io(url + room): a room's name may hold what a URL reads as its own syntax.
+    this.socket = this.manager.socket(`/${room}`, { auth: (send) => send(auth()) });
+    this.followTransport(events);
+    this.manager.on("reconnect_attempt", (number) => events.attempt(number));
+    this.socket.on("connect", () => events.connected(this.socket.recovered === true));
+    this.socket.on("connect_error", (error) => {
+      // While the socket is active the manager tries again by itself: the server was not reached.
+      if (this.socket.active) events.lost();
+      else events.refused(refusalOf(error));
+    });
+    this.socket.on("disconnect", (reason) => {
+      if (reason === "io server disconnect") events.ended();
+      else if (reason !== "io client disconnect") events.lost();
+    });
+    this.socket.onAny((name: string, ...args: unknown[]) => events.event(name, args));
+  }
+
+  open(): void {
+    this.socket.connect();
+  }
+
+  close(): void {
+    this.socket.disconnect();
+  }
+
+  async request(event: string, ...args: unknown[]): Promise<unknown> {
+    // Socket.IO would keep the packet and send it after the return, in an order of its own.
+    if (!this.socket.connected) throw new Error("not connected");
+    return this.socket.timeout(ANSWER_WITHIN).emitWithAck(event, ...args);
+  }
+
+  private followTransport(events: LinkEvents): void {
+    this.manager.on("open", () => {
+      const engine = this.manager.engine;
+      const tell = (): void => {
+        const name = engine.transport.name;
+        if (name === "websocket" || name === "polling") events.transport(name);
+      };
+      tell();
+      engine.on("upgrade", tell);
+    });
+  }
+}
+
+function refusalOf(error: Error & { data?: unknown }) {
+  const fallback = { code: "refused", message: error.message, temporary: false, retryAfter: null };
+  return parseRefusal(error.data) ?? fallback;
+}

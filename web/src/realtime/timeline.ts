@@ -1,0 +1,141 @@
+/**
+ * The messages of a room as far as this page knows them, sorted by offset, each once, and which stretches of the room's
+ * log are not known. A hole is never guessed away: it stays visible until a page of history has covered it.
+ */
+import type { Position } from "./position";
+import { holes, intersect, size, subtract, union, type Range } from "./ranges";
+import type { Message } from "./wire";
+
+/** missing: nobody said why. lost: the server said it could not recover it. gone: history does not have it either. */
+export type GapKind = "missing" | "lost" | "gone";
+
+export interface Gap extends Range {
+  readonly kind: GapKind;
+}
+
+export interface LoadedPage {
+  readonly items: readonly Message[];
+  readonly more: boolean;
+  /** The page holds what lies below this offset; null: it ends at the top of the log. */
+  readonly before: number | null;
+  readonly top: number;
+}
+
+export class Timeline {
+  private epoch: string | null = null;
+  private list: Message[] = [];
+  private known: Range[] = [];
+  /** As declared; only what of it is not known counts. */
+  private lost: Range[] = [];
+  private gone: Range[] = [];
+  private end = 0;
+  private atStart = false;
+
+  get messages(): readonly Message[] {
+    return this.list;
+  }
+
+  /** The highest offset the room is known to have reached. */
+  get top(): number {
+    return this.end;
+  }
+
+  /** Everything from here up is known or shown as a gap; older pages lie below. Null: nothing is known yet. */
+  get oldest(): number | null {
+    return this.known[0]?.from ?? null;
+  }
+
+  get complete(): boolean {
+    return this.atStart;
+  }
+
+  has(offset: number): boolean {
+    return intersect(this.known, { from: offset, to: offset }).length > 0;
+  }
+
+  /** True if the log began anew: what was known belongs to another log and is forgotten. */
+  reach(position: Position): boolean {
+    const anew = this.epoch !== null && this.epoch !== position.epoch;
+    if (anew) this.forget();
+    this.epoch = position.epoch;
+    this.end = Math.max(this.end, position.offset);
+    return anew;
+  }
+
+  add(message: Message): boolean {
+    const fresh = this.insert(message);
+    this.end = Math.max(this.end, message.offset);
+    this.cover({ from: message.offset, to: message.offset });
+    return fresh;
+  }
+
+  addPage({ items, more, before, top }: LoadedPage): void {
+    const first = items[0]?.offset;
+    const last = before === null ? Math.max(top, items.at(-1)?.offset ?? 0) : before - 1;
+    for (const item of items) this.insert(item);
+    this.end = Math.max(this.end, last);
+    if (more) {
+      this.cover({ from: first ?? last + 1, to: last });
+      return;
+    }
+    const floor = first ?? last + 1;
+    for (const gap of this.gaps()) {
+      if (gap.from >= floor || gap.kind === "gone") continue;
+      this.gone = union(this.gone, { from: gap.from, to: Math.min(gap.to, floor - 1) });
+    }
+    this.atStart = true;
+    this.cover({ from: 1, to: last });
+  }
+
+  declareLost(range: Range): void {
+    this.end = Math.max(this.end, range.to);
+    this.lost = union(this.lost, range);
+  }
+
+  /** Only gaps with something older above them: below the oldest known message there is simply older history. */
+  gaps(): Gap[] {
+    const oldest = this.oldest;
+    if (oldest === null) return [];
+    const gaps: Gap[] = this.gone.map((range) => ({ ...range, kind: "gone" }));
+    for (const hole of holes(this.known, { from: oldest, to: this.end })) {
+      gaps.push(...intersect(this.lost, hole).map((range): Gap => ({ ...range, kind: "lost" })));
+      gaps.push(...holes(this.lost, hole).map((range): Gap => ({ ...range, kind: "missing" })));
+    }
+    return gaps.sort((a, b) => a.from - b.from);
+  }
+
+  /** Lets go of the oldest messages; they are older history again. */
+  trim(keep: number): void {
+    if (this.list.length <= keep) return;
+    this.list = this.list.slice(-keep);
+    const below: Range = { from: 0, to: (this.list[0]?.offset ?? 1) - 1 };
+    this.known = subtract(this.known, below);
+    this.lost = subtract(this.lost, below);
+    this.gone = subtract(this.gone, below);
+    this.atStart = false;
+  }
+
+  private forget(): void {
+    this.list = [];
+    this.known = this.lost = this.gone = [];
+    this.end = 0;
+    this.atStart = false;
+  }
+
+  private cover(range: Range): void {
+    this.known = union(this.known, range);
+  }
+
+  private insert(message: Message): boolean {
+    let index = this.list.length;
+    // From the end, because nearly every message is the newest.
+    while (index > 0 && this.list[index - 1]!.offset > message.offset) index -= 1;
+    if (this.list[index - 1]?.offset === message.offset) return false;
+    this.list.splice(index, 0, message);
+    return true;
+  }
+}
+
+export function missing(gaps: readonly Gap[]): number {
+  return gaps.reduce((sum, gap) => sum + (gap.kind === "gone" ? 0 : size(gap)), 0);
+}

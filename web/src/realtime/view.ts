@@ -1,0 +1,79 @@
+/** What goes into a session, and what the page shows of it. */
+import type { Connection } from "./connection";
+import type { Crowd } from "./crowd";
+import type { Historian, Loading } from "./historian";
+import type { OpenLink } from "./link";
+import type { Outbox, OutboxStore } from "./outbox";
+import type { Presence } from "./presence";
+import type { Reader } from "./reader";
+import { buildRows, type Row } from "./rows";
+import type { Timeline } from "./timeline";
+import type { Typist } from "./typist";
+import type { Notice, User } from "./wire";
+
+export interface SessionOptions {
+  readonly room: string;
+  readonly store: OutboxStore;
+  readonly openLink: OpenLink;
+  readonly changed: () => void;
+  readonly newId: () => string;
+  readonly now?: () => number;
+  readonly random?: () => number;
+}
+
+/** What the page shows of a room; frozen in the sense that the session never changes one it handed out. */
+export interface RoomView {
+  readonly room: string;
+  readonly connection: Connection;
+  readonly me: User | null;
+  readonly presence: Presence;
+  readonly typing: readonly User[];
+  readonly rows: readonly Row[];
+  readonly unread: number;
+  readonly notice: Notice | null;
+  readonly loading: Loading;
+  readonly historyFailed: boolean;
+  readonly complete: boolean;
+  readonly outboxFull: boolean;
+  readonly mayPost: boolean;
+  readonly mayLookBack: boolean;
+}
+
+export interface RoomParts extends Pick<RoomView, "room" | "connection" | "me" | "notice" | "mayPost" | "mayLookBack"> {
+  readonly unreadAfter: number | null;
+  readonly timeline: Timeline;
+  readonly historian: Historian;
+  readonly outbox: Outbox;
+  readonly reader: Reader;
+  readonly typist: Typist;
+  readonly crowd: Crowd;
+}
+
+export function drawn(parts: RoomParts): RoomView {
+  const { room, connection, me, notice, mayPost, mayLookBack } = parts;
+  const { unreadAfter, timeline, historian, outbox, reader, typist, crowd } = parts;
+  const mine = me?.id ?? null;
+  return {
+    room,
+    connection,
+    me,
+    notice,
+    mayPost,
+    mayLookBack,
+    presence: crowd.presence,
+    typing: typist.users(mine),
+    rows: buildRows({
+      messages: timeline.messages,
+      gaps: historian.gaps(),
+      notes: crowd.notes,
+      entries: outbox.entries,
+      me: mine,
+      unreadAfter,
+    }),
+    unread: timeline.messages.filter(({ user, offset }) => user.id !== mine && offset > reader.readTo).length,
+    loading: historian.loading,
+    historyFailed: historian.failed,
+    complete: timeline.complete,
+    outboxFull: outbox.full,
+  };
+}

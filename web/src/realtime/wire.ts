@@ -1,0 +1,218 @@
+/**
+ * What the server says, checked once at the edge: past this module every value has its type.
+ * Unknown extra fields are ignored, so that a newer server can talk to an older page.
+ */
+import { parsePosition, type Position } from "./position";
+
+export interface User {
+  readonly id: string;
+  readonly name: string;
+}
+
+export interface Message {
+  readonly id: string;
+  readonly offset: number;
+  readonly user: User;
+  readonly body: unknown;
+  readonly at: number;
+}
+
+export interface Refusal {
+  readonly code: string;
+  readonly message: string;
+  readonly temporary: boolean;
+  readonly retryAfter: number | null;
+}
+
+export interface Welcome {
+  readonly room: string;
+  readonly user: User;
+  readonly online: number;
+  readonly total: number;
+  /** The newest of the room's log. */
+  readonly position: Position;
+  readonly recovered: boolean;
+  readonly unread: number;
+  /** What the user may do here: out of join, read, history, post. */
+  readonly permissions: readonly string[];
+}
+
+export interface PresenceDiff {
+  readonly online: number;
+  readonly total: number;
+  readonly joined: readonly User[];
+  readonly left: readonly User[];
+}
+
+export interface HistoryPage {
+  readonly items: readonly Message[];
+  readonly more: boolean;
+  readonly position: Position;
+}
+
+export interface Notice {
+  readonly code: string;
+  readonly message: string;
+}
+
+export interface ServerNotice extends Notice {
+  /** Of a farewell: may the page come back by itself? Null: the connection stays. */
+  readonly reconnect: boolean | null;
+  /** Seconds; null: this is not about a token. */
+  readonly expiresIn: number | null;
+}
+
+export type Answer<T> = { ok: true; value: T } | { ok: false; error: Refusal };
+
+type Fields = Record<string, unknown>;
+
+function fields(value: unknown): Fields | null {
+  return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Fields) : null;
+}
+
+function count(value: unknown): number | null {
+  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0 ? value : null;
+}
+
+/** Milliseconds since the epoch; a date out of range would throw where it is shown. */
+function time(value: unknown): number {
+  const at = count(value) ?? 0;
+  return at <= 8.64e15 ? at : 0;
+}
+
+function text(value: unknown): string | null {
+  return typeof value === "string" ? value : null;
+}
+
+function list<T>(value: unknown, parse: (item: unknown) => T | null): T[] {
+  return Array.isArray(value) ? value.map(parse).filter((item) => item !== null) : [];
+}
+
+/** Whoever an event or a list is about: `user` is the id and `name` stands beside it. */
+export function parseUser(value: unknown): User | null {
+  const person = fields(value);
+  const id = text(person?.user);
+  return id ? { id, name: text(person?.name) || id } : null;
+}
+
+export function parseMessage(value: unknown): Message | null {
+  const message = fields(value);
+  const user = parseUser(value);
+  const offset = count(message?.offset);
+  const id = text(message?.id);
+  if (!message || !user || offset === null || id === null) return null;
+  return { id, offset, user, body: message.body, at: time(message.at) };
+}
+
+export function parseRefusal(value: unknown): Refusal | null {
+  const refusal = fields(value);
+  const code = text(refusal?.code);
+  if (!refusal || !code) return null;
+  const retryAfter = refusal.retry_after;
+  return {
+    code,
+    message: text(refusal.message) || code,
+    temporary: refusal.temporary === true,
+    retryAfter: typeof retryAfter === "number" && retryAfter >= 0 ? retryAfter : null,
+  };
+}
+
+export function parseWelcome(value: unknown): Welcome | null {
+  const welcome = fields(value);
+  const user = parseUser(value);
+  const position = parsePosition(welcome?.position);
+  if (!welcome || !user || !position || !Array.isArray(welcome.permissions)) return null;
+  return {
+    room: text(welcome.room) ?? "",
+    user,
+    online: count(welcome.online) ?? 0,
+    total: count(welcome.total) ?? 0,
+    position,
+    recovered: welcome.recovered === true,
+    unread: count(welcome.unread) ?? 0,
+    permissions: list(welcome.permissions, text),
+  };
+}
+
+export function parsePresence(value: unknown): PresenceDiff | null {
+  const diff = fields(value);
+  const online = count(diff?.online);
+  if (!diff || online === null) return null;
+  return {
+    online,
+    total: count(diff.total) ?? online,
+    joined: list(diff.joined, parseUser),
+    left: list(diff.left, parseUser),
+  };
+}
+
+export function parseGap(value: unknown): { from: number; to: number } | null {
+  const gap = fields(value);
+  const from = count(gap?.from);
+  const to = count(gap?.to);
+  return from !== null && to !== null && from <= to ? { from, to } : null;
+}
+
+export function parseTyping(value: unknown): { user: User; on: boolean } | null {
+  const typing = fields(value);
+  const user = parseUser(value);
+  return user ? { user, on: typing?.on === true } : null;
+}
+
+export function parseRead(value: unknown): { user: User; offset: number } | null {
+  const read = fields(value);
+  const user = parseUser(value);
+  const offset = count(read?.offset);
+  return user && offset !== null ? { user, offset } : null;
+}
+
+export function parseNotice(value: unknown): ServerNotice | null {
+  const notice = fields(value);
+  const code = text(notice?.code);
+  if (!notice || !code) return null;
+  const { reconnect, expires_in: expiresIn } = notice;
+  return {
+    code,
+    message: text(notice.message) || code,
+    reconnect: typeof reconnect === "boolean" ? reconnect : null,
+    expiresIn: typeof expiresIn === "number" && expiresIn >= 0 ? expiresIn : null,
+  };
+}
+
+/** `null` means the answer is not one: the outcome is unknown. */
+function parseAnswer<T>(value: unknown, parse: (answer: Fields) => T | null): Answer<T> | null {
+  const answer = fields(value);
+  if (answer?.ok === false) {
+    const error = parseRefusal(answer.error);
+    return error && { ok: false, error };
+  }
+  if (!answer || answer.ok !== true) return null;
+  const parsed = parse(answer);
+  return parsed && { ok: true, value: parsed };
+}
+
+export function parseSent(value: unknown): Answer<{ offset: number; at: number }> | null {
+  return parseAnswer(value, (answer) => {
+    const offset = count(answer.offset);
+    return offset === null ? null : { offset, at: time(answer.at) };
+  });
+}
+
+export function parseHistory(value: unknown): Answer<HistoryPage> | null {
+  return parseAnswer(value, ({ items, more, position: place }) => {
+    const position = parsePosition(place);
+    return position && Array.isArray(items) ? { items: list(items, parseMessage), more: more === true, position } : null;
+  });
+}
+
+export function parseMembers(value: unknown): Answer<{ online: User[]; total: number }> | null {
+  return parseAnswer(value, (answer) =>
+    Array.isArray(answer.online)
+      ? { online: list(answer.online, parseUser), total: count(answer.total) ?? answer.online.length }
+      : null,
+  );
+}
+
+export function parseDone(value: unknown): Answer<true> | null {
+  return parseAnswer(value, () => true as const);
+}

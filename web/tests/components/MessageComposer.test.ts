@@ -1,0 +1,58 @@
+// @vitest-environment happy-dom
+import { nextTick } from "vue";
+import { expect, test, vi } from "vitest";
+import MessageComposer from "../../src/components/MessageComposer.vue";
+import { mount, type } from "./mount";
+
+function compose(accepts = true, mayPost = true) {
+  const post = vi.fn(() => accepts);
+  const onTyped = vi.fn();
+  const page = mount(MessageComposer, { mayPost, full: false, live: true, post, onTyped });
+  const field = page.find<HTMLTextAreaElement>("composer");
+  const enter = async (init: KeyboardEventInit = {}): Promise<KeyboardEvent> => {
+    const event = new KeyboardEvent("keydown", { key: "Enter", cancelable: true, bubbles: true, ...init });
+    field.dispatchEvent(event);
+    await nextTick();
+    return event;
+  };
+  return { page, post, onTyped, field, enter };
+}
+
+test("Enter sends and empties the field", async () => {
+  const { post, field, enter, onTyped } = compose();
+  await type(field, "hi  \n");
+  expect(onTyped).toHaveBeenCalledWith("hi  \n");
+  await enter();
+  expect(post).toHaveBeenCalledExactlyOnceWith("hi");
+  expect(field.value).toBe("");
+});
+
+test("Shift+Enter is a new line, and Enter of an input method chooses a word", async () => {
+  const { post, field, enter } = compose();
+  await type(field, "hi");
+  expect((await enter({ shiftKey: true })).defaultPrevented).toBe(false);
+  await enter({ isComposing: true });
+  expect(post).not.toHaveBeenCalled();
+});
+
+test("nothing is not sent", async () => {
+  const { page, post, field, enter } = compose();
+  await type(field, " \n ");
+  await enter();
+  expect(post).not.toHaveBeenCalled();
+  expect(page.find<HTMLButtonElement>("send-button").disabled).toBe(true);
+});
+
+test("who may not post is told so, friendly", () => {
+  const { page, field } = compose(true, false);
+  expect(field.disabled).toBe(true);
+  expect(field.placeholder).toBe("You can read this room, but not write in it.");
+  expect(page.find<HTMLButtonElement>("send-button").disabled).toBe(true);
+});
+
+test("what could not be taken stays in the field", async () => {
+  const { field, enter } = compose(false);
+  await type(field, "precious");
+  await enter();
+  expect(field.value).toBe("precious");
+});

@@ -1,0 +1,66 @@
+import { describe, expect, test } from "vitest";
+import * as wire from "../../src/realtime/wire";
+
+const user = { id: "u", name: "U" };
+const flat = { user: "u", name: "U" };
+
+test("a message of any body", () => {
+  const sent = { id: "m", offset: 3, ...flat, body: { a: 1 }, at: 1_700_000_000_000, extra: true };
+  expect(wire.parseMessage(sent)).toEqual({ id: "m", offset: 3, user, body: { a: 1 }, at: 1_700_000_000_000 });
+  expect(wire.parseMessage({ ...sent, at: 9e15 })?.at).toBe(0);
+});
+
+test("a user without a name is called by the id", () => {
+  expect(wire.parseUser({ user: "u", name: "" })).toEqual({ id: "u", name: "u" });
+});
+
+test("a welcome", () => {
+  const position = { epoch: "e", offset: 5 };
+  const counts = { room: "r", online: 1, total: 2, recovered: true, unread: 3, permissions: ["post"] };
+  const welcome = { ...counts, ...flat, position: "e.5" };
+  expect(wire.parseWelcome(welcome)).toEqual({ ...counts, user, position });
+  expect(wire.parseWelcome({ ...flat, rooms: [] })).toBeNull();
+  expect(wire.parseWelcome({ ...welcome, permissions: undefined })).toBeNull();
+  expect(wire.parseWelcome({ ...welcome, position: "5" })).toBeNull();
+});
+
+test("the answers", () => {
+  const error = { code: "slow", message: "Slow.", temporary: true, retry_after: 2.5 };
+  const refusal = { code: "slow", message: "Slow.", temporary: true, retryAfter: 2.5 };
+  expect(wire.parseSent({ ok: true, id: "m", offset: 7, at: 1 })).toEqual({ ok: true, value: { offset: 7, at: 1 } });
+  expect(wire.parseSent({ ok: false, error })).toEqual({ ok: false, error: refusal });
+  expect(wire.parseDone({ ok: true })).toEqual({ ok: true, value: true });
+  expect(wire.parseHistory({ ok: true, items: [{ junk: 1 }], more: true, position: "e.1" })).toEqual({
+    ok: true,
+    value: { items: [], more: true, position: { epoch: "e", offset: 1 } },
+  });
+});
+
+test("users have one spelling", () => {
+  const online = [{ user: "a", name: "A" }, { id: "b", name: "B" }, { user: { id: "c", name: "C" } }, 7];
+  const answer = wire.parseMembers({ ok: true, online, total: 9 });
+  expect(answer).toEqual({ ok: true, value: { total: 9, online: [{ id: "a", name: "A" }] } });
+  for (const parse of [wire.parseMessage, wire.parseTyping, wire.parseRead]) {
+    expect(parse({ id: "m", offset: 1, on: true, user: { id: "u", name: "U" } })).toBeNull();
+  }
+});
+
+test("presence, gap, typing, read and notice", () => {
+  expect(wire.parsePresence({ online: 1, total: 2, joined: [flat, null], left: [] })).toEqual({ online: 1, total: 2, joined: [user], left: [] });
+  expect(wire.parseGap({ from: 2, to: 4 })).toEqual({ from: 2, to: 4 });
+  expect(wire.parseGap({ from: 5, to: 4 })).toBeNull();
+  expect(wire.parseTyping({ ...flat, on: true })).toEqual({ user, on: true });
+  expect(wire.parseRead({ ...flat, offset: 3 })).toEqual({ user, offset: 3 });
+  expect(wire.parseNotice({ code: "x" })).toEqual({ code: "x", message: "x", reconnect: null, expiresIn: null });
+  expect(wire.parseNotice({ code: "kicked", message: "Out.", number: 3501, reconnect: false })).toMatchObject({ reconnect: false });
+  expect(wire.parseNotice({ code: "token_expiring", message: "m", expires_in: 59.5 })).toMatchObject({ expiresIn: 59.5 });
+});
+
+describe("nothing a server sends throws", () => {
+  const junk = [undefined, null, 0, -1, 1.5, NaN, "", "x", [], {}, [null], { ok: 1 }, { ok: true }, { ok: false }, { user: {} }, { user: [] }, { id: 1, offset: "2" }, new ArrayBuffer(1)];
+  const parsers = Object.entries(wire).filter(([name]) => name.startsWith("parse"));
+  test.each(parsers)("%s", (_name, parse) => {
+    for (const value of junk) expect(() => (parse as (value: unknown) => unknown)(value)).not.toThrow();
+    expect((parse as (value: unknown) => unknown)("x")).toBeNull();
+  });
+});

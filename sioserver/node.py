@@ -1,0 +1,114 @@
+"""The life of a node: start the engine, keep time for it, stop in good order.
+
+The only place where tasks are made: named, kept, awaited at the stop, and heard of when they die.
+What happens in rooms is not its business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+from sioserver.config import Config
+from sioserver.engine.base import Engine
+from sioserver.hub import Hub
+from sioserver.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+LAG_PAUSE: Final = 0.5
+"""Seconds between two looks at how late the event loop is."""
+
+
+class Node:
+    """One process that serves clients."""
+
+    def __init__(
+        self,
+        config: Config,
+        engine: Engine,
+        hub: Hub,
+        metrics: Metrics,
+        clock: Callable[[], float],
+    ) -> None:
+        self._config = config
+        self._engine = engine
+        self._hub = hub
+        self._metrics = metrics
+        self._clock = clock
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._started = False
+        self.draining = False
+
+    async def start(self) -> None:
+        """Open the engine and begin to keep time; raises `StoreError`."""
+        await self._engine.start(self._hub)
+        self._started = True
+        self._metrics.add_gauges(self._engine.stats)
+        self.spawn("sweep", self._sweep())
+        self.spawn("lag", self._watch_lag())
+
+    def drain(self) -> None:
+        """From now on `ready` says no, so that no new clients are sent here."""
+        self.draining = True
+
+    async def stop(self) -> None:
+        """End the tasks, then the engine, which writes everything down."""
+        self.draining = True
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._started:
+            self._started = False
+            await self._announce()
+            await self._engine.stop()
+
+    def ready(self) -> list[str]:
+        """Why the node should be sent no clients; nothing when it should."""
+        reasons = []
+        if not self._started:
+            reasons.append("starting")
+        elif (reason := self._engine.ready()) is not None:
+            reasons.append(reason)
+        if self.draining:
+            reasons.append("draining")
+        return reasons
+
+    def spawn(self, name: str, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run a task until the node stops."""
+        task = asyncio.create_task(coroutine, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("the task %s died", task.get_name(), exc_info=error)
+
+    async def _sweep(self) -> None:
+        well = True
+        while True:
+            await asyncio.sleep(self._config.presence.batch)
+            well = await self._announce(quiet=not well)  # said once, not with every try
+
+    async def _announce(self, *, quiet: bool = False) -> bool:
+        """Tell who came and who left. False: it failed, and the next time tells that as well."""
+        try:
+            await self._engine.sweep(self._clock())
+        except Exception:
+            if not quiet:
+                log.exception("presence could not be announced")
+            return False
+        return True
+
+    async def _watch_lag(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + LAG_PAUSE
+            await asyncio.sleep(LAG_PAUSE)
+            self._metrics.loop_lag = max(0.0, loop.time() - due)
+            self._metrics.rooms = len(self._hub)

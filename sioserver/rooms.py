@@ -1,0 +1,333 @@
+"""What may happen in a room, and in which order. The one service behind every edge.
+
+`RoomService` asks the policy and the limits, calls the engine and registers clients in the hub. It
+keeps no state of its own between calls and knows no wire: edges hand it parsed requests and turn
+its `Refusal`s into answers.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from sioserver import wire
+from sioserver.auth import Identity, Policy, Verifier
+from sioserver.config import Config
+from sioserver.engine.base import Engine
+from sioserver.errors import Refusal
+from sioserver.hub import Client, Hub
+from sioserver.limits import Budget
+from sioserver.metrics import Metrics
+from sioserver.model import (
+    Counts,
+    Draft,
+    Event,
+    Membership,
+    Page,
+    Position,
+    Published,
+    User,
+)
+
+TYPING_REPEAT: Final = 2.0
+"""Seconds within which the same `typing` of a client is not passed on again."""
+
+
+class Joined(msgspec.Struct, frozen=True):
+    """What a client is told when it has joined, in this order: the welcome, the gap, the missed."""
+
+    counts: Counts
+    membership: Membership
+    top: Position
+    begins: Position
+    """Where delivery goes on: the position before the gap or before the first missed message."""
+    gap: Event | None
+    missed: list[Event]
+    recovered: bool
+    """Everything since the client's own position is in `missed`, without a hole."""
+    permissions: list[str]
+
+    def welcome(self, client: Client, *, recovered: bool, begins: Position) -> Event:
+        """The welcome event; `recovered` is the edge's verdict on the whole connection."""
+        return wire.welcome_event(
+            client.room,
+            client.user,
+            self.counts,
+            self.membership,
+            self.top,
+            begins,
+            recovered=recovered,
+            permissions=self.permissions,
+        )
+
+
+class RoomService:
+    """Joining, leaving, posting, reading. Methods raise `Refusal`."""
+
+    def __init__(
+        self,
+        config: Config,
+        engine: Engine,
+        hub: Hub,
+        verifier: Verifier,
+        policy: Policy,
+        budget: Budget,
+        metrics: Metrics,
+        clock: Callable[[], float],
+    ) -> None:
+        self._config = config
+        self._engine = engine
+        self._hub = hub
+        self._verifier = verifier
+        self._policy = policy
+        self._budget = budget
+        self._metrics = metrics
+        self._clock = clock
+
+    # ------------------------------------------------------------ who
+
+    async def identify(self, hello: wire.Hello, made_up: str) -> Identity:
+        """Who is it? A token decides; without one, what the client says, where that is allowed."""
+        if hello.token is None:
+            return self._verifier.anonymous(hello.user, hello.name, made_up)
+        return await self._identify(hello.token)
+
+    async def _identify(self, token: str) -> Identity:
+        now = self._clock()
+        identity = self._verifier.verify(token, now)
+        if identity.token_id is not None and await self._engine.revoked(identity.token_id, now):
+            raise Refusal("unauthorized")
+        return identity
+
+    async def refresh(self, client: Client, token: str) -> Identity:
+        """A fresh token on a live connection: the same user, perhaps with other permissions."""
+        self._check_live(client)  # also when the old token has just expired
+        identity = await self._identify(token)
+        if identity.user.id != client.user.id:
+            raise Refusal("forbidden", "the token is another user's; open a new connection")
+        self._check_entry(identity, client.room)
+        client.identity = identity
+        return identity
+
+    def _check_entry(self, identity: Identity, room: str) -> None:
+        self._policy.check_join(identity, room)
+        self._policy.check_read(identity, room)
+
+    # ------------------------------------------------------------ coming and going
+
+    async def join(self, client: Client, since: Position | None) -> Joined:
+        """Bring a client into its room, with everything it missed since `since`.
+
+        Without `since` it is what no device of the user has received yet. The edge hands out what
+        `Joined` holds and then calls `go_live`; what is announced until then is kept.
+        """
+        room, user = client.room, client.user
+        self._check_entry(client.identity, room)
+        if self._hub.begin(client, presence=self._policy.rule(room).presence):
+            self._engine.watch(room)
+        try:
+            membership = await self._engine.join(room, user)
+            page, at = await self._catch_up(client, since, membership)
+            # last, so that nobody is told of somebody who did not get in
+            counts = await self._engine.enter(room, user, client.id)
+            if not self._hub.knows(client):
+                raise _left_meanwhile()
+        except BaseException:
+            await self.leave(client)  # again, if it left meanwhile: it may have entered after that
+            raise
+        known, begin, lost = _verdict(page, at)
+        if since is not None and known > membership.cursor:
+            self._proved(client, known)
+        epoch = page.top.epoch
+        return Joined(
+            counts=counts,
+            membership=membership,
+            top=page.top,
+            begins=Position(epoch, known),
+            gap=None if lost is None else wire.gap_event(*lost, Position(epoch, begin)),
+            missed=[wire.message_event(message, epoch) for message in page.messages],
+            recovered=since is not None and lost is None,
+            permissions=self._policy.permissions(client.identity, room),
+        )
+
+    async def _catch_up(
+        self, client: Client, since: Position | None, membership: Membership
+    ) -> tuple[Page, Position]:
+        """What the client missed, up to the top of the log (the newest of it, if it is much), and
+        the position behind which it was looked for."""
+        room, limit = client.room, self._config.rooms.recovery_limit
+        known, least = membership.cursor, 0
+        if since is not None:
+            known = since.offset
+            # it is only the client's word, and opens nothing to who may not see what was before
+            if "history" not in self._policy.permissions(client.identity, room):
+                least = membership.joined
+        page = await self._engine.history(room, after=max(known, least), limit=limit)
+        at = since or Position(page.top.epoch, known)
+        if at.epoch != page.top.epoch:
+            page = await self._engine.history(room, after=least, limit=limit)
+        if page.messages and page.messages[-1].offset < page.top.offset:
+            page = await self._engine.history(room, limit=limit)
+        client.epoch, client.offset = page.top.epoch, page.top.offset
+        return page, at
+
+    def go_live(self, client: Client) -> list[Event] | None:
+        """The client has been handed `Joined`: from now on it gets events as they come.
+
+        Returns what was announced meanwhile; the edge hands it out before it waits for anything.
+        None when that has a hole: the client has to come again.
+        """
+        if not self._hub.knows(client):
+            raise _left_meanwhile()
+        missed = self._hub.live(client)
+        if missed is None:
+            return None
+        return [wire.message_event(message, client.epoch) for message in missed]
+
+    async def leave(self, client: Client) -> None:
+        """The connection is over; the user stays a member. Never refused."""
+        was_live = self._hub.is_live(client)
+        if self._hub.remove(client):
+            self._engine.unwatch(client.room)
+        if was_live and client.typing_at is not None:
+            self._hub.tell(client.room, wire.typing_event(client.user, on=False))
+        await self._engine.exit(client.room, client.user.id, client.id, self._clock())
+
+    def delivered(self, client: Client, offset: int) -> None:
+        """It is proven that the client has everything up to `offset`."""
+        offset = min(offset, self._hub.written(client))
+        if offset > client.proven:
+            self._proved(client, offset)
+
+    def _proved(self, client: Client, offset: int) -> None:
+        client.proven = offset
+        self._engine.advance(client.room, client.user.id, offset)
+
+    # ------------------------------------------------------------ requests
+
+    def max_body(self, room: str) -> int:
+        """Bytes that a message in this room may have."""
+        return self._policy.rule(room).max_body or self._config.limits.max_body
+
+    async def send(self, client: Client, request: wire.SendRequest) -> Published:
+        """Post a message. When this returns, the message is stored and will reach everybody."""
+        now = self._live(client)
+        self._policy.check_post(client.identity, client.room)
+        rule = self._policy.rule(client.room)
+        self._budget.check_message(client.user.id, client.room, rule, now)
+        draft = Draft(
+            id=request.id or secrets.token_urlsafe(12),
+            user=client.user,
+            body=request.body,
+            at=int(now * 1000),
+            resendable=request.id is not None,
+        )
+        published = await self._engine.publish(client.room, draft, rule)
+        self._metrics.messages_published += not published.duplicate
+        self._metrics.observe_publish(max(0.0, self._clock() - now))
+        return published
+
+    async def history(self, client: Client, request: wire.HistoryRequest) -> Page:
+        """A page of the room's log."""
+        self._live(client)
+        self._policy.check_history(client.identity, client.room)
+        return await self._engine.history(
+            client.room, after=request.after, before=request.before, limit=request.limit
+        )
+
+    async def members(
+        self, client: Client, *, everybody: bool
+    ) -> tuple[list[User], Counts, list[User] | None]:
+        """Users online, the counts, and (when `everybody`) the members."""
+        self._live(client)
+        room, limit = client.room, self._config.rooms.members_page
+        if not self._policy.rule(room).presence:
+            raise Refusal("forbidden", "this room does not tell who is in it")
+        counts = await self._engine.counts(room)
+        online = await self._engine.online(room, limit=limit)
+        members = await self._engine.members(room, limit=limit) if everybody else None
+        return online, counts, members
+
+    async def read(self, client: Client, offset: int) -> int:
+        """Move the user's read position; returns how many messages are unread now."""
+        self._live(client)
+        room, user = client.room, client.user
+        membership = await self._engine.read(room, user.id, offset)
+        # of a guest nothing is kept, and the answer is that everything was read
+        read = min(offset, membership.read) if user.guest else membership.read
+        counts = await self._engine.counts(room)
+        if counts.online <= self._config.rooms.receipts_max_members:
+            self._hub.tell(room, wire.read_event(user, read), but=client)
+        return max(0, self._hub.written(client) - read)
+
+    def typing(self, client: Client, on: bool) -> None:
+        """Tell the others, unless they know."""
+        now = self._live(client)
+        known = client.typing_at
+        if on:
+            self._policy.check_post(client.identity, client.room)
+            if known is not None and 0 <= now - known < TYPING_REPEAT:
+                return
+            client.typing_at = now
+        else:
+            if known is None:
+                return
+            client.typing_at = None
+        self._hub.tell(client.room, wire.typing_event(client.user, on), but=client)
+
+    def relays(self, room: str, name: str) -> bool:
+        """Is this one of the events that the room passes on?"""
+        return name in self._policy.rule(room).relay and name not in wire.NEVER_RELAYED
+
+    def relay(self, client: Client, name: str, args: Sequence[Any]) -> None:
+        """Pass an event on to the others: ephemeral, in no log."""
+        self._live(client)
+        self._policy.check_post(client.identity, client.room)
+        self._hub.tell(client.room, wire.relayed_event(name, args, client.user), but=client)
+
+    async def rooms_of(self, identity: Identity) -> dict[str, dict[str, int]]:
+        """The user's rooms: room -> {unread, last}, at most `rooms.members_page`."""
+        found = await self._engine.rooms_of(identity.user.id, limit=self._config.rooms.members_page)
+        return {
+            room: {"unread": max(0, top - membership.read), "last": top}
+            for room, (membership, top) in found.items()
+        }
+
+    # ------------------------------------------------------------ common
+
+    def _live(self, client: Client) -> float:
+        """The time, if the client may ask for something at all."""
+        self._check_live(client)
+        now = self._clock()
+        expires = client.identity.expires_at
+        if expires is not None and now >= expires:
+            raise Refusal("token_expired")
+        return now
+
+    def _check_live(self, client: Client) -> None:
+        if not self._hub.is_live(client):
+            raise Refusal("not_member")
+
+
+def _verdict(page: Page, at: Position) -> tuple[int, int, tuple[int, int] | None]:
+    """Is everything behind a client's position on the page?
+
+    Returns the offset that the client is at, the offset behind which the page begins, and the first
+    and last offset of what is lost to the client in between.
+    """
+    top = page.top.offset
+    begin = page.messages[0].offset - 1 if page.messages else top
+    if at.epoch != page.top.epoch:
+        # another life of the log: offsets mean nothing any more, so begin where it begins
+        return 0, begin, (0, begin)
+    if at.offset > top:
+        # the log lost its end: what comes next under these offsets is something else
+        return top, begin, (top + 1, at.offset)
+    return at.offset, begin, (at.offset + 1, begin) if at.offset < begin else None
+
+
+def _left_meanwhile() -> Refusal:
+    return Refusal("not_member", "the client left before it had joined")

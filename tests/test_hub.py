@@ -1,0 +1,401 @@
+"""Who is here and what they are told: order, joining, leaving, slow clients."""
+
+from __future__ import annotations
+
+import pytest
+
+from sioserver import wire
+from sioserver.hub import JOIN_BUFFER, Client, Hub
+from sioserver.metrics import Metrics
+from sioserver.model import Event
+
+from .fakes import ANN, BEN, FakeOutbox, client, diff, message
+
+TYPING = wire.typing_event(BEN, on=True)
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics()
+
+
+@pytest.fixture
+def hub(metrics: Metrics) -> Hub:
+    return Hub(metrics)
+
+
+@pytest.fixture
+def outbox() -> FakeOutbox:
+    return FakeOutbox()
+
+
+def enter(hub: Hub, who: Client, at: int = 0, epoch: str = "e") -> Client:
+    """Let a client in that was given the log up to `at`."""
+    hub.begin(who)
+    who.epoch, who.offset = epoch, at
+    assert hub.live(who) == []
+    return who
+
+
+def announce(hub: Hub, *offsets: int, room: str = "lobby", epoch: str = "e") -> None:
+    for offset in offsets:
+        hub.on_message(room, epoch, message(offset))
+
+
+# -- registering ----------------------------------------------------------------------------------
+
+
+def test_the_first_comes_and_the_last_goes(hub: Hub, outbox: FakeOutbox) -> None:
+    one, two = client(outbox, "c1"), client(outbox, "c2")
+    assert hub.begin(one) is True
+    assert hub.begin(two) is False
+    assert len(hub) == 1
+    assert hub.remove(one) is False
+    assert hub.remove(two) is True
+    assert len(hub) == 0
+    assert hub.begin(client(outbox, "c3")) is True
+
+
+def test_a_client_is_joining_then_live_then_gone(hub: Hub, outbox: FakeOutbox) -> None:
+    one = client(outbox)
+    assert (hub.knows(one), hub.is_live(one)) == (False, False)
+    hub.begin(one)
+    assert (hub.knows(one), hub.is_live(one)) == (True, False)
+    hub.live(one)
+    assert (hub.knows(one), hub.is_live(one)) == (True, True)
+    hub.remove(one)
+    assert (hub.knows(one), hub.is_live(one)) == (False, False)
+
+
+def test_rooms_are_apart(hub: Hub, outbox: FakeOutbox) -> None:
+    one = enter(hub, client(outbox, "c1", room="a"))
+    two = enter(hub, client(outbox, "c2", room="b"))
+    announce(hub, 1, room="a")
+    announce(hub, 1, 2, room="b")
+    announce(hub, 1, room="nobody is here")
+    assert (outbox.offsets(one), outbox.offsets(two)) == ([1], [1, 2])
+    assert len(hub) == 2
+    hub.tell("nobody is here", TYPING)
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_removing_again_does_nothing(hub: Hub, outbox: FakeOutbox, live: bool) -> None:
+    one, other = client(outbox, "c1"), enter(hub, client(outbox, "c2"))
+    if live:
+        enter(hub, one)
+    else:
+        hub.begin(one)
+    assert [hub.remove(one), hub.remove(one)] == [False, False]
+    assert hub.remove(other) is True
+    assert hub.remove(one) is False
+
+
+def test_a_stranger_with_a_known_id_removes_nobody(hub: Hub, outbox: FakeOutbox) -> None:
+    one = enter(hub, client(outbox, "c1"))
+    joining = client(outbox, "c2")
+    hub.begin(joining)
+    live_stranger = client(outbox, "c1")
+    live_stranger.buffer = None
+    for stranger in (live_stranger, client(outbox, "c2"), client(FakeOutbox(), "c1")):
+        assert not hub.knows(stranger)
+        assert hub.remove(stranger) is False
+    assert hub.is_live(one)
+    assert hub.knows(joining)
+
+
+def test_the_last_of_an_outbox_but_not_of_the_room(hub: Hub, outbox: FakeOutbox) -> None:
+    other_outbox = FakeOutbox()
+    one, other = enter(hub, client(outbox, "c1")), enter(hub, client(other_outbox, "c1"))
+    assert hub.remove(one) is False
+    announce(hub, 1)
+    assert outbox.broadcasts == []
+    assert other_outbox.offsets(other) == [1]
+    assert hub.remove(other) is True
+
+
+# -- order ----------------------------------------------------------------------------------------
+
+
+def test_everybody_gets_everything_in_one_order(hub: Hub, metrics: Metrics) -> None:
+    outboxes = [FakeOutbox(), FakeOutbox()]
+    everybody = [enter(hub, client(outboxes[n % 2], f"c{n}")) for n in range(6)]
+    announce(hub, *range(1, 11))
+    for n, who in enumerate(everybody):
+        assert outboxes[n % 2].offsets(who) == list(range(1, 11))
+    # encoded once for all clients of an outbox
+    assert [len(outbox.broadcasts) for outbox in outboxes] == [10, 10]
+    assert metrics.deliveries == 60
+
+
+def test_the_event_is_the_message_with_its_position(hub: Hub, outbox: FakeOutbox) -> None:
+    one = enter(hub, client(outbox))
+    announce(hub, 1)
+    assert outbox.told[one.id] == [wire.message_event(message(1), "e")]
+
+
+def test_what_is_announced_twice_is_told_once(hub: Hub, outbox: FakeOutbox) -> None:
+    one = enter(hub, client(outbox, "c1"))
+    announce(hub, 1, 2, 2, 1)
+    joining = client(outbox, "c2")
+    hub.begin(joining)
+    joining.epoch, joining.offset = "e", 2
+    announce(hub, 2, 3, 3, 1)
+    assert outbox.offsets(one) == [1, 2, 3]
+    assert hub.live(joining) == [message(3)]
+
+
+def test_a_client_that_read_further_than_was_announced_gets_nothing_twice(
+    hub: Hub, outbox: FakeOutbox
+) -> None:
+    one = enter(hub, client(outbox, "c1"))
+    announce(hub, 1)
+    two = enter(hub, client(outbox, "c2"), at=3)
+    three = enter(hub, client(outbox, "c3"), at=2)
+    announce(hub, 2, 3, 4)
+    assert outbox.offsets(one) == [1, 2, 3, 4]
+    assert outbox.offsets(two) == [4]
+    assert outbox.offsets(three) == [3, 4]
+
+
+# -- joining --------------------------------------------------------------------------------------
+
+
+def test_what_is_announced_while_joining_waits(hub: Hub, outbox: FakeOutbox) -> None:
+    one = client(outbox)
+    hub.begin(one)
+    announce(hub, 5, 6)
+    one.epoch, one.offset = "e", 6  # the log, read between two announcements
+    announce(hub, 7, 8)
+    hub.tell("lobby", TYPING)
+    assert outbox.told[one.id] == []
+    assert hub.live(one) == [message(7), message(8)]
+    announce(hub, 9)
+    assert outbox.offsets(one) == [9]
+
+
+def test_a_client_that_joins_does_not_hold_up_the_others(hub: Hub, outbox: FakeOutbox) -> None:
+    one, joining = enter(hub, client(outbox, "c1")), client(outbox, "c2")
+    hub.begin(joining)
+    announce(hub, 1, 2)
+    assert outbox.offsets(one) == [1, 2]
+
+
+def test_too_much_while_joining(
+    hub: Hub, outbox: FakeOutbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sioserver.hub.JOIN_BUFFER", 3)
+    one = client(outbox)
+    hub.begin(one)
+    one.epoch = "e"
+    announce(hub, 1, 2, 3)
+    assert outbox.closed == []
+    announce(hub, 4)
+    assert outbox.closed == [(one, "slow")]
+    # a hole, whether more is announced or not
+    assert hub.live(one) is None
+    announce(hub, 5)
+    assert hub.live(one) is None
+    assert not hub.is_live(one)
+    assert hub.written(one) == 0
+    announce(hub, *range(6, 20))
+    assert len(one.buffer or ()) <= 3
+    assert hub.remove(one) is True
+
+
+def test_as_much_as_is_kept(hub: Hub, outbox: FakeOutbox) -> None:
+    one = client(outbox)
+    hub.begin(one)
+    one.epoch = "e"
+    announce(hub, *range(1, JOIN_BUFFER + 1))
+    assert [said.offset for said in hub.live(one) or []] == list(range(1, JOIN_BUFFER + 1))
+    assert outbox.closed == []
+
+
+def test_an_outbox_that_removes_a_joining_client_at_once(
+    hub: Hub, outbox: FakeOutbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sioserver.hub.JOIN_BUFFER", 1)
+    outbox.on_close = hub.remove
+    joining = [client(outbox, f"c{n}") for n in range(3)]
+    for who in joining:
+        hub.begin(who)
+    live = enter(hub, client(outbox, "c9"))
+    announce(hub, 1, 2, 3)
+    assert [who for who, _ in outbox.closed] == joining
+    assert outbox.offsets(live) == [1, 2, 3]
+    assert hub.remove(live) is True
+
+
+# -- telling --------------------------------------------------------------------------------------
+
+
+def test_tell_all_but_one(hub: Hub, metrics: Metrics) -> None:
+    outboxes = [FakeOutbox(), FakeOutbox()]
+    everybody = [enter(hub, client(outboxes[n % 2], f"c{n}")) for n in range(4)]
+    hub.tell("lobby", TYPING, but=everybody[0])
+    told = [outboxes[n % 2].told[who.id] for n, who in enumerate(everybody)]
+    assert told == [[], [TYPING], [TYPING], [TYPING]]
+    hub.tell("lobby", TYPING)
+    assert [len(outboxes[n % 2].told[who.id]) for n, who in enumerate(everybody)] == [1, 2, 2, 2]
+    assert metrics.deliveries == 7
+
+
+def test_nobody_else_is_nobody_to_tell(hub: Hub, outbox: FakeOutbox) -> None:
+    one = enter(hub, client(outbox))
+    hub.tell("lobby", TYPING, but=one)
+    assert outbox.broadcasts == []
+
+
+def test_presence(hub: Hub, outbox: FakeOutbox) -> None:
+    one = enter(hub, client(outbox))
+    hub.on_presence("lobby", diff([ANN], [], 1, 1))
+    hub.on_presence("elsewhere", diff([ANN], [], 1, 1))
+    assert outbox.told[one.id] == [wire.presence_event(diff([ANN], [], 1, 1))]
+
+
+def test_a_room_without_presence(hub: Hub, outbox: FakeOutbox) -> None:
+    one = client(outbox)
+    hub.begin(one, presence=False)
+    one.epoch = "e"
+    hub.live(one)
+    hub.on_presence("lobby", diff([ANN], [], 1, 1))
+    assert outbox.told[one.id] == []
+    announce(hub, 1)
+    assert outbox.offsets(one) == [1]
+
+
+def test_a_slow_client_is_closed_by_what_is_durable_only(hub: Hub, outbox: FakeOutbox) -> None:
+    slow, other = enter(hub, client(outbox, "c1")), enter(hub, client(outbox, "c2"))
+    outbox.slow.add(slow.id)
+    hub.tell("lobby", TYPING)
+    assert outbox.closed == []
+    announce(hub, 1)
+    assert outbox.closed == [(slow, "slow")]
+    assert outbox.offsets(other) == [1]
+
+
+@pytest.mark.parametrize("event", ["message", "presence"])
+def test_an_outbox_that_removes_clients_in_the_middle_of_a_broadcast(hub: Hub, event: str) -> None:
+    """Nobody else misses anything, and nothing breaks."""
+
+    class Hasty(FakeOutbox):
+        def broadcast(self, clients, event: Event) -> None:  # type: ignore[no-untyped-def]
+            for who in clients:
+                if who.id in self.slow:
+                    for slow in everybody:
+                        if slow.id in self.slow:
+                            hub.remove(slow)
+                else:
+                    self.told[who.id].append(event)
+
+    outboxes = [Hasty(), Hasty()]
+    everybody = [enter(hub, client(outboxes[n % 2], f"c{n}")) for n in range(8)]
+    for outbox in outboxes:
+        outbox.slow = {"c0", "c3", "c5", "c7", "c1"}  # all of the second outbox
+    for _ in range(2):
+        if event == "message":
+            announce(hub, hub.written(everybody[2]) + 1)
+        else:
+            hub.on_presence("lobby", diff([ANN], [], 1, 1))
+    assert [len(outboxes[0].told[f"c{n}"]) for n in (2, 4, 6)] == [2, 2, 2]
+    assert [hub.is_live(who) for who in everybody] == [n in (2, 4, 6) for n in range(8)]
+
+
+# -- what was written -----------------------------------------------------------------------------
+
+
+def test_written_is_what_was_handed_out(hub: Hub, outbox: FakeOutbox) -> None:
+    one = client(outbox)
+    assert hub.written(one) == 0
+    hub.begin(one)
+    one.epoch, one.offset = "e", 3
+    announce(hub, 4)
+    assert hub.written(one) == 0  # nobody knows yet how much of it
+    hub.live(one)
+    assert hub.written(one) == 4
+    announce(hub, 5)
+    assert hub.written(one) == 5
+
+
+def test_written_stays_when_the_client_goes(hub: Hub, outbox: FakeOutbox) -> None:
+    one, other = enter(hub, client(outbox, "c1"), at=2), enter(hub, client(outbox, "c2"), at=2)
+    announce(hub, 3)
+    hub.remove(one)
+    announce(hub, 4)
+    assert (hub.written(one), hub.written(other)) == (3, 4)
+    hub.remove(other)
+    assert (hub.written(one), hub.written(other)) == (3, 4)
+
+
+def test_nothing_was_written_to_who_left_while_joining(hub: Hub, outbox: FakeOutbox) -> None:
+    one = client(outbox)
+    hub.begin(one)
+    one.epoch, one.offset = "e", 3
+    hub.remove(one)
+    assert hub.written(one) == 0
+
+
+def test_written_does_not_fall_behind_what_was_read(hub: Hub, outbox: FakeOutbox) -> None:
+    enter(hub, client(outbox, "c1"))
+    announce(hub, 1)
+    ahead = enter(hub, client(outbox, "c2"), at=3)
+    assert hub.written(ahead) == 3
+    announce(hub, 2)
+    assert hub.written(ahead) == 3
+
+
+# -- a log that begins anew -----------------------------------------------------------------------
+
+
+def test_who_is_live_is_told_of_the_gap(hub: Hub, outbox: FakeOutbox) -> None:
+    one = enter(hub, client(outbox), at=7)
+    announce(hub, 8)
+    one.proven = 8
+    announce(hub, 3, 4, epoch="f")
+    assert [str(event.position) for event in outbox.told[one.id]] == ["e.8", "f.2", "f.3", "f.4"]
+    gap = outbox.told[one.id][1]
+    assert (gap.name, gap.payload) == ("gap", {"from": 0, "to": 2})
+    assert (hub.written(one), one.proven) == (4, 0)
+
+
+def test_who_has_read_the_new_log_is_not(hub: Hub, outbox: FakeOutbox) -> None:
+    one = enter(hub, client(outbox, "c1"), at=7)
+    announce(hub, 8)
+    two = enter(hub, client(outbox, "c2"), at=2, epoch="f")
+    assert hub.written(two) == 2
+    announce(hub, 1, 2, 3, epoch="f")
+    assert outbox.names(one) == ["message", "gap", "message", "message", "message"]
+    assert outbox.offsets(two) == [3]
+
+
+def test_nothing_was_announced_of_the_log_that_they_were_given(
+    hub: Hub, outbox: FakeOutbox
+) -> None:
+    one = enter(hub, client(outbox), at=7)
+    announce(hub, 1, epoch="f")
+    assert [str(event.position) for event in outbox.told[one.id]] == ["f.0", "f.1"]
+
+
+@pytest.mark.parametrize("more", [0, 3, 5])
+def test_a_join_on_the_old_log_has_to_come_again(
+    hub: Hub, outbox: FakeOutbox, monkeypatch: pytest.MonkeyPatch, more: int
+) -> None:
+    monkeypatch.setattr("sioserver.hub.JOIN_BUFFER", 3)
+    one = client(outbox)
+    hub.begin(one)
+    one.epoch, one.offset = "e", 7
+    announce(hub, 8)
+    announce(hub, *range(1, 2 + more), epoch="f")
+    assert hub.live(one) is None
+    assert outbox.told[one.id] == []
+
+
+def test_a_join_on_the_new_log_waits_for_the_rest_of_it(hub: Hub, outbox: FakeOutbox) -> None:
+    one = client(outbox)
+    hub.begin(one)
+    announce(hub, 8, 9)
+    announce(hub, 1, 2, epoch="f")
+    one.epoch, one.offset = "f", 1
+    assert hub.live(one) == [message(2)]
+    announce(hub, 3, epoch="f")
+    assert outbox.offsets(one) == [3]

@@ -1,0 +1,1109 @@
+"""What may happen in a room, and in which order; above all: joining without a hole."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any, TypeVar
+
+import jwt
+import msgspec
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from sioserver import wire
+from sioserver.auth import Identity, Policy, Verifier
+from sioserver.config import Config, RoomRule
+from sioserver.config.schema import Auth, Limits, Rooms, Store
+from sioserver.engine.embedded import EmbeddedEngine
+from sioserver.errors import Refusal
+from sioserver.hub import Client, Hub
+from sioserver.limits import Budget
+from sioserver.metrics import Metrics
+from sioserver.model import (
+    Counts,
+    Draft,
+    Event,
+    Membership,
+    Position,
+    User,
+)
+from sioserver.rooms import TYPING_REPEAT, Joined, RoomService
+
+from .fakes import (
+    ANN,
+    BEN,
+    CAT,
+    GUEST,
+    FakeClock,
+    FakeEngine,
+    FakeOutbox,
+    StagedEngine,
+    client,
+)
+
+T = TypeVar("T")
+
+SECRET = "s" * 32
+GRACE = 5.0
+
+
+def config(*rules: RoomRule, limits: Limits | None = None, **rooms: Any) -> Config:
+    return Config(
+        auth=Auth(secret=SECRET, leeway=0.0),
+        rooms=Rooms(rules=list(rules), **rooms),
+        limits=limits or Limits(),
+    )
+
+
+class World:
+    """A room service with everything it needs, and short words for what tests do with it."""
+
+    def __init__(self, config: Config, engine: Any) -> None:
+        self.config = config
+        self.engine = engine
+        self.clock = FakeClock()
+        self.metrics = Metrics()
+        self.hub = Hub(self.metrics)
+        self.outbox = FakeOutbox()
+        budget = Budget(config.limits, self.metrics.count_limit)
+        self.service = RoomService(
+            config,
+            engine,
+            self.hub,
+            Verifier(config.auth),
+            Policy(config),
+            budget,
+            self.metrics,
+            self.clock,
+        )
+        self._clients = 0
+
+    def client(self, user: User = ANN, room: str = "lobby", **identity: Any) -> Client:
+        self._clients += 1
+        found = client(self.outbox, f"c{self._clients}", user, room)
+        found.identity = Identity(user, **identity)
+        return found
+
+    async def join(self, who: Client, since: Position | None = None) -> Joined:
+        """Join and go live; what was missed is in the outbox, like everything else."""
+        joined = await self.service.join(who, since)
+        self.hand_out(who, joined)
+        return joined
+
+    def hand_out(self, who: Client, joined: Joined) -> None:
+        """What an edge does with it."""
+        told = self.outbox.told[who.id]
+        told.append(joined.welcome(who, recovered=False, begins=joined.begins))
+        told.extend([joined.gap] if joined.gap else [])
+        told.extend(joined.missed)
+        rest = self.service.go_live(who)
+        assert rest is not None
+        told.extend(rest)
+
+    async def enter(self, user: User = ANN, room: str = "lobby", **identity: Any) -> Client:
+        who = self.client(user, room, **identity)
+        await self.join(who)
+        return who
+
+    async def post(self, who: Client, *bodies: Any) -> list[int]:
+        sent = [await self.service.send(who, wire.SendRequest(body, None)) for body in bodies]
+        return [published.position.offset for published in sent]
+
+    async def fill(self, count: int, room: str = "lobby", keep: RoomRule | None = None) -> Position:
+        """Messages of somebody who is not here."""
+        for _ in range(count):
+            draft = Draft("m", BEN, "hi", 0, resendable=False)
+            await self.engine.publish(room, draft, keep or RoomRule())
+        return (await self.engine.history(room, limit=0)).top
+
+    async def sweep(self) -> None:
+        await self.engine.sweep(self.clock())
+
+
+Make = Callable[..., Any]
+
+
+@pytest.fixture
+async def make() -> AsyncIterator[Make]:
+    """Makes worlds on embedded engines in memory."""
+    engines: list[EmbeddedEngine] = []
+
+    async def make(*rules: RoomRule, limits: Limits | None = None, **rooms: Any) -> World:
+        engine = EmbeddedEngine(Store(cached_messages=4), grace=GRACE, path=":memory:")
+        world = World(config(*rules, limits=limits, **rooms), StagedEngine(engine))
+        await engine.start(world.hub)
+        engines.append(engine)
+        return world
+
+    yield make
+    for engine in engines:
+        await engine.stop()
+
+
+@pytest.fixture
+async def world(make: Make) -> World:
+    world: World = await make(RoomRule(match="*", relay=["cursor"]), recovery_limit=5)
+    return world
+
+
+def token(sub: str = "ann", expires: float = 4_000_000_000, **claims: Any) -> str:
+    return jwt.encode({"sub": sub, "exp": expires, **claims}, SECRET, algorithm="HS256")
+
+
+def offsets(events: list[Event]) -> list[int]:
+    return [event.payload["offset"] for event in events]
+
+
+async def refused(call: Any) -> Refusal:
+    with pytest.raises(Refusal) as caught:
+        result = call() if callable(call) else call
+        if inspect.isawaitable(result):
+            await result
+    return caught.value
+
+
+# -- who ------------------------------------------------------------------------------------------
+
+
+async def test_a_token_decides_who_it_is(world: World) -> None:
+    hello = wire.Hello(token=token(name="Ann A"), user="ben", name="Ben")
+    identity = await world.service.identify(hello, "made up")
+    assert identity.user == User("ann", "Ann A")
+    assert identity.authenticated
+
+
+async def test_a_revoked_token(world: World) -> None:
+    hello = wire.Hello(token=token(jti="t1"))
+    await world.service.identify(hello, "")
+    await world.engine.revoke("t1", world.clock() + 100)
+    assert (await refused(world.service.identify(hello, ""))).code == "unauthorized"
+
+
+async def test_no_token_where_one_is_needed(world: World) -> None:
+    assert (await refused(world.service.identify(wire.Hello(user="ann"), "x"))).code == (
+        "unauthorized"
+    )
+
+
+async def test_without_tokens_people_say_who_they_are() -> None:
+    world = World(Config(), FakeEngine())
+    identity = await world.service.identify(wire.Hello(user="ann", name="Ann"), "x")
+    assert identity == Identity(ANN)
+    guest = await world.service.identify(wire.Hello(), "x")
+    assert (guest.user.id, guest.user.guest) == ("guest:x", True)
+
+
+# -- joining --------------------------------------------------------------------------------------
+
+
+async def test_a_fresh_member(world: World) -> None:
+    top = await world.fill(3)
+    joined = await world.join(world.client())
+    assert joined.membership == Membership(3, 3, 3)
+    assert joined.counts == Counts(1, 1)
+    assert (joined.top, joined.begins, joined.gap, joined.missed) == (top, top, None, [])
+    assert not joined.recovered
+    assert joined.permissions == ["join", "read", "history", "post"]
+    assert await world.engine.members("lobby", limit=9) == [ANN]
+
+
+async def test_the_welcome(world: World) -> None:
+    await world.fill(3)
+    who = world.client()
+    joined = await world.join(who)
+    welcome = joined.welcome(who, recovered=True, begins=joined.top)
+    assert welcome.position == joined.top
+    assert welcome.payload == {
+        "room": "lobby",
+        "user": "ann",
+        "name": "Ann",
+        "online": 1,
+        "total": 1,
+        "position": str(joined.top),
+        "recovered": True,
+        "unread": 0,
+        "permissions": joined.permissions,
+    }
+
+
+async def test_an_empty_room(world: World) -> None:
+    joined = await world.join(world.client())
+    assert joined.begins.offset == 0
+    assert (joined.gap, joined.missed) == (None, [])
+
+
+async def test_a_guest_begins_at_the_top_and_is_not_kept(world: World) -> None:
+    top = await world.fill(3)
+    who = world.client(GUEST)
+    joined = await world.join(who)
+    assert (joined.begins, joined.missed, joined.counts) == (top, [], Counts(1, 1))
+    assert await world.engine.members("lobby", limit=9) == []
+    await world.service.leave(who)
+    world.clock.pass_(GRACE)
+    await world.sweep()
+    assert await world.engine.counts("lobby") == Counts(0, 0)
+
+
+async def test_by_position(world: World) -> None:
+    top = await world.fill(7)
+    joined = await world.join(world.client(), Position(top.epoch, 4))
+    assert joined.recovered
+    assert (joined.begins, joined.gap) == (Position(top.epoch, 4), None)
+    assert offsets(joined.missed) == [5, 6, 7]
+    assert [event.position for event in joined.missed] == [
+        Position(top.epoch, offset) for offset in (5, 6, 7)
+    ]
+
+
+async def test_nothing_was_missed(world: World) -> None:
+    top = await world.fill(7)
+    joined = await world.join(world.client(), top)
+    assert joined.recovered
+    assert (joined.begins, joined.gap, joined.missed) == (top, None, [])
+
+
+async def test_without_position_it_is_what_no_device_has_received(world: World) -> None:
+    who = await world.enter()
+    await world.fill(2)
+    assert world.outbox.offsets(who) == [1, 2]
+    world.service.delivered(who, 2)
+    await world.fill(1)
+    await world.service.leave(who)
+    await world.fill(1)
+    joined = await world.join(world.client())
+    assert joined.begins.offset == 2
+    assert offsets(joined.missed) == [3, 4]
+    assert not joined.recovered  # nobody said where they were
+
+
+async def test_too_much_was_missed(world: World) -> None:
+    top = await world.fill(9)
+    joined = await world.join(world.client(), Position(top.epoch, 2))
+    assert joined.gap == wire.gap_event(3, 4, Position(top.epoch, 4))
+    assert joined.begins == Position(top.epoch, 2)
+    assert offsets(joined.missed) == [5, 6, 7, 8, 9]
+    assert not joined.recovered
+
+
+async def test_as_much_as_is_replayed(world: World) -> None:
+    top = await world.fill(9)
+    joined = await world.join(world.client(), Position(top.epoch, 4))
+    assert joined.recovered
+    assert offsets(joined.missed) == [5, 6, 7, 8, 9]
+
+
+async def test_nothing_is_replayed_where_the_limit_is_none(make: Make) -> None:
+    world = await make(recovery_limit=0)
+    top = await world.fill(3)
+    joined = await world.join(world.client(), Position(top.epoch, 1))
+    assert (joined.gap, joined.missed) == (wire.gap_event(2, 3, top), [])
+    assert not joined.recovered
+    assert (await world.join(world.client(), top)).recovered
+
+
+async def test_another_life_of_the_log(world: World) -> None:
+    top = await world.fill(3)
+    joined = await world.join(world.client(), Position("another", 2))
+    assert joined.begins == Position(top.epoch, 0)
+    assert joined.gap == wire.gap_event(0, 0, Position(top.epoch, 0))
+    assert offsets(joined.missed) == [1, 2, 3]
+    assert not joined.recovered
+
+
+async def test_another_and_long_life_of_the_log(world: World) -> None:
+    """The gap reaches to the first message that follows: nothing is left out silently."""
+    top = await world.fill(9)
+    joined = await world.join(world.client(), Position("another", 7))
+    assert joined.begins == Position(top.epoch, 0)
+    assert joined.gap == wire.gap_event(0, 4, Position(top.epoch, 4))
+    assert offsets(joined.missed) == [5, 6, 7, 8, 9]
+
+
+async def test_another_life_proves_nothing(world: World) -> None:
+    """An offset of another log is no proof that anything of this one has arrived."""
+    who = await world.enter()
+    await world.service.leave(who)
+    await world.fill(3)
+    who = world.client()
+    await world.service.join(who, Position("another", 3))
+    await world.service.leave(who)  # before anything was written
+    joined = await world.join(world.client())
+    assert offsets(joined.missed) == [1, 2, 3]
+
+
+async def test_a_position_beyond_the_top(world: World) -> None:
+    top = await world.fill(3)
+    joined = await world.join(world.client(), Position(top.epoch, 5))
+    assert joined.begins == top
+    assert joined.gap == wire.gap_event(4, 5, top)
+    assert joined.missed == []
+    assert not joined.recovered
+
+
+async def test_a_position_beyond_the_top_proves_nothing_of_what_comes(world: World) -> None:
+    top = await world.fill(1)
+    await world.join(world.client(), Position(top.epoch, 2**53 - 1))
+    await world.service.leave(world.client())
+    who = world.client()
+    await world.fill(3)
+    joined = await world.join(who)
+    assert offsets(joined.missed) == [2, 3, 4]
+
+
+async def test_a_position_proves_what_has_arrived(world: World) -> None:
+    who = await world.enter()
+    top = await world.fill(3)
+    await world.service.leave(who)
+    who = await world.enter()
+    assert world.outbox.offsets(who) == [1, 2, 3]
+    await world.service.leave(who)
+    who = world.client()
+    joined = await world.join(who, Position(top.epoch, 2))
+    assert (offsets(joined.missed), who.proven) == ([3], 2)
+    await world.service.leave(who)
+    assert world.outbox.offsets(await world.enter()) == [3]
+
+
+async def test_a_trimmed_log(make: Make) -> None:
+    world = await make()
+    await world.fill(5, keep=RoomRule(history_length=0))
+    top = await world.fill(2)
+    joined = await world.join(world.client(), Position(top.epoch, 2))
+    assert joined.gap == wire.gap_event(3, 5, Position(top.epoch, 5))
+    assert joined.begins == Position(top.epoch, 2)
+    assert offsets(joined.missed) == [6, 7]
+    assert not joined.recovered
+    assert (await world.join(world.client(), Position(top.epoch, 5))).recovered
+
+
+async def test_a_log_that_keeps_nothing(make: Make) -> None:
+    world = await make()
+    top = await world.fill(5, keep=RoomRule(history_length=0))
+    joined = await world.join(world.client(), Position(top.epoch, 2))
+    assert (joined.gap, joined.missed) == (wire.gap_event(3, 5, top), [])
+    assert (await world.join(world.client(BEN), top)).recovered
+
+
+async def test_who_may_not_see_what_was_before_does_not_by_a_made_up_position(
+    world: World,
+) -> None:
+    top = await world.fill(3)
+    perms = frozenset({"join", "read"})
+    joined = await world.join(world.client(perms=perms), Position(top.epoch, 0))
+    assert (joined.gap, joined.missed) == (wire.gap_event(1, 3, top), [])
+    joined = await world.join(world.client(CAT, perms=perms), Position("another", 0))
+    assert (joined.gap, joined.missed) == (wire.gap_event(0, 3, top), [])
+    await world.fill(2)  # what came since they joined is theirs
+    joined = await world.join(world.client(perms=perms), Position(top.epoch, 3))
+    assert (joined.recovered, offsets(joined.missed)) == (True, [4, 5])
+    joined = await world.join(world.client(perms=perms), Position(top.epoch, 1))
+    assert joined.gap == wire.gap_event(2, 3, top)
+    assert offsets(joined.missed) == [4, 5]
+
+
+@pytest.mark.parametrize(
+    ("rule", "identity"),
+    [
+        (RoomRule(join=["ben"]), {}),
+        (RoomRule(anonymous=False), {}),
+        (RoomRule(), {"rooms": ("other",), "authenticated": True}),
+        (RoomRule(), {"perms": frozenset({"read", "post"})}),
+        (RoomRule(), {"perms": frozenset({"join", "post"})}),
+    ],
+)
+async def test_who_may_not_come_in(make: Make, rule: RoomRule, identity: dict[str, Any]) -> None:
+    world = await make(rule)
+    who = world.client(**identity)
+    assert (await refused(world.service.join(who, None))).code == "forbidden"
+    assert not world.hub.knows(who)
+    assert await world.engine.counts("lobby") == Counts(0, 0)
+
+
+async def test_what_one_may(make: Make) -> None:
+    world = await make(RoomRule(post=["ben"]))
+    assert (await world.join(world.client())).permissions == ["join", "read", "history"]
+
+
+# -- joining while things happen ------------------------------------------------------------------
+
+
+async def begun(world: World, method: str, who: Client, *, after: bool, **join: Any) -> Any:
+    """A join that has got to a call of the engine and is held there."""
+    gate = world.engine.hold(method, after=after)
+    task = asyncio.create_task(world.service.join(who, join.get("since")))
+    await gate.reached.wait()
+    return gate, task
+
+
+@pytest.mark.parametrize("method", ["join", "history", "enter"])
+@pytest.mark.parametrize("after", [False, True])
+async def test_messages_that_come_in_the_middle(world: World, method: str, after: bool) -> None:
+    ben = await world.enter(BEN)
+    await world.post(ben, "1", "2")
+    who = world.client()
+    gate, task = await begun(world, method, who, after=after)
+    await world.post(ben, "3", "4")
+    gate.open()
+    joined = await task
+    await world.post(ben, "5")  # during the replay
+    world.hand_out(who, joined)
+    await world.post(ben, "6")
+    got = world.outbox.offsets(who)
+    assert got == list(range(got[0], 7))
+    assert joined.begins.offset == got[0] - 1
+    assert joined.membership.cursor == joined.begins.offset
+    assert world.outbox.offsets(ben) == [1, 2, 3, 4, 5, 6]
+
+
+async def test_not_all_that_comes_during_a_long_replay_can_be_kept(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sioserver.hub.JOIN_BUFFER", 2)
+    who = world.client()
+    joined = await world.service.join(who, None)
+    await world.fill(3)
+    assert world.outbox.closed == [(who, "slow")]
+    assert world.service.go_live(who) is None
+    # it comes again from where it was, and has lost nothing
+    await world.service.leave(who)
+    joined = await world.join(world.client(), joined.begins)
+    assert (joined.recovered, offsets(joined.missed)) == (True, [1, 2, 3])
+
+
+@pytest.mark.parametrize("method", ["join", "history", "enter"])
+@pytest.mark.parametrize("after", [False, True])
+async def test_a_client_that_leaves_while_it_joins(world: World, method: str, after: bool) -> None:
+    who = world.client()
+    gate, task = await begun(world, method, who, after=after)
+    await world.service.leave(who)
+    gate.open()
+    assert (await refused(task)).code == "not_member"
+    await nobody_is_here(world)
+
+
+@pytest.mark.parametrize("method", ["join", "history", "enter"])
+@pytest.mark.parametrize("after", [False, True])
+async def test_an_engine_that_fails_in_the_middle_of_a_join(
+    world: World, method: str, after: bool
+) -> None:
+    who = world.client()
+    gate, task = await begun(world, method, who, after=after)
+    gate.fail(Refusal("unavailable"))
+    assert (await refused(task)).code == "unavailable"
+    if (method, after) != ("enter", True):
+        assert await world.engine.online("lobby", limit=9) == []  # not even for the grace time
+    await nobody_is_here(world)
+    await world.enter()  # and it works again
+
+
+@pytest.mark.parametrize("method", ["join", "history", "enter"])
+async def test_a_join_that_is_cancelled(world: World, method: str) -> None:
+    _, task = await begun(world, method, world.client(), after=True)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await nobody_is_here(world)
+
+
+async def nobody_is_here(world: World) -> None:
+    assert len(world.hub) == 0
+    assert world.engine.stats()["rooms_watched"] == 0
+    world.clock.pass_(GRACE)
+    await world.sweep()
+    assert await world.engine.online("lobby", limit=9) == []
+    assert (await world.engine.counts("lobby")).online == 0
+
+
+async def test_others_go_on_when_a_join_fails(world: World) -> None:
+    ben = await world.enter(BEN)
+    world.engine.fail("history", Refusal("unavailable"))
+    await refused(world.service.join(world.client(), None))
+    await world.post(ben, "hi")
+    assert world.outbox.offsets(ben) == [1]
+
+
+async def test_a_client_that_left_during_the_replay_does_not_go_live(world: World) -> None:
+    who = world.client()
+    await world.service.join(who, None)
+    await world.service.leave(who)
+    assert (await refused(lambda: world.service.go_live(who))).code == "not_member"
+    await nobody_is_here(world)
+
+
+def run(coroutine: Coroutine[Any, Any, T]) -> T:
+    """A coroutine that never waits."""
+    try:
+        coroutine.send(None)
+    except StopIteration as result:
+        value: T = result.value
+        return value
+    raise AssertionError("it waited")
+
+
+class Reader:
+    """A client that believes what it is told and checks that nothing is left out or comes twice."""
+
+    def __init__(self, since: Position | None) -> None:
+        self.position = since
+        self.got: list[Position] = []
+        self.gaps: list[tuple[int, int]] = []
+
+    def read(self, *events: Event | None) -> None:
+        for event in events:
+            if event is not None:
+                getattr(self, event.name)(event.payload, event.position)
+
+    def welcome(self, payload: dict[str, Any], position: Position) -> None:
+        self.position = position
+
+    def gap(self, payload: dict[str, Any], position: Position) -> None:
+        assert self.position is not None
+        first, last = payload["from"], payload["to"]
+        if first == 0:
+            assert position.offset == last
+        else:
+            assert first == self.position.offset + 1 <= last
+            assert position in (self.position, Position(self.position.epoch, last))
+        self.gaps.append((first, last))
+        self.position = position
+
+    def message(self, payload: dict[str, Any], position: Position) -> None:
+        assert self.position is not None
+        assert position == Position(self.position.epoch, self.position.offset + 1)
+        assert position.offset == payload["offset"]
+        self.got.append(position)
+        self.position = position
+
+
+# Not shrunk: that takes longer than a test may; the draws are labelled, so a failure can be read.
+@settings(max_examples=100, deadline=None, phases=[Phase.reuse, Phase.generate])
+@given(st.data(), st.booleans())
+def test_nothing_is_missing_silently_and_nothing_comes_twice(
+    data: st.DataObject, may_begin_anew: bool
+) -> None:
+    draw = data.draw
+    engine = FakeEngine()
+    limit = draw(st.integers(0, 6), "recovery_limit")
+    world = World(Config(rooms=Rooms(recovery_limit=limit)), engine)
+    engine.listener = world.hub
+    few = st.integers(0, 2)
+    log_ends: list[tuple[str, int, int]] = []
+
+    def something_happens(point: str) -> None:
+        if may_begin_anew and draw(st.integers(0, 9), f"anew, {point}") == 0:
+            engine.begin_anew(engine.epoch + "x")
+        engine.post(draw(few, f"posts, {point}"))
+        engine.announce(draw(few, f"announced, {point}"))
+        if draw(st.booleans(), f"trim, {point}") and engine.log:
+            engine.trim(engine.log[0].offset + draw(few))
+        if point == "history ends":
+            return
+        if point == "history begins":  # what this call will see
+            first = engine.log[0].offset if engine.log else engine.top + 1
+            log_ends.append((engine.epoch, first, engine.top))
+
+    engine.post(draw(st.integers(0, 8), "log"))
+    witness = world.client(BEN)
+    with_witness = draw(st.booleans(), "witness")
+    witness_reader = Reader(None)
+    if with_witness:
+        joined = run(world.service.join(witness, None))
+        witness_reader.read(joined.welcome(witness, recovered=False, begins=joined.begins))
+        assert world.service.go_live(witness) == []
+    something_happens("before")
+    if draw(st.booleans(), "known"):
+        cursor = draw(st.integers(0, engine.top), "cursor")
+        engine.memberships["ann"] = Membership(0, cursor, cursor)
+    since = draw(
+        st.none()
+        | st.builds(Position, st.just("a"), st.integers(0, engine.top + 3))
+        | st.builds(Position, st.just("z"), st.integers(0, 12)),
+        "since",
+    )
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sioserver.hub.JOIN_BUFFER", draw(st.sampled_from([1, 3, 2000]), "buffer"))
+        engine.at = something_happens
+        who = world.client()
+        reader = Reader(since)
+        joined = run(world.service.join(who, since))
+        start = joined.membership.cursor if since is None else since.offset
+        reader.read(joined.welcome(who, recovered=False, begins=joined.begins))
+        if since is not None and since.epoch == joined.top.epoch and since <= joined.top:
+            assert joined.begins == since
+        reader.read(joined.gap)
+        something_happens("replay")
+        reader.read(*joined.missed)
+        assert world.hub.written(who) == 0
+        rest = world.service.go_live(who)
+
+    if rest is None:
+        assert (who, "slow") in world.outbox.closed or engine.epoch != "a"
+        assert not world.hub.is_live(who)
+        assert world.hub.written(who) == 0
+    else:
+        reader.read(*rest)
+    for _ in range(3):
+        something_happens("later")
+    engine.post()
+    engine.announce()
+    end = Position(engine.epoch, engine.top)
+    if rest is not None:
+        reader.read(*world.outbox.told[who.id])
+        assert reader.position == end
+        assert world.hub.written(who) == end.offset
+    if with_witness:
+        witness_reader.read(*world.outbox.told[witness.id])
+        assert witness_reader.position == end
+
+    # the verdict
+    lost = joined.gap is not None
+    assert joined.recovered == (since is not None and not lost)
+    epoch, first, top = log_ends[-1]
+    if since is not None and since.epoch != epoch:
+        assert joined.gap is not None
+        assert joined.gap.payload["from"] == 0
+    elif start > top:
+        assert lost
+    elif first <= start + 1 and top - start <= limit and len(log_ends) == 1:
+        assert not lost
+    if rest is not None and engine.epoch == "a" == (since or end).epoch and start <= top:
+        covered = [n for first, last in reader.gaps for n in range(first, last + 1)]
+        covered += [position.offset for position in reader.got]
+        assert covered == list(range(start + 1, end.offset + 1))
+    # what was proven is no more than what the client said it had, of this log
+    for user_id, offset in engine.advanced:
+        assert user_id == "ann"
+        assert since is not None
+        assert offset <= since.offset
+        assert since.epoch == epoch
+
+
+# -- leaving --------------------------------------------------------------------------------------
+
+
+async def test_leaving(world: World) -> None:
+    one, two = await world.enter(), await world.enter(BEN)
+    await world.sweep()
+    await world.service.leave(one)
+    await world.post(two, "hi")
+    assert world.outbox.offsets(one) == []
+    assert await world.engine.counts("lobby") == Counts(2, 2)
+    world.clock.pass_(GRACE)
+    await world.sweep()
+    assert await world.engine.counts("lobby") == Counts(1, 2)  # a member all the same
+    left = world.outbox.told[two.id][-1]
+    assert (left.name, left.payload["left"]) == ("presence", [wire.person(ANN)])
+
+
+async def test_leaving_again_does_nothing(world: World) -> None:
+    one = await world.enter()
+    again = await world.enter()  # another device
+    world.service.typing(one, on=True)
+    for _ in range(3):
+        await world.service.leave(one)
+    assert world.outbox.names(again) == ["welcome", "typing", "typing"]
+    world.clock.pass_(GRACE)
+    await world.sweep()
+    assert await world.engine.online("lobby", limit=9) == [ANN]
+    await world.service.leave(again)
+    await world.service.leave(again)
+    await nobody_is_here(world)
+
+
+async def test_leaving_what_was_never_entered(world: World) -> None:
+    await world.service.leave(world.client())
+    await nobody_is_here(world)
+
+
+async def test_a_page_that_is_reloaded_makes_no_noise(world: World) -> None:
+    ben = await world.enter(BEN)
+    one = await world.enter()
+    await world.sweep()
+    told = len(world.outbox.told[ben.id])
+    await world.service.leave(one)
+    world.clock.pass_(GRACE - 1)
+    await world.enter()
+    world.clock.pass_(GRACE)
+    await world.sweep()
+    assert len(world.outbox.told[ben.id]) == told
+
+
+# -- proof of delivery ----------------------------------------------------------------------------
+
+
+async def test_delivered_is_monotonic(world: World) -> None:
+    who = await world.enter()
+    await world.fill(4)
+    for offset, proven in [(2, 2), (1, 2), (0, 2), (3, 3), (3, 3)]:
+        world.service.delivered(who, offset)
+        assert who.proven == proven
+    await world.service.leave(who)
+    assert world.outbox.offsets(await world.enter()) == [4]
+
+
+async def test_delivered_is_never_more_than_was_written(world: World) -> None:
+    who = await world.enter()
+    await world.fill(2)
+    world.service.delivered(who, 99)
+    assert who.proven == 2
+    await world.service.leave(who)
+    await world.fill(1)
+    world.service.delivered(who, 99)  # a late answer to a ping
+    assert who.proven == 2
+    assert world.outbox.offsets(await world.enter()) == [3]
+
+
+async def test_nothing_is_proven_before_the_replay_is_over(world: World) -> None:
+    who = await world.enter()
+    await world.service.leave(who)
+    await world.fill(3)
+    who = world.client()
+    await world.service.join(who, None)
+    world.service.delivered(who, 3)  # of which nobody knows whether it was written
+    assert who.proven == 0
+    await world.service.leave(who)
+    assert world.outbox.offsets(await world.enter()) == [1, 2, 3]
+
+
+# -- posting --------------------------------------------------------------------------------------
+
+
+async def test_a_message(world: World) -> None:
+    one, two = await world.enter(), await world.enter(BEN)
+    published = await world.service.send(one, wire.SendRequest({"text": "hi"}, "id-1"))
+    assert (published.id, published.position.offset, published.duplicate) == ("id-1", 1, False)
+    assert published.at == int(world.clock() * 1000)
+    for who in (one, two):
+        event = world.outbox.told[who.id][-1]
+        assert event.position == published.position
+        assert event.payload == {
+            "id": "id-1",
+            "offset": 1,
+            "user": "ann",
+            "name": "Ann",
+            "body": {"text": "hi"},
+            "at": published.at,
+        }
+    assert world.metrics.messages_published == 1
+
+
+async def test_an_id_is_made_where_none_is_given(world: World) -> None:
+    one = await world.enter()
+    ids = [(await world.service.send(one, wire.SendRequest("hi", None))).id for _ in range(3)]
+    assert len(set(ids)) == 3
+    for made in ids:
+        assert wire.parse_send(["hi", {"id": made}], 9).id == made
+
+
+async def test_a_message_that_is_sent_again(world: World) -> None:
+    one, again = await world.enter(), await world.enter()
+    first = await world.service.send(one, wire.SendRequest("hi", "id-1"))
+    second = await world.service.send(again, wire.SendRequest("hi", "id-1"))
+    assert second == msgspec.structs.replace(first, duplicate=True)
+    assert world.outbox.offsets(one) == [1]
+    assert world.metrics.messages_published == 1
+    other = await world.enter(BEN)
+    assert not (await world.service.send(other, wire.SendRequest("hi", "id-1"))).duplicate
+
+
+async def test_too_fast(make: Make) -> None:
+    world = await make(
+        RoomRule(match="slow", message_rate=0.5), limits=Limits(message_rate=10, message_burst=2)
+    )
+    one, again, ben = await world.enter(), await world.enter(), await world.enter(BEN)
+    slow = await world.enter(room="slow")
+    await world.post(one, "a")
+    await world.post(again, "b")
+    refusal = await refused(world.post(again, "c"))
+    assert (refusal.code, refusal.retry_after) == ("rate_limited", pytest.approx(0.1, abs=1e-4))
+    await world.post(ben, "by somebody else")
+    await world.post(slow, "elsewhere", "twice")
+    refusal = await refused(world.post(slow, "c"))
+    assert refusal.retry_after == pytest.approx(2.0, abs=1e-4)
+    world.clock.pass_(0.11)
+    assert await world.post(one, "c") == [4]
+    assert world.metrics.limit_hits["message_rate"] == 2
+
+
+async def test_limits_that_are_switched_off(make: Make) -> None:
+    world = await make(limits=Limits(enabled=False, message_rate=1, message_burst=1))
+    assert len(await world.post(await world.enter(), *range(20))) == 20
+
+
+async def test_the_largest_body(make: Make) -> None:
+    world = await make(
+        RoomRule(match="small", max_body=10),
+        RoomRule(match="large", max_body=10_000),
+        limits=Limits(max_body=100),
+    )
+    rooms = ["small", "large", "lobby"]
+    assert [world.service.max_body(room) for room in rooms] == [10, 10_000, 100]
+
+
+async def test_who_may_not_post(make: Make) -> None:
+    world = await make(RoomRule(post=["ben"], relay=["cursor"]))
+    one, ben = await world.enter(), await world.enter(BEN)
+    mute = await world.enter(BEN, perms=frozenset({"join", "read"}))
+    for who in (one, mute):
+        assert (await refused(world.post(who, "hi"))).code == "forbidden"
+        for call in (
+            lambda who=who: world.service.typing(who, True),
+            lambda who=who: world.service.relay(who, "cursor", [1]),
+        ):
+            assert (await refused(call)).code == "forbidden"
+        world.service.typing(who, False)  # nobody has to know
+    assert await world.post(ben, "hi") == [1]
+    assert world.outbox.names(one) == ["welcome", "message"]
+
+
+async def test_a_post_that_the_engine_refuses_is_not_counted(world: World) -> None:
+    one = await world.enter()
+    world.engine.fail("publish", Refusal("unavailable"))
+    assert (await refused(world.post(one, "hi"))).code == "unavailable"
+    assert world.metrics.messages_published == 0
+
+
+async def test_a_clock_that_is_set_back_while_a_message_is_stored(world: World) -> None:
+    one = await world.enter()
+    gate = world.engine.hold("publish")
+    task = asyncio.create_task(world.post(one, "hi"))
+    await gate.reached.wait()
+    world.clock.pass_(-100.0)
+    gate.open()
+    await task
+    assert b"publish_seconds_sum 0.0" in world.metrics.render()[0]
+
+
+# -- who is not there, and whose time is over -----------------------------------------------------
+
+REQUESTS: dict[str, Callable[[RoomService, Client], Any]] = {
+    "send": lambda service, who: service.send(who, wire.SendRequest("hi", None)),
+    "history": lambda service, who: service.history(who, wire.HistoryRequest(None, None, 9)),
+    "members": lambda service, who: service.members(who, everybody=False),
+    "read": lambda service, who: service.read(who, 1),
+    "typing": lambda service, who: service.typing(who, True),
+    "relay": lambda service, who: service.relay(who, "cursor", []),
+}
+
+
+async def ask(request: str, world: World, who: Client) -> None:
+    result = REQUESTS[request](world.service, who)
+    if inspect.isawaitable(result):
+        await result
+
+
+@pytest.mark.parametrize("request_", [*REQUESTS, "refresh"])
+async def test_only_who_is_live_may_ask(
+    world: World, monkeypatch: pytest.MonkeyPatch, request_: str
+) -> None:
+    monkeypatch.setitem(REQUESTS, "refresh", lambda service, who: service.refresh(who, token()))
+    who = world.client()
+    assert (await refused(ask(request_, world, who))).code == "not_member"
+    joined = await world.service.join(who, None)
+    assert (await refused(ask(request_, world, who))).code == "not_member"
+    world.hand_out(who, joined)
+    await ask(request_, world, who)
+    await world.service.leave(who)
+    assert (await refused(ask(request_, world, who))).code == "not_member"
+
+
+@pytest.mark.parametrize("request_", REQUESTS)
+async def test_a_token_that_has_expired(world: World, request_: str) -> None:
+    who = await world.enter(expires_at=world.clock() + 10)
+    world.clock.pass_(9.9)
+    await ask(request_, world, who)
+    world.clock.pass_(0.1)
+    assert (await refused(ask(request_, world, who))).code == "token_expired"
+    await world.service.refresh(who, token())
+    await ask(request_, world, who)
+
+
+# -- a fresh token --------------------------------------------------------------------------------
+
+
+async def test_a_fresh_token(world: World) -> None:
+    who = await world.enter(expires_at=world.clock() + 10)
+    expires = int(world.clock()) + 100
+    identity = await world.service.refresh(
+        who, token(expires=expires, name="Ann", perms=["join", "read"])
+    )
+    assert who.identity is identity
+    assert (identity.expires_at, identity.user) == (expires, ANN)
+    assert (await refused(world.post(who, "hi"))).code == "forbidden"
+
+
+@pytest.mark.parametrize(
+    ("claims", "code"),
+    [
+        ({"sub": "ben"}, "forbidden"),
+        ({"rooms": ["other", "rooms/*"]}, "forbidden"),
+        ({"perms": ["read", "post"]}, "forbidden"),
+        ({"perms": ["join", "post"]}, "forbidden"),
+        ({"expires": 1_600_000_000}, "token_expired"),
+        ({"jti": "revoked"}, "unauthorized"),
+        (None, "unauthorized"),
+    ],
+)
+async def test_a_token_that_is_no_better(
+    world: World, claims: dict[str, Any] | None, code: str
+) -> None:
+    await world.engine.revoke("revoked", world.clock() + 100)
+    who = await world.enter()
+    before = who.identity
+    fresh = "garbage" if claims is None else token(**claims)
+    assert (await refused(world.service.refresh(who, fresh))).code == code
+    assert who.identity is before
+
+
+# -- reading --------------------------------------------------------------------------------------
+
+
+async def test_history(world: World) -> None:
+    await world.fill(9)
+    who = await world.enter()
+    page = await world.service.history(who, wire.HistoryRequest(before=6, after=None, limit=2))
+    assert [said.offset for said in page.messages] == [4, 5]
+    page = await world.service.history(who, wire.HistoryRequest(before=None, after=6, limit=9))
+    assert [said.offset for said in page.messages] == [7, 8, 9]
+    reader = await world.enter(BEN, perms=frozenset({"join", "read"}))
+    request = wire.HistoryRequest(None, None, 9)
+    assert (await refused(world.service.history(reader, request))).code == "forbidden"
+
+
+async def test_read_moves_the_unread_and_is_told_to_the_others(world: World) -> None:
+    one, ben = await world.enter(), await world.enter(BEN)
+    await world.fill(5)
+    assert await world.service.read(one, 3) == 2
+    assert await world.service.read(one, 1) == 2  # forwards only
+    assert await world.service.read(one, 99) == 0
+    assert "read" not in world.outbox.names(one)
+    told = [event.payload["offset"] for event in world.outbox.told[ben.id] if event.name == "read"]
+    assert told == [3, 3, 5]
+    await world.service.leave(one)
+    joined = await world.join(world.client())
+    assert (joined.membership.read, joined.missed) == (5, [])
+
+
+async def test_what_a_guest_has_read(world: World) -> None:
+    guest, ben = await world.enter(GUEST), await world.enter(BEN)
+    await world.fill(5)
+    assert await world.service.read(guest, 3) == 2
+    assert world.outbox.told[ben.id][-1] == wire.read_event(GUEST, 3)
+    assert await world.service.read(guest, 99) == 0
+    assert world.outbox.told[ben.id][-1] == wire.read_event(GUEST, 5)
+
+
+async def test_read_is_not_told_in_large_rooms(make: Make) -> None:
+    world = await make(receipts_max_members=1)
+    one = await world.enter()
+    again = await world.enter()
+    await world.fill(1)
+    await world.service.read(one, 1)
+    assert world.outbox.names(again)[-1] == "read"  # still one person
+    ben = await world.enter(BEN)
+    await world.service.read(one, 1)
+    assert "read" not in world.outbox.names(ben)
+
+
+# -- people ---------------------------------------------------------------------------------------
+
+
+async def test_members(world: World) -> None:
+    one, ben = await world.enter(), await world.enter(BEN)
+    await world.enter(GUEST)
+    await world.service.leave(ben)
+    world.clock.pass_(GRACE)
+    await world.sweep()
+    online, counts, members = await world.service.members(one, everybody=False)
+    assert (online, counts, members) == ([ANN, GUEST], Counts(2, 3), None)
+    _, _, members = await world.service.members(one, everybody=True)
+    assert members == [ANN, BEN]
+
+
+async def test_a_page_of_members(make: Make) -> None:
+    world = await make(members_page=2)
+    one = await world.enter()
+    for user in (BEN, CAT):
+        await world.enter(user)
+    online, counts, members = await world.service.members(one, everybody=True)
+    assert (online, counts.total, members) == ([ANN, BEN], 3, [ANN, BEN])
+
+
+async def test_a_room_that_does_not_tell_who_is_in_it(make: Make) -> None:
+    world = await make(RoomRule(presence=False))
+    one = await world.enter()
+    assert (await refused(world.service.members(one, everybody=False))).code == "forbidden"
+    await world.enter(BEN)
+    await world.sweep()
+    assert world.outbox.names(one) == ["welcome"]
+
+
+async def test_the_rooms_of_a_user(make: Make) -> None:
+    world = await make(members_page=2)
+    one = await world.enter(room="a")
+    await world.enter(room="b")
+    await world.enter(BEN, room="c")
+    await world.fill(4, room="a")
+    await world.service.read(one, 1)
+    expected = {"a": {"unread": 3, "last": 4}, "b": {"unread": 0, "last": 0}}
+    assert await world.service.rooms_of(Identity(ANN)) == expected
+    await world.enter(room="c")
+    assert await world.service.rooms_of(Identity(ANN)) == expected  # at most two
+    assert await world.service.rooms_of(Identity(GUEST)) == {}
+
+
+# -- what is ephemeral ----------------------------------------------------------------------------
+
+
+async def test_typing(world: World) -> None:
+    one, ben = await world.enter(), await world.enter(BEN)
+
+    def told() -> list[bool]:
+        return [
+            event.payload["on"] for event in world.outbox.told[ben.id] if event.name == "typing"
+        ]
+
+    world.service.typing(one, False)  # nobody thinks that she is
+    assert told() == []
+    for _ in range(3):
+        world.service.typing(one, True)
+    assert told() == [True]
+    world.clock.pass_(TYPING_REPEAT)
+    world.service.typing(one, True)
+    assert told() == [True, True]
+    world.service.typing(one, False)
+    world.service.typing(one, False)
+    assert told() == [True, True, False]
+    world.service.typing(one, True)
+    world.clock.pass_(-1000)  # the clock is set back
+    world.service.typing(one, True)
+    assert told() == [True, True, False, True, True]
+    await world.service.leave(one)
+    assert told() == [True, True, False, True, True, False]
+    assert "typing" not in world.outbox.names(one)
+
+
+async def test_who_leaves_without_typing_makes_no_noise(world: World) -> None:
+    one, ben = await world.enter(), await world.enter(BEN)
+    await world.service.leave(one)
+    assert world.outbox.names(ben) == ["welcome"]
+
+
+async def test_relayed_events(world: World) -> None:
+    one, ben = await world.enter(), await world.enter(BEN)
+    world.service.relay(one, "cursor", [1, "two"])
+    event = world.outbox.told[ben.id][-1]
+    assert event == Event("cursor", wire.person(ANN), before=(1, "two"))
+    assert world.outbox.names(one) == ["welcome"]
+
+
+async def test_what_is_relayed(make: Make) -> None:
+    names = ["cursor", "message", "connect", "welcome", "notice"]
+    world = await make(RoomRule(match="board/*", relay=names))
+    assert [name for name in names if world.service.relays("board/1", name)] == ["cursor"]
+    assert not world.service.relays("board/1", "other")
+    assert not world.service.relays("lobby", "cursor")

@@ -1,3 +1,3 @@
-"""The version, in a module without imports so that the build can read it without running the package."""
+"""The version, in a module without imports: the build reads it without running the package."""
 
 __version__ = "0.1.0"

@@ -1,0 +1,177 @@
+"""What all answers of the Engine.IO server have in common: who asks, from where, refusals, CORS.
+
+Knows HTTP requests, but neither sessions nor packets.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
+
+import engineio
+from aiohttp import web
+from engineio.async_drivers import aiohttp as driver
+
+from sioserver.transport.address import Proxies, listed_origin, same_origin
+
+ADMITTED: Final = web.RequestKey("sioserver.origin", str)
+"""The origin of a request, once it was found to be allowed."""
+
+ORIGIN: Final = "sioserver.origin"
+"""The same in the environ that python-engineio makes the CORS headers from."""
+
+
+class Refused(NamedTuple):
+    """A row of engine.io's table of refused requests."""
+
+    code: int
+    message: str
+    status: int = 400
+
+
+TRANSPORT_UNKNOWN: Final = Refused(0, "Transport unknown")
+SESSION_UNKNOWN: Final = Refused(1, "Session ID unknown")
+BAD_METHOD: Final = Refused(2, "Bad handshake method")
+BAD_REQUEST: Final = Refused(3, "Bad request")
+BAD_VERSION: Final = Refused(5, "Unsupported protocol version")
+BAD_ORIGIN: Final = Refused(3, "This origin is not allowed")
+TOO_LARGE: Final = Refused(3, "The body is larger than maxPayload", 413)
+BUSY: Final = Refused(3, "No more connections just now", 503)
+STOPPING: Final = Refused(3, "The server is stopping", 503)
+
+
+class Edge(engineio.AsyncServer):
+    """What `EngineServer` is built on: requests read, answers written."""
+
+    def __init__(self, trusted_proxies: Sequence[str], **options: Any) -> None:
+        super().__init__(**options)
+        self.proxies = Proxies(trusted_proxies)
+
+    # ------------------------------------------------------------ who asks
+
+    def environ_of(self, request: web.Request) -> dict[str, Any]:
+        """The WSGI-like description that connect handlers get, with the client's real address."""
+        environ: dict[str, Any] = driver.translate_request(request)
+        environ["REMOTE_ADDR"] = self.address_of(request)
+        environ["wsgi.url_scheme"] = self._scheme(request)
+        return environ
+
+    def address_of(self, request: web.Request) -> str:
+        """The client's address, behind however many trusted proxies."""
+        forwarded = ",".join(request.headers.getall("X-Forwarded-For", ()))
+        return self.proxies.client(request.remote, forwarded)
+
+    def _scheme(self, request: web.Request) -> str:
+        if self.proxies.trusted(request.remote):
+            forwarded = request.headers.get("X-Forwarded-Proto", request.scheme)
+            return forwarded.split(",")[0].strip()
+        return request.scheme
+
+    def admit_origin(self, request: web.Request) -> bool:
+        """May a page of the request's origin ask? Requests without one are not from pages."""
+        origin = request.headers.get("Origin")
+        if origin is None:
+            return True
+        if not self._origin_allowed(origin, request):
+            return False
+        request[ADMITTED] = origin
+        return True
+
+    def _origin_allowed(self, origin: str, request: web.Request) -> bool:
+        allowed = self.cors_allowed_origins
+        if allowed == []:
+            return True  # python-engineio: CORS handling is switched off
+        if callable(allowed):
+            arguments = (origin, self.environ_of(request))
+            return bool(allowed(*arguments[: 2 if takes(allowed, 2) else 1]))
+        if allowed is None:
+            believed = request.headers if self.proxies.trusted(request.remote) else None
+            host = request.headers.get("Host")
+            return same_origin(origin, request.scheme, host, believed)
+        return listed_origin(origin, [allowed] if isinstance(allowed, str) else allowed)
+
+    # ------------------------------------------------------------ answers
+
+    def refuse(self, request: web.Request, refused: Refused) -> web.Response:
+        """An answer that says why not."""
+        body = self.dump({"code": refused.code, "message": refused.message})
+        headers = {"Retry-After": "1"} if refused.status == 503 else {}
+        return self.answer(request, body, refused.status, "application/json", headers)
+
+    def answer(
+        self,
+        request: web.Request,
+        body: bytes,
+        status: int = 200,
+        content_type: str = "text/plain",
+        headers: dict[str, str] | None = None,
+    ) -> web.Response:
+        """An answer with the headers that each one has, compressed where that is worth it."""
+        answer = headers or {}
+        answer.update(self._cors_headers(_cors_environ(request)))
+        answer["Cache-Control"] = "no-store"
+        answer["X-Content-Type-Options"] = "nosniff"
+        if self.http_compression and len(body) >= self.compression_threshold:
+            accepted = request.headers.get("Accept-Encoding", "").split(",")
+            codings = [coding.split(";")[0].strip() for coding in accepted]
+            for coding in self.compression_methods:
+                if coding in codings:
+                    body = getattr(self, "_" + coding)(body)
+                    answer["Content-Encoding"] = coding
+                    break
+        answer["Content-Type"] = f"{content_type}; charset=UTF-8"
+        return web.Response(body=body, status=status, headers=answer)
+
+    @staticmethod
+    def dump(value: Any) -> bytes:
+        """JSON of the server's own codec."""
+        return bytes(engineio.packet.Packet.json.dumps(value, separators=(",", ":")).encode())
+
+    def _cors_allowed_origins(self, environ: dict[str, str]) -> list[str]:
+        # python-engineio asks this when it builds the headers; the decision has been made
+        return [environ[ORIGIN]] if ORIGIN in environ else []
+
+
+def _cors_environ(request: web.Request) -> dict[str, str]:
+    environ = {"REQUEST_METHOD": request.method}
+    for header, name in (
+        ("Origin", "HTTP_ORIGIN"),
+        ("Access-Control-Request-Headers", "HTTP_ACCESS_CONTROL_REQUEST_HEADERS"),
+    ):
+        if (value := request.headers.get(header)) is not None:
+            environ[name] = value
+    if ADMITTED in request:
+        environ[ORIGIN] = request[ADMITTED]
+    return environ
+
+
+class _LostSignal:
+    """Stands in for the (empty) body of a waiting request, to hear of the connection's end."""
+
+    def __init__(self, callback: Callable[[], None]) -> None:
+        self._callback = callback
+
+    def set_exception(self, exception: BaseException, cause: BaseException | None = None) -> None:
+        """aiohttp tells the body that the connection is lost."""
+        self._callback()
+
+
+def on_connection_lost(request: web.Request, callback: Callable[[], None]) -> None:
+    """Call `callback()` when the request's connection is lost while its handler waits.
+
+    aiohttp has no public way to learn it unless the runner cancels handlers, which is not ours to
+    decide: what it does do is to hand the error to the request's body, and a GET has none.
+    """
+    request._payload = _LostSignal(callback)  # type: ignore[assignment]
+
+
+def takes(handler: Callable[..., Any], count: int) -> bool:
+    """Can the handler be called with that many positional arguments?"""
+    try:
+        inspect.signature(handler).bind(*range(count))
+    except TypeError:
+        return False
+    except ValueError:
+        return True  # a builtin without a signature
+    return True

@@ -1,0 +1,411 @@
+"""The Engine.IO server (protocol v4): HTTP requests of clients, turned into sessions.
+
+Which request may do what, as the reference implementation answers it; the life of a session is in
+session.py. Works under any aiohttp application and also stands alone, with the handlers and
+methods of `engineio.AsyncServer`. Knows nothing of Socket.IO.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import secrets
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
+from typing import Any, Final
+
+import engineio
+from aiohttp import web
+
+from sioserver.errors import DISCONNECTS
+from sioserver.transport import eager, edge, payload, websocket
+from sioserver.transport.edge import Edge, Refused, on_connection_lost, takes
+from sioserver.transport.packet import StrictJSON
+from sioserver.transport.session import LINGER, Control, Overlap, Session
+from sioserver.transport.timers import Wheel
+
+DISCONNECT_GRACE: Final = 5.0
+"""Seconds that the handlers of a client's last events have before its disconnect is told."""
+
+STOP_GRACE: Final = 8.0
+"""Seconds that all handlers together have when the server stops."""
+
+SID_BYTES: Final = 18
+
+
+class Hooks:
+    """What the layer above is told of sessions and says of them; these do nothing."""
+
+    def written(self, session: Session) -> Any:
+        """What has been written to the session, in the words of the layer above; None: nothing
+        that needs a proof."""
+        return None
+
+    def proven(self, session: Session, sent: Any) -> None:
+        """What `written` returned before has arrived."""
+
+    def count(self, what: str, label: str) -> None:
+        """Something worth a metric: ("dropped", reason), ("limits", limit), ("pings", outcome),
+        ("disconnects", code), ("requests", refusal)."""
+
+    def on_opened(self, session: Session) -> None:
+        """Called when a session has its transport."""
+
+    def on_upgraded(self, session: Session) -> None:
+        """Called when a session has moved to a WebSocket."""
+
+    def on_closed(self, session: Session) -> None:
+        """Called at once when a session ends; the disconnect handler comes when all is handled."""
+
+
+class EngineServer(Edge):
+    """An Engine.IO server for aiohttp; arguments and methods as `engineio.AsyncServer`.
+
+    More arguments: `trusted_proxies` (addresses whose X-Forwarded-* headers are believed),
+    `client_queue` (bytes that may wait for a client), `inbox` (events of a client that may wait for
+    an earlier one), `upgrade_timeout` (seconds), `max_connections` (0: no limit).
+    """
+
+    def __init__(
+        self,
+        *,
+        trusted_proxies: Sequence[str] = (),
+        client_queue: int = 1_048_576,
+        inbox: int = 256,
+        upgrade_timeout: float = 10.0,
+        max_connections: int = 0,
+        **options: Any,
+    ) -> None:
+        options.setdefault("json", StrictJSON)
+        options["async_mode"] = "aiohttp"
+        super().__init__(trusted_proxies, **options)
+        self.start_service_task = False  # each session has its own deadlines
+        self.client_queue = client_queue
+        self.inbox = inbox
+        self.upgrade_timeout = upgrade_timeout
+        self.max_connections = max_connections
+        self.wheel = Wheel()
+        self.trusted_handlers = False
+        self.stopping = False
+        # set by the layer above
+        self.hooks = Hooks()
+        # set by AsyncServer: takes messages at once, instead of the "message" handler; and lets go
+        # of what it keeps for a session that has ended
+        self.receiver: Callable[[Session, str | bytes], None] | None = None
+        self.release: Callable[[Session], None] | None = None
+        # sessions that have ended, until their disconnect handler has run
+        self._ending: dict[str, Session] = {}
+        self._telling: dict[str, asyncio.Task[None]] = {}
+
+    # ------------------------------------------------------------ messages
+
+    def on(self, event: str, handler: Any = None) -> Any:
+        """Register a handler; see `engineio.AsyncServer.on`."""
+        if event == "message":
+            self.receiver = None
+        return super().on(event, handler)
+
+    def start(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
+        """Run a handler's coroutine, at once if that is possible."""
+        return (eager.run_trusted if self.trusted_handlers else eager.run)(coroutine)
+
+    def deliver(self, session: Session, data: str | bytes) -> None:
+        """A message has come."""
+        if self.receiver is not None:
+            self.receiver(session, data)
+        else:
+            size = len(data)
+            if isinstance(data, str) and data[:1].isdigit() is False:
+                # python-engineio hands JSON to its users decoded, and anything else as it is
+                try:
+                    data = engineio.packet.Packet.json.loads(data)
+                except ValueError:
+                    pass
+            session.enqueue(size, self._trigger_event, "message", session.sid, data)
+
+    async def _trigger_event(self, event: str, *args: Any, run_async: bool = False) -> Any:
+        # The stock method calls a handler again with fewer arguments when it raises TypeError,
+        # which hides the handler's own TypeErrors and runs it twice.
+        handler = self.handlers.get(event)
+        if handler is None:
+            return None
+        if event == "disconnect" and not takes(handler, len(args)):
+            args = args[:1]
+        try:
+            result = handler(*args)
+            return await result if inspect.isawaitable(result) else result
+        except Exception:
+            self.logger.exception("%s handler error", event)
+            return False if event == "connect" else None
+
+    # ------------------------------------------------------------ requests
+
+    def attach(self, app: web.Application, engineio_path: str = "engine.io") -> None:
+        """Serve below the path in an aiohttp application; closes its clients on shutdown."""
+        app.router.add_route("*", f"/{engineio_path.strip('/')}/", self.handle_request)
+        app.on_shutdown.append(self._on_shutdown)
+
+    async def _on_shutdown(self, app: web.Application) -> None:
+        await self.shutdown()
+
+    def generate_id(self) -> str:
+        """A session id that cannot be guessed: 144 random bits."""
+        return secrets.token_urlsafe(SID_BYTES)
+
+    async def handle_request(self, request: web.Request) -> web.StreamResponse:
+        """Answer an HTTP request."""
+        if not self.admit_origin(request):
+            return self.refuse(request, edge.BAD_ORIGIN)
+        if request.method == "OPTIONS":
+            return self.answer(request, b"")
+        refused = self._check(request)
+        if refused is not None:
+            return self.refuse(request, refused)
+        sid = request.query.get("sid")
+        if sid is None:
+            return await self._open(request)
+        session = self.sockets[sid]
+        if request.query["transport"] == "websocket":
+            return self._upgrade(request, session)
+        if request.method == "GET":
+            return await self._poll(request, session)
+        return await self._post(request, session)
+
+    def refuse(self, request: web.Request, refused: Refused) -> web.Response:
+        """An answer that says why not."""
+        self.hooks.count("requests", refused.message)
+        return super().refuse(request, refused)
+
+    def _check(self, request: web.Request) -> Refused | None:
+        query = request.query
+        transport = query.get("transport")
+        if transport not in self.transports:
+            return edge.TRANSPORT_UNKNOWN
+        if "j" in query:
+            return edge.BAD_REQUEST  # JSONP: scripts of any site could read the answers
+        sid = query.get("sid")
+        upgrading = request.headers.get("Upgrade", "").lower() == "websocket"
+        if transport == "websocket" and not upgrading:
+            return edge.BAD_REQUEST
+        if sid is None:
+            if request.method != "GET":
+                return edge.BAD_METHOD
+            if query.get("EIO") != "4":
+                return edge.BAD_VERSION
+            if self.stopping:
+                return edge.STOPPING
+            if self.max_connections and len(self.sockets) >= self.max_connections:
+                self.hooks.count("limits", "connections")
+                return edge.BUSY
+            return None
+        session = self.sockets.get(sid)
+        if session is None or not session.connected:
+            return edge.SESSION_UNKNOWN
+        if query.get("EIO", "4") != "4":
+            return edge.BAD_VERSION
+        if transport == "polling" and (session.upgraded or upgrading):
+            return edge.BAD_REQUEST
+        if request.method not in (("GET",) if transport == "websocket" else ("GET", "POST")):
+            return edge.BAD_METHOD
+        if session.closed and request.method == "POST":
+            return edge.SESSION_UNKNOWN
+        return None
+
+    async def _open(self, request: web.Request) -> web.StreamResponse:
+        over_websocket = request.query["transport"] == "websocket"
+        session = Session(self, self.generate_id())
+        self.sockets[session.sid] = session
+        # the first packet, whatever the connect handler may send
+        opening = self.dump(self._handshake(session, over_websocket)).decode()
+        session.write(Control("0" + opening))
+        try:
+            accepted = await self._trigger_event("connect", session.sid, self.environ_of(request))
+        except BaseException:  # this request is cancelled, where the application wants that
+            self._discard(session)
+            raise
+        if session.closed:
+            return self.refuse(request, edge.STOPPING)
+        if accepted is not None and accepted is not True:
+            self._discard(session)
+            body = self.dump(accepted or "Unauthorized")
+            return self.answer(request, body, 401, "application/json")
+        if over_websocket:
+            opened = partial(self._opened, session)
+            if not websocket.take_over(request, session, self.max_http_buffer_size, opened):
+                session.on_gone()
+            return websocket.detached()
+        session.connected = True
+        self._begin(session)
+        headers = {}
+        if self.cookie:
+            cookie = self.cookie
+            if not isinstance(cookie, dict):
+                cookie = {"name": cookie, "path": "/", "SameSite": "Lax"}
+            headers["Set-Cookie"] = self._generate_sid_cookie(session.sid, cookie)
+        packets = await session.wait_for_packets(lambda _: None)
+        return self.answer(request, payload.encode(packets), headers=headers)
+
+    def _discard(self, session: Session) -> None:
+        session.closing = session.closed = True
+        self._forget(session.sid)
+        if self.release is not None:
+            self.release(session)
+
+    def _opened(self, session: Session, ws: websocket.WebSocket) -> None:
+        session.take(ws)
+        self._begin(session)
+
+    def _begin(self, session: Session) -> None:
+        self.hooks.on_opened(session)
+        session.schedule_ping()
+
+    def _handshake(self, session: Session, over_websocket: bool) -> dict[str, Any]:
+        upgrades = self.allow_upgrades and not over_websocket and "websocket" in self.transports
+        interval = self.ping_interval + self.ping_interval_grace_period
+        return {
+            "sid": session.sid,
+            "upgrades": ["websocket"] if upgrades else [],
+            "pingTimeout": round(self.ping_timeout * 1000),
+            "pingInterval": round(interval * 1000),
+            "maxPayload": self.max_http_buffer_size,
+        }
+
+    def _upgrade(self, request: web.Request, session: Session) -> web.StreamResponse:
+        probe = session.begin_upgrade() if self.allow_upgrades else None
+        if probe is None:
+            # as engine.io: accepted and closed, so that the client learns it
+            websocket.take_over(
+                request, _Nobody(), self.max_http_buffer_size, lambda ws: ws.close()
+            )
+        elif not websocket.take_over(request, probe, self.max_http_buffer_size, probe.opened):
+            probe.on_gone()
+        return websocket.detached()
+
+    async def _poll(self, request: web.Request, session: Session) -> web.StreamResponse:
+        try:
+            packets = await session.wait_for_packets(
+                lambda callback: on_connection_lost(request, callback)
+            )
+        except Overlap:
+            session.broken("two polls at the same time")
+            return self.refuse(request, edge.BAD_REQUEST)
+        if session.closed and not session.lingering:
+            self.sockets.pop(session.sid, None)
+        return self.answer(request, payload.encode(packets))
+
+    async def _post(self, request: web.Request, session: Session) -> web.StreamResponse:
+        if session.posting:
+            session.broken("two posts at the same time")
+            return self.refuse(request, edge.BAD_REQUEST)
+        session.posting = True
+        try:
+            # not request.content_type, which is this for requests that do not say
+            if request.headers.get("Content-Type", "").startswith("application/octet-stream"):
+                raise ValueError("binary bodies belong to protocol v3")
+            packets = payload.decode(await self._read(request))
+            understood = await session.on_payload(packets)
+        except (ValueError, web.RequestPayloadError) as error:
+            session.broken(str(error))
+            return self.refuse(request, edge.BAD_REQUEST)
+        except web.HTTPRequestEntityTooLarge:
+            session.broken("body too large")
+            return self.refuse(request, edge.TOO_LARGE)
+        except ConnectionError:
+            # half a body: nothing of it was handled, and the client has to know that it was lost
+            session.end(self.reason.TRANSPORT_ERROR, "transport_close", flush=False)
+            raise
+        finally:
+            session.posting = False
+        if not understood:
+            return self.refuse(request, edge.BAD_REQUEST)
+        return self.answer(request, b"ok", content_type="text/html")
+
+    async def _read(self, request: web.Request) -> bytes:
+        """The whole body: it comes in as many pieces as the network likes."""
+        limit = self.max_http_buffer_size
+        if (request.content_length or 0) > limit:
+            raise web.HTTPRequestEntityTooLarge(limit, request.content_length or 0)
+        body = bytearray()
+        while chunk := await request.content.readany():
+            body += chunk
+            if len(body) > limit:
+                raise web.HTTPRequestEntityTooLarge(limit, len(body))
+        return bytes(body)
+
+    # ------------------------------------------------------------ the end of sessions
+
+    def ended(self, session: Session, reason: str, code: str, *, lingers: bool) -> None:
+        """A session is over; its last packets may still have to be fetched (`lingers`)."""
+        self.hooks.count("disconnects", code if code in DISCONNECTS else "transport_close")
+        if lingers:
+            self.wheel.after(LINGER, partial(self._forget, session.sid))
+        else:
+            self._forget(session.sid)
+        if self.release is not None:
+            self.release(session)
+        if session.connected:
+            self.hooks.on_closed(session)
+        self._ending[session.sid] = session
+        task = self.start(self._tell(session, reason))
+        if task is not None:
+            self._telling[session.sid] = task
+            task.add_done_callback(lambda _: self._telling.pop(session.sid, None))
+
+    def _forget(self, sid: str) -> None:
+        self.sockets.pop(sid, None)
+
+    def _get_socket(self, sid: str) -> Session:
+        # python-engineio calls the disconnect handler before it lets go of the session; handlers
+        # read there what they had kept in it
+        session: Session | None = self.sockets.get(sid) or self._ending.get(sid)
+        if session is None or (session.closed and sid not in self._ending):
+            raise KeyError("Session not found")
+        return session
+
+    def log_broken(self, session: Session, what: str) -> None:
+        """A client broke the protocol: told once loudly, afterwards quietly."""
+        self._log_error_once(f"a client broke the protocol ({what})", "broken")
+
+    async def _tell(self, session: Session, reason: str) -> None:
+        try:
+            if session.handling:
+                try:
+                    await asyncio.wait_for(session.settled(), DISCONNECT_GRACE)
+                except TimeoutError:
+                    self.logger.warning("a handler of a client that has gone does not end")
+            await self._trigger_event("disconnect", session.sid, reason)
+        finally:
+            self._ending.pop(session.sid, None)
+
+    async def told(self, session: Session) -> None:
+        """Wait until the disconnect handler of a session has run."""
+        task = self._telling.get(session.sid)
+        if task is not None and task is not asyncio.current_task():
+            await asyncio.wait([task])
+
+    async def disconnect(self, sid: str | None = None) -> None:
+        """Close a session, or all of them; waits for the disconnect handlers."""
+        sessions = list(self.sockets.values()) if sid is None else [self.sockets.get(sid)]
+        closing = [session.close() for session in sessions if session is not None]
+        await asyncio.gather(*closing)
+
+    async def shutdown(self) -> None:
+        """Close every session so that its client comes back, and wait a while for the handlers."""
+        self.stopping = True
+        for session in list(self.sockets.values()):
+            session.end(self.reason.SERVER_DISCONNECT, "shutdown")
+        if self._telling:
+            await asyncio.wait(list(self._telling.values()), timeout=STOP_GRACE)
+        # what is left waits for polls that will not come
+        self.sockets.clear()
+        self.wheel.stop()
+
+
+class _Nobody:
+    """The receiver of a WebSocket that is closed at once."""
+
+    def on_text(self, text: str) -> None: ...
+
+    def on_binary(self, data: bytes) -> None: ...
+
+    def on_gone(self) -> None: ...

@@ -1,0 +1,464 @@
+"""Rooms on Socket.IO: every namespace is a room.
+
+`RoomServer` lets clients in and out: CONNECT joins and replays what was missed, events go to
+`requests`, `Refusal`s become acks, announcements become packets that are encoded once and written
+to every member (it is the hub's outbox). What a room allows is decided below; how a packet travels,
+next door.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any, Final
+
+from socketio import packet as stock
+
+from sioserver import wire
+from sioserver.auth import GUEST, Identity
+from sioserver.config import Config
+from sioserver.errors import Disconnect, Refusal
+from sioserver.hub import Client, Hub
+from sioserver.limits import Budget
+from sioserver.metrics import Metrics
+from sioserver.model import Event
+from sioserver.rooms import Joined, RoomService
+from sioserver.transport.clients import RoomClient, RoomConnection
+from sioserver.transport.expiry import Expiry
+from sioserver.transport.frames import Outgoing
+from sioserver.transport.manager import Manager
+from sioserver.transport.packet import Packet
+from sioserver.transport.recovery import Claim, Recovery
+from sioserver.transport.requests import Requests
+from sioserver.transport.server import AsyncServer
+from sioserver.transport.session import DRAINED, Session
+from sioserver.transport.witness import Witness
+
+log = logging.getLogger(__name__)
+
+REPLAY_CHUNK: Final = 262_144
+"""Bytes of missed messages that are written at once; more goes out at the client's own pace. Also
+the most that is replayed before CONNECT: clients keep those aside without noting their offset, so
+a replay that is cut off there would come a second time."""
+
+DRAIN_SLICE: Final = 0.05
+"""Seconds between two groups of connections that are closed when the node stops."""
+
+
+class RoomServer(AsyncServer):
+    """The Socket.IO edge of the rooms."""
+
+    manager: Manager
+
+    def __init__(
+        self,
+        config: Config,
+        rooms: RoomService,
+        hub: Hub,
+        budget: Budget,
+        recovery: Recovery,
+        metrics: Metrics,
+        clock: Callable[[], float],
+    ) -> None:
+        limits, transport = config.limits, config.transport
+        super().__init__(
+            async_mode="aiohttp",
+            serializer=Packet,
+            namespaces="*",
+            cors_allowed_origins=config.server.origins or None,
+            trusted_proxies=config.server.trusted_proxies,
+            ping_interval=transport.ping_interval,
+            ping_timeout=transport.ping_timeout,
+            transports=list(transport.transports),
+            max_http_buffer_size=limits.max_payload,
+            client_queue=limits.client_queue,
+            inbox=limits.inbox,
+            upgrade_timeout=limits.upgrade_timeout,
+            max_connections=limits.connections,
+            connect_timeout=limits.connect_timeout,
+            max_namespaces=limits.rooms_per_connection,
+            logger=log,
+            engineio_logger=log,
+        )
+        self._config = config
+        self._rooms = rooms
+        self._budget = budget
+        self._recovery = recovery
+        self._metrics = metrics
+        self._clock = clock
+        self._chunk = min(REPLAY_CHUNK, limits.client_queue // 4)
+        # our handlers use nothing that needs a task before they first wait
+        self.eio.trusted_handlers = True
+        wheel = self.eio.wheel
+        self._witness = Witness(rooms, hub, metrics, wheel, clock, pause=config.delivery.confirm)
+        self.eio.hooks = self._witness
+        self._expiry = Expiry(wheel, clock, notice=config.auth.expiry_notice)
+        self._requests = Requests(
+            rooms,
+            clock,
+            history_page=config.rooms.history_page,
+            refreshed=self._expiry.watch,
+        )
+        metrics.queue_bytes = lambda: sum(session.queued for session in self.eio.sockets.values())
+
+    # ------------------------------------------------------------ connections
+
+    async def _handle_eio_connect(self, eio_sid: str, environ: dict[str, Any]) -> None:
+        session = self.eio.sockets[eio_sid]
+        session.owner = self._connections[eio_sid] = RoomConnection(
+            self._budget.connection(self._clock()), _bearer(environ.get("HTTP_AUTHORIZATION"))
+        )
+        self._expect_connect(session)
+
+    def _connection(self, eio_sid: str | None) -> RoomConnection | None:
+        connection = self._connections.get(eio_sid or "")
+        assert connection is None or isinstance(connection, RoomConnection)
+        return connection
+
+    async def drain(self, seconds: float) -> None:
+        """Close the connections a few at a time, in no order that clients could share, so that
+        they come back (here or elsewhere) spread over `seconds`."""
+        self.eio.stopping = True
+        sessions = list(self.eio.sockets.values())
+        random.shuffle(sessions)
+        slices = max(1, int(seconds / DRAIN_SLICE))
+        size = -(-len(sessions) // slices)
+        for start in range(0, len(sessions), size or 1):
+            for session in sessions[start : start + size]:
+                session.end(self.reason.SERVER_DISCONNECT, "shutdown")
+            if start + size < len(sessions):
+                await asyncio.sleep(DRAIN_SLICE)
+
+    # ------------------------------------------------------------ joining
+
+    async def _handle_connect(self, eio_sid: str, namespace: str, data: Any) -> None:
+        session = self.eio.sockets.get(eio_sid)
+        if session is None or session.closed:
+            return
+        connection: RoomConnection = session.owner
+        try:
+            await self._join(session, connection, namespace, data)
+            return
+        except Refusal as error:
+            refusal = error
+        except Exception:
+            log.exception("a client could not be let into %.140r", namespace)
+            refusal = Refusal("internal")
+        self._metrics.count_refusal(refusal.code)
+        connection.leave(namespace)
+        self.send_now(
+            session,
+            stock.CONNECT_ERROR,
+            namespace=namespace,
+            data={"message": refusal.message, "data": wire.refusal_body(refusal)},
+        )
+        self._expect_another(session, connection)
+
+    async def _join(
+        self, session: Session, connection: RoomConnection, namespace: str, data: Any
+    ) -> None:
+        self._take(connection)
+        if len(connection.namespaces) > self.max_namespaces:
+            self._metrics.count_limit("rooms_per_connection")
+            raise Refusal("too_many", f"a connection has at most {self.max_namespaces} rooms")
+        room = wire.check_room(namespace[1:] or self._config.rooms.root)
+        hello = wire.parse_hello(data, connection.token)
+        claim = self._recovery.read(hello.pid, room, self._clock())
+        identity = await self._identify(connection, hello, claim)
+        if claim is not None and claim.user != identity.user.id:
+            claim = None
+        if connection.gone:
+            return
+        client = RoomClient(identity, room, self, session, connection, namespace)
+        connection.clients[namespace] = client
+        try:
+            if room == wire.SESSION_ROOM:
+                await self._let_into_session(client)
+                return
+            joined = await self._rooms.join(client, hello.offset or hello.position)
+            await self._let_in(client, claim, hello, joined)
+        except BaseException:
+            await self._leave(client)
+            raise
+
+    def _take(self, connection: RoomConnection) -> None:
+        """Count a request against the connection's limit. Raises `Refusal`."""
+        wait = connection.bucket.take(self._clock())
+        if wait:
+            self._metrics.count_limit("event_rate")
+            raise Refusal("rate_limited", retry_after=wait)
+
+    async def _identify(
+        self, connection: RoomConnection, hello: wire.Hello, claim: Claim | None
+    ) -> Identity:
+        """Who is it? A guest who can show a recovery token is the guest it was made for."""
+        if claim is not None and claim.user.startswith(GUEST) and hello.token is None:
+            connection.made_up = claim.user.removeprefix(GUEST)
+            hello = wire.Hello(user=hello.user, name=hello.name or claim.name)
+        identity = await self._rooms.identify(hello, connection.made_up)
+        if identity.authenticated:
+            if connection.subject not in (None, identity.user.id):
+                raise Refusal("forbidden", "one connection speaks for one user; open another")
+            connection.subject = identity.user.id
+        return identity
+
+    async def _let_in(
+        self, client: RoomClient, claim: Claim | None, hello: wire.Hello, joined: Joined
+    ) -> None:
+        """Tell the client what it is told first: see `Joined`. No wait, unless it missed much."""
+        session, namespace = client.session, client.namespace
+        missed = self._encode_few(namespace, joined.missed)
+        recovered = (
+            claim is not None
+            and hello.offset is not None
+            and joined.recovered
+            and missed is not None
+        )
+        if claim is not None:
+            await self._replace(client, claim.sid)
+            if not client.here:
+                return
+        self._metrics.count_recovery(_verdict(recovered, joined, hello))
+        if claim is not None and hello.pid is not None and missed is not None and recovered:
+            client.sid, pid = claim.sid, hello.pid
+            self._write(session, missed)
+        else:
+            client.sid = self.eio.generate_id()
+            user = client.user
+            # of others than guests the name comes with every connect
+            name = user.name if user.guest else ""
+            issued = Claim(user.id, name, client.room, client.sid, int(self._clock()))
+            pid = self._recovery.issue(issued)
+        await self._enter(client, {"sid": client.sid, "pid": pid})
+        begins = joined.top if recovered else joined.begins
+        welcome = joined.welcome(client, recovered=recovered, begins=begins)
+        session.write(self.encode_event(namespace, welcome))
+        if not recovered:
+            if joined.gap is not None:
+                session.write(self.encode_event(namespace, joined.gap))
+            if missed is not None:
+                self._write(session, missed)
+            else:
+                await self._replay(client, joined.missed)
+                if not client.here:
+                    return
+        rest = self._rooms.go_live(client)
+        if rest is None:
+            self.close(client, Disconnect("slow"))
+            return
+        self._metrics.clients += 1
+        self._write(session, (self.encode_event(namespace, event) for event in rest))
+        self._expiry.watch(client)
+        self._witness.confirm(session)
+
+    async def _let_into_session(self, client: RoomClient) -> None:
+        rooms = await self._rooms.rooms_of(client.identity)
+        if not client.here:
+            return
+        client.sid = self.eio.generate_id()
+        await self._enter(client, {"sid": client.sid})
+        payload = {**wire.person(client.user), "rooms": wire.rooms_list(rooms)}
+        client.session.write(self.encode_event(client.namespace, Event("welcome", payload)))
+        self._expiry.watch(client)
+
+    async def _enter(self, client: RoomClient, answer: dict[str, str]) -> None:
+        """Register the client under its sid and tell it so. Does not wait."""
+        namespace = client.namespace
+        await self.manager.pre_connect(client.session.sid, namespace, client.sid)
+        await self.manager.connect(client.sid, namespace)
+        self.send_now(client.session, stock.CONNECT, namespace=namespace, data=answer)
+
+    async def _replace(self, client: RoomClient, sid: str) -> None:
+        """The session is recovered here: close the connection that still holds its id."""
+        while (old := self._holder(client.room, sid)) is not None:
+            if old.connection is client.connection:  # under the room's other name
+                await self._end(old, Disconnect("replaced"))
+            else:
+                # at first, so that nothing that ends later takes the new one's entry along
+                await self._leave(old)
+                old.session.end(self.reason.SERVER_DISCONNECT, "replaced", flush=False)
+
+    def _holder(self, room: str, sid: str) -> RoomClient | None:
+        names = ["/" + room, "/"] if room == self._config.rooms.root else ["/" + room]
+        for namespace in names:
+            connection = self._connection(self.manager.eio_sid_from_sid(sid, namespace))
+            if connection is not None:
+                return connection.clients.get(namespace)
+        return None
+
+    def _encode_few(self, namespace: str, events: Sequence[Event]) -> list[Outgoing] | None:
+        """The packets of the events, unless they are too much to be written at once."""
+        outs, size = [], 0
+        for event in events:
+            outs.append(self.encode_event(namespace, event))
+            size += len(outs[-1].frames)
+            if size > self._chunk:
+                return None
+        return outs
+
+    @staticmethod
+    def _write(session: Session, outs: Iterable[Outgoing]) -> None:
+        for out in outs:
+            session.write(out)
+
+    async def _replay(self, client: RoomClient, events: Iterable[Event]) -> None:
+        """Write much, at the client's own pace."""
+        session, written = client.session, 0
+        for event in events:
+            out = self.encode_event(client.namespace, event)
+            size = sum(map(len, out.packets)) if session.ws is None else len(out.frames)
+            if written and written + size > self._chunk:
+                # so that this one fits too, whatever the limit is
+                await session.drain(min(DRAINED, max(0, self.eio.client_queue - size)))
+                written = 0
+            if session.closed or not client.here:
+                return
+            session.write(out)
+            written += size
+        await session.drain(self._chunk)  # for what was announced meanwhile
+
+    # ------------------------------------------------------------ leaving
+
+    async def _handle_disconnect(
+        self, eio_sid: str, namespace: str, reason: str | None = None
+    ) -> None:
+        connection = self._connection(eio_sid)
+        client = None if connection is None else connection.clients.get(namespace)
+        if connection is not None and client is not None:
+            await self._leave(client)
+            self._expect_another(client.session, connection)
+
+    async def _handle_eio_disconnect(self, eio_sid: str, reason: str) -> None:
+        connection = self._connection(eio_sid)
+        if connection is not None:
+            del self._connections[eio_sid]
+            connection.gone = True
+            for client in list(connection.clients.values()):
+                await self._leave(client)
+
+    async def disconnect(
+        self, sid: str, namespace: str | None = None, ignore_queue: bool = False
+    ) -> None:
+        """End a client's connection to its room, for good (as a library user asks for it)."""
+        namespace = namespace or "/"
+        connection = self._connection(self.manager.eio_sid_from_sid(sid, namespace))
+        client = None if connection is None else connection.clients.get(namespace)
+        if client is not None:
+            await self._end(client, Disconnect("kicked"))
+
+    async def _leave(self, client: RoomClient) -> None:
+        """The client is over. Called more than once without harm."""
+        if not client.here:
+            return
+        del client.connection.clients[client.namespace]
+        self._expiry.forget(client)
+        if client.sid:
+            self._metrics.clients -= client.buffer is None
+            await self.manager.disconnect(client.sid, client.namespace, ignore_queue=True)
+        if client.room != wire.SESSION_ROOM:
+            await self._rooms.leave(client)
+
+    async def _end(self, client: RoomClient, ending: Disconnect) -> None:
+        session, namespace = client.session, client.namespace
+        if ending.reconnect:
+            session.end(self.reason.SERVER_DISCONNECT, ending.code)
+            return
+        if not client.here:
+            return
+        if not session.closed:
+            self._metrics.count_disconnect(ending.code)
+            session.write(self.encode_event(namespace, wire.farewell(ending)))
+            self.send_now(session, stock.DISCONNECT, namespace=namespace)
+        client.connection.leave(namespace)
+        await self._leave(client)
+        self._expect_another(session, client.connection)
+
+    def _expect_another(self, session: Session, connection: RoomConnection) -> None:
+        """A client in no room does not stay for ever."""
+        if not session.closed and not connection.namespaces:
+            self._expect_connect(session)
+
+    # ------------------------------------------------------------ the hub's outbox
+
+    def broadcast(self, clients: Collection[Client], event: Event) -> None:
+        """See `Outbox`."""
+        outs: dict[str, Outgoing] = {}
+        ephemeral = event.position is None
+        for client in clients:
+            assert isinstance(client, RoomClient)
+            out = outs.get(client.namespace)
+            if out is None:  # a room has one namespace, the root room two
+                out = outs[client.namespace] = self.encode_event(client.namespace, event)
+            session = client.session
+            if (
+                session.write(out, droppable=ephemeral)
+                and not ephemeral
+                and not client.connection.confirming
+            ):
+                self._witness.confirm(session)
+
+    def close(self, client: Client, ending: Disconnect) -> None:
+        """See `Outbox`."""
+        assert isinstance(client, RoomClient)
+        # not from inside a loop over clients; and in order behind what the client sent
+        client.session.enqueue(0, self._end, client, ending)
+
+    def encode_event(self, namespace: str, event: Event) -> Outgoing:
+        """An event as a packet; a position goes last, as a string, where clients look for it."""
+        data: list[Any] = [event.name, *event.before, event.payload]
+        if event.position is not None:
+            data.append(str(event.position))
+        return self.encode(stock.EVENT, namespace=namespace, data=data)
+
+    # ------------------------------------------------------------ requests
+
+    async def _handle_event(self, eio_sid: str, namespace: str, id: int | None, data: Any) -> None:
+        connection = self._connection(eio_sid)
+        if connection is None:
+            return
+        name, args = data[0], data[1:]
+        self._metrics.count_event(name if isinstance(name, str) else "other")
+        refusal = None
+        answer: dict[str, Any] = {}
+        try:
+            self._take(connection)
+            client = connection.clients.get(namespace)
+            if client is None:
+                raise Refusal("not_member")
+            answer = await self._requests.answer(client, name, args)
+        except Refusal as error:
+            refusal = error
+        except Exception:
+            log.exception("the event %.64r failed", name)
+            refusal = Refusal("internal")
+        if refusal is not None:
+            self._metrics.count_refusal(refusal.code)
+            if refusal.code == "too_large":
+                self._metrics.count_limit("max_body")
+            answer = wire.refusal_answer(refusal)
+        session = self.eio.sockets.get(eio_sid)
+        if session is None:
+            return
+        if id is not None:
+            self.send_now(session, stock.ACK, namespace=namespace, id=id, data=[answer])
+        elif refusal is not None:
+            # nobody waits for an answer, but somebody may be looking
+            notice = wire.notice_event(refusal.code, refusal.message, event=name)
+            session.write(self.encode_event(namespace, notice), droppable=True)
+
+
+def _bearer(header: str | None) -> str | None:
+    """The token of an Authorization header."""
+    scheme, _, token = (header or "").partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None
+
+
+def _verdict(recovered: bool, joined: Joined, hello: wire.Hello) -> str:
+    if recovered:
+        return "recovered"
+    if joined.gap is not None:
+        return "gap"
+    known = hello.offset or hello.position
+    return "fresh" if known is None and not joined.missed else "replayed"

@@ -1,0 +1,125 @@
+"""Watches the sessions from above: what has provably arrived at them, and what is to be counted.
+
+An Engine.IO PONG proves everything that was written before its PING, a new poll the answer to the
+one before; `RoomService` keeps the proven positions. Decides nothing and sends nothing but pings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from sioserver.hub import Hub
+from sioserver.metrics import Metrics
+from sioserver.rooms import RoomService
+from sioserver.transport.clients import RoomClient, RoomConnection
+from sioserver.transport.edge import TOO_LARGE
+from sioserver.transport.engineio import Hooks
+from sioserver.transport.session import Session
+from sioserver.transport.timers import Wheel
+
+Sent = list[tuple[RoomClient, int]]
+"""The offset that was written to each client."""
+
+_LIMITS: Final = {"slow": "client_queue", "connect_timeout": "connect_timeout"}
+"""The limit that was reached when a session ends by this code."""
+
+
+class Witness(Hooks):
+    """The rooms' hooks into Engine.IO."""
+
+    def __init__(
+        self,
+        rooms: RoomService,
+        hub: Hub,
+        metrics: Metrics,
+        wheel: Wheel,
+        clock: Callable[[], float],
+        *,
+        pause: float,
+    ) -> None:
+        """`pause`: seconds between two pings whose only purpose is to prove something."""
+        self._rooms = rooms
+        self._hub = hub
+        self._metrics = metrics
+        self._wheel = wheel
+        self._clock = clock
+        self._pause = pause
+
+    # ------------------------------------------------------------ what has arrived
+
+    def confirm(self, session: Session) -> None:
+        """Something durable was written: soon ask for the proof that it has arrived."""
+        connection: RoomConnection = session.owner
+        if session.ws is None or connection.confirming:
+            return  # the next poll is the proof
+        connection.confirming = True
+        wait = connection.pinged + self._pause - self._clock()
+        # the clock may have been set back
+        wait = min(max(0.0, wait), self._pause)
+        self._wheel.after(wait, partial(self._ping, session, connection))
+
+    def _ping(self, session: Session, connection: RoomConnection) -> None:
+        connection.confirming = False
+        if not session.closed:
+            connection.pinged = self._clock()
+            session.ping()
+
+    def written(self, session: Session) -> Sent | None:
+        """See `Hooks.written`."""
+        connection: RoomConnection = session.owner
+        sent = [
+            (client, offset)
+            for client in connection.clients.values()
+            # one that is still joining has not been given all that the hub holds it to have
+            if client.buffer is None and (offset := self._hub.written(client)) > client.proven
+        ]
+        return sent or None
+
+    def proven(self, session: Session, sent: Sent) -> None:
+        """See `Hooks.proven`."""
+        for client, offset in sent:
+            self._rooms.delivered(client, offset)
+        if self.written(session):
+            self.confirm(session)
+
+    # ------------------------------------------------------------ what is counted
+
+    def on_opened(self, session: Session) -> None:
+        """See `Hooks.on_opened`."""
+        connection: RoomConnection = session.owner
+        connection.transport = "websocket" if session.upgraded else "polling"
+        self._metrics.connection_opened(connection.transport)
+
+    def on_upgraded(self, session: Session) -> None:
+        """See `Hooks.on_upgraded`."""
+        connection: RoomConnection = session.owner
+        before, connection.transport = connection.transport, "websocket"
+        self._metrics.connection_upgraded(before, connection.transport)
+        if self.written(session):
+            # the last poll was not followed by another one that would prove it
+            self.confirm(session)
+
+    def on_closed(self, session: Session) -> None:
+        """See `Hooks.on_closed`."""
+        connection: RoomConnection = session.owner
+        if connection.transport:  # else it never got so far
+            self._metrics.connection_closed(connection.transport)
+            connection.transport = ""
+
+    def count(self, what: str, label: str) -> None:
+        """See `Hooks.count`."""
+        match what, label:
+            case "dropped", _:
+                self._metrics.count_drop(label)
+            case "limits", _:
+                self._metrics.count_limit(label)
+            case "disconnects", _:
+                self._metrics.count_disconnect(label)
+                if limit := _LIMITS.get(label):
+                    self._metrics.count_limit(limit)
+            case "requests", TOO_LARGE.message:
+                self._metrics.count_limit("max_payload")
+            case "pings", "sent":
+                self._metrics.pings += 1

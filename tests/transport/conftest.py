@@ -1,0 +1,55 @@
+"""Fixtures of the transport's tests: servers on free ports, clients that speak by hand (kit.py)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import engineio
+import pytest
+
+from .kit import Site, engineio_server, quiet, serve, socketio_server
+
+
+@pytest.fixture(autouse=True)
+def _codec() -> Iterator[None]:
+    """python-engineio keeps its JSON codec for the whole process: each test finds it as it was."""
+    before = engineio.packet.Packet.json
+    yield
+    engineio.packet.Packet.json = before
+
+
+@pytest.fixture
+def logged(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    caplog.set_level(logging.DEBUG)
+    return caplog
+
+
+@pytest.fixture
+async def sio() -> AsyncIterator[Site]:
+    """A Socket.IO server whose heart beats slowly, without handlers."""
+    async with serve(quiet(namespaces="*")) as site:
+        yield site
+
+
+@pytest.fixture
+async def suite() -> AsyncIterator[Site]:
+    """The server of the Socket.IO protocol's test-suite."""
+    async with serve(socketio_server()) as site:
+        yield site
+
+
+@pytest.fixture(params=["AsyncServer", "EngineServer"])
+async def engine(request: pytest.FixtureRequest) -> AsyncIterator[Site]:
+    """A server that beats as the Engine.IO protocol's test-suite wants it: both of ours."""
+    server: Any = socketio_server() if request.param == "AsyncServer" else engineio_server()
+    async with serve(server, "engine.io") as site:
+        yield site
+
+
+@pytest.fixture
+async def echo() -> AsyncIterator[Site]:
+    """The stand-alone Engine.IO server, echoing."""
+    async with serve(engineio_server(), "engine.io") as site:
+        yield site

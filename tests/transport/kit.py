@@ -1,0 +1,309 @@
+"""Clients that speak the protocols by hand, and servers to speak to.
+
+Nothing here knows how the server is made: bytes go in and come out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import engineio
+import socketio
+from aiohttp import web
+
+import sioserver
+from sioserver.transport.engineio import EngineServer
+
+PATIENCE = 5.0
+TRANSPORTS = ["polling", "websocket"]
+MESSAGE, CLOSE, PING, PONG, NOOP = "4", "1", "2", "3", "6"
+
+
+async def until(condition: Callable[[], Any], timeout: float = PATIENCE) -> Any:
+    """Wait until the condition holds; what it returned."""
+    async with asyncio.timeout(timeout):
+        while not (found := condition()):
+            await asyncio.sleep(0.002)
+    return found
+
+
+async def soon(waited: Awaitable[Any], timeout: float = PATIENCE) -> Any:
+    """What is waited for; fails when it does not come."""
+    return await asyncio.wait_for(waited, timeout)
+
+
+class Site:
+    """A server that listens, and HTTP to it."""
+
+    def __init__(self, server: Any, path: str, port: int, http: aiohttp.ClientSession) -> None:
+        self.server = server
+        self.path = path
+        self.port = port
+        self.http = http
+        self.opened: list[aiohttp.ClientWebSocketResponse] = []
+
+    @property
+    def eio(self) -> Any:
+        return getattr(self.server, "eio", self.server)
+
+    @property
+    def origin(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def url(self, transport: str | None = "polling", sid: str | None = None, **query: str) -> str:
+        asked = {"EIO": "4", "transport": transport, "sid": sid, **query}
+        text = "&".join(f"{name}={value}" for name, value in asked.items() if value is not None)
+        return f"{self.origin}/{self.path}/?{text}"
+
+    async def get(self, sid: str | None = None, **options: Any) -> tuple[int, str]:
+        async with self.http.get(self.url(sid=sid), **options) as answer:
+            return answer.status, await answer.text()
+
+    async def post(self, sid: str, body: str | bytes, **options: Any) -> tuple[int, str]:
+        async with self.http.post(self.url(sid=sid), data=body, **options) as answer:
+            return answer.status, await answer.text()
+
+    async def polling(self) -> Polling:
+        status, text = await self.get()
+        assert status == 200, text
+        first, *others = text.split("\x1e")
+        return Polling(self, json.loads(first[1:])["sid"], others)
+
+    async def websocket(self, sid: str | None = None, **options: Any) -> WebSocket:
+        ws = await self.http.ws_connect(self.url("websocket", sid), **options)
+        self.opened.append(ws)
+        if sid is not None:
+            return WebSocket(self, ws, sid)
+        opened = await soon(ws.receive())
+        return WebSocket(self, ws, json.loads(opened.data[1:])["sid"])
+
+    async def connect(self, transport: str) -> Client:
+        return await (self.polling() if transport == "polling" else self.websocket())
+
+    async def raw(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection("127.0.0.1", self.port)
+
+    def head(self, method: str, target: str, *lines: str) -> bytes:
+        path = target.removeprefix(self.origin)
+        return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: test", *lines, "", ""]).encode()
+
+    def upgrade_head(self, target: str) -> bytes:
+        return self.head(
+            "GET",
+            target,
+            "Upgrade: websocket",
+            "Connection: Upgrade",
+            "Sec-WebSocket-Version: 13",
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        )
+
+
+class Client:
+    """An Engine.IO client; packets are texts with their type in front, or bytes."""
+
+    site: Site
+    sid: str
+
+    async def send(self, packet: str | bytes) -> None:
+        raise NotImplementedError
+
+    async def packet(self) -> str | bytes:
+        """The next packet, whatever it is."""
+        raise NotImplementedError
+
+    async def closed(self) -> None:
+        """Wait until the server has closed."""
+        raise NotImplementedError
+
+    async def leave(self) -> None:
+        """Break off without a word."""
+        raise NotImplementedError
+
+    async def receive(self) -> str | bytes:
+        """The next message; pings are answered."""
+        async with asyncio.timeout(PATIENCE):
+            while (packet := await self.packet()) in (PING, NOOP):
+                if packet == PING:
+                    await self.send(PONG)
+            return packet
+
+    async def join(self, namespace: str = "/", auth: Any = None) -> Any:
+        """Join a namespace; the payload of the answer."""
+        prefix = "" if namespace == "/" else namespace + ","
+        await self.send(f"40{prefix}" + ("" if auth is None else json.dumps(auth)))
+        while not isinstance(answer := await self.receive(), str) or answer[:2] not in ("40", "44"):
+            pass
+        return json.loads(answer[2 + len(prefix) :])
+
+    async def event(self) -> Any:
+        """The data of the next event of the root namespace."""
+        packet = await self.receive()
+        assert isinstance(packet, str)
+        assert packet.startswith("42"), packet
+        return json.loads(packet[2:])
+
+
+class Polling(Client):
+    def __init__(self, site: Site, sid: str, packets: list[str]) -> None:
+        self.site = site
+        self.sid = sid
+        self.packets = deque(packets)
+
+    async def send(self, packet: str | bytes) -> None:
+        text = packet if isinstance(packet, str) else "b" + base64.b64encode(packet).decode()
+        status, answer = await self.site.post(self.sid, text)
+        if status != 200:
+            raise ConnectionError(answer)
+
+    async def poll(self) -> list[str]:
+        status, text = await self.site.get(self.sid)
+        if status != 200:
+            raise ConnectionError(text)
+        return text.split("\x1e")
+
+    async def packet(self) -> str | bytes:
+        if not self.packets:
+            self.packets.extend(await soon(self.poll()))
+        packet = self.packets.popleft()
+        return base64.b64decode(packet[1:]) if packet[:1] == "b" else packet
+
+    async def closed(self) -> None:
+        async def to_the_end() -> None:
+            while True:
+                if (await self.packet()) == CLOSE:
+                    return
+
+        try:
+            await soon(to_the_end())
+        except ConnectionError:
+            pass
+
+    async def leave(self) -> None:
+        pass
+
+
+class WebSocket(Client):
+    def __init__(self, site: Site, ws: aiohttp.ClientWebSocketResponse, sid: str) -> None:
+        self.site = site
+        self.ws = ws
+        self.sid = sid
+
+    async def send(self, packet: str | bytes) -> None:
+        if isinstance(packet, str):
+            await self.ws.send_str(packet)
+        else:
+            await self.ws.send_bytes(packet)
+
+    async def packet(self) -> str | bytes:
+        message = await soon(self.ws.receive())
+        if message.type not in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
+            raise ConnectionError(f"{message.type.name} {message.data}")
+        data: str | bytes = message.data
+        return data
+
+    async def closed(self) -> None:
+        async def to_the_end() -> None:
+            while True:
+                await self.packet()
+
+        try:
+            await soon(to_the_end())
+        except ConnectionError:
+            pass
+
+    async def leave(self) -> None:
+        transport = self.ws._response.connection.transport  # type: ignore[union-attr]
+        transport.abort()
+
+
+@asynccontextmanager
+async def serve(server: Any, path: str = "socket.io", **runner: Any) -> AsyncIterator[Site]:
+    """The server in an aiohttp application on a free port."""
+    app = web.Application()
+    server.attach(app, path)
+    runner.setdefault("shutdown_timeout", 0.5)
+    running = web.AppRunner(app, **runner)
+    await running.setup()
+    listening = web.TCPSite(running, "127.0.0.1", 0)
+    await listening.start()
+    port = running.addresses[0][1]
+    try:
+        async with aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=20)
+        ) as http:
+            site = Site(server, path, port, http)
+            yield site
+            await asyncio.gather(*(ws.close() for ws in site.opened))
+    finally:
+        await running.cleanup()
+
+
+def socketio_server(kind: Any = None, **options: Any) -> Any:
+    """A Socket.IO server with the handlers of the protocol's test-suite."""
+    kind = kind or sioserver.AsyncServer
+    options.setdefault("ping_interval", 0.3)
+    options.setdefault("ping_timeout", 0.2)
+    if kind is socketio.AsyncServer:
+        options.setdefault("async_mode", "aiohttp")
+    sio = kind(**options)
+
+    async def connect(sid: str, environ: Any, auth: Any) -> None:
+        await sio.emit("auth", auth or {}, to=sid)
+
+    async def message(sid: str, *args: Any) -> None:
+        await sio.emit("message-back", args, to=sid)
+
+    async def message_with_ack(sid: str, *args: Any) -> Any:
+        return args
+
+    sio.on("connect", connect)
+    sio.on("message", message)
+    sio.on("message-with-ack", message_with_ack)
+
+    async def custom(sid: str, environ: Any, auth: Any) -> None:
+        await sio.emit("auth", auth or {}, to=sid, namespace="/custom")
+
+    sio.on("connect", custom, namespace="/custom")
+    return sio
+
+
+def engineio_server(kind: Any = EngineServer, **options: Any) -> Any:
+    """An Engine.IO server that echoes."""
+    options.setdefault("ping_interval", 0.3)
+    options.setdefault("ping_timeout", 0.2)
+    if kind is engineio.AsyncServer:
+        options.setdefault("async_mode", "aiohttp")
+    eio = kind(**options)
+
+    async def message(sid: str, data: Any) -> None:
+        await eio.send(sid, data)
+
+    eio.on("message", message)
+    return eio
+
+
+def quiet(**options: Any) -> Any:
+    """A Socket.IO server without handlers whose heart beats slowly."""
+    return sioserver.AsyncServer(ping_interval=20, ping_timeout=20, **options)
+
+
+def frame(
+    opcode: int, payload: bytes, *, mask: bool = True, fin: bool = True, rsv: int = 0
+) -> bytes:
+    """A client's WebSocket frame (the mask is zero: the payload stays readable)."""
+    head = bytes([(0x80 if fin else 0) | (rsv << 4) | opcode])
+    size, bit = len(payload), 0x80 if mask else 0
+    if size < 126:
+        head += bytes([bit | size])
+    elif size < 65536:
+        head += bytes([bit | 126]) + size.to_bytes(2, "big")
+    else:
+        head += bytes([bit | 127]) + size.to_bytes(8, "big")
+    return head + (b"\0\0\0\0" if mask else b"") + payload

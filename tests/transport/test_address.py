@@ -1,0 +1,120 @@
+"""Addresses behind proxies, and origins."""
+
+from __future__ import annotations
+
+import ipaddress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sioserver.transport.address import Proxies, listed_origin, same_origin
+
+ADDRESSES = st.ip_addresses().map(str)
+
+
+@given(ADDRESSES, st.lists(ADDRESSES | st.text(max_size=10)).map(",".join))
+def test_nobody_is_believed_who_is_not_trusted(peer: str, forwarded: str) -> None:
+    assert Proxies([]).client(peer, forwarded) == peer
+    other = "203.0.113.1" if peer != "203.0.113.1" else "203.0.113.2"
+    assert Proxies([other]).client(peer, forwarded) == peer
+
+
+@given(st.text(), st.text())
+def test_any_header_gives_an_address(peer: str, forwarded: str) -> None:
+    proxies = Proxies(["127.0.0.1", "10.0.0.0/8"])
+    assert proxies.client("127.0.0.1", forwarded)
+    assert proxies.client(peer, forwarded) is not None
+
+
+@given(ADDRESSES, st.lists(st.ip_addresses(network="10.0.0.0/8").map(str), max_size=4))
+def test_what_a_client_says_itself_is_not_believed(real: str, proxies: list[str]) -> None:
+    trusted = Proxies(["10.0.0.0/8"])
+    if trusted.trusted(real):
+        return
+    chain = ", ".join(["6.6.6.6", "nonsense", "7.7.7.7", real, *proxies])
+    assert trusted.client("10.1.1.1", chain) == real
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "client"),
+    [
+        ("127.0.0.1", "1.2.3.4", "1.2.3.4"),
+        ("127.0.0.1", "6.6.6.6, 1.2.3.4, 10.0.0.7", "1.2.3.4"),
+        ("127.0.0.1", None, "127.0.0.1"),
+        ("127.0.0.1", "", "127.0.0.1"),
+        ("127.0.0.1", "unknown", "127.0.0.1"),
+        ("127.0.0.1", "1.2.3.4, unknown", "127.0.0.1"),
+        ("127.0.0.1", "10.0.0.1, 10.0.0.2", "10.0.0.1"),
+        ("::ffff:127.0.0.1", "1.2.3.4", "1.2.3.4"),
+        ("127.0.0.1", "2001:db8::1", "2001:db8::1"),
+        ("8.8.8.8", "1.2.3.4", "8.8.8.8"),
+        (None, "1.2.3.4", ""),
+    ],
+)
+def test_chains(peer: str | None, forwarded: str | None, client: str) -> None:
+    assert Proxies(["127.0.0.1", "10.0.0.0/8"]).client(peer, forwarded) == client
+
+
+def test_a_wrong_network_is_refused() -> None:
+    with pytest.raises(ValueError):
+        Proxies(["10.0.0.300"])
+
+
+@pytest.mark.parametrize(
+    ("origin", "entry", "allowed"),
+    [
+        ("https://a.example", "https://a.example", True),
+        ("https://A.example", "https://a.EXAMPLE", True),
+        ("http://a.example", "https://a.example", False),
+        ("https://a.example:8443", "https://a.example", False),
+        ("https://b.a.example", "https://*.a.example", True),
+        ("https://c.b.a.example", "https://*.a.example", True),
+        ("https://a.example", "https://*.a.example", False),
+        ("https://evil.example?.a.example", "https://*.a.example", False),
+        ("https://evil.example/.a.example", "https://*.a.example", False),
+        ("https://evil.example:1.a.example", "https://*.a.example", False),
+        ("http://localhost:5173", "http://localhost:*", True),
+        ("http://localhost:", "http://localhost:*", False),
+        ("http://[::1]:3000", "http://[::1]:3000", True),
+        ("http://1:3000", "http://[::1]:3000", False),
+        ("https://aXexample", "https://a.example", False),
+        ("null", "*", True),
+        ("null", "https://*", False),
+        ("https://any.example", "*", True),
+    ],
+)
+def test_listed_origins(origin: str, entry: str, allowed: bool) -> None:
+    assert listed_origin(origin, ["https://other.example", entry]) is allowed
+
+
+def test_an_empty_list_allows_nobody() -> None:
+    assert not listed_origin("https://a.example", [])
+
+
+def test_same_origin() -> None:
+    assert same_origin("https://a.example", "https", "a.example", None)
+    assert same_origin("HTTP://A.example:81", "http", "a.example:81", None)
+    assert not same_origin("https://a.example", "http", "a.example", None)
+    assert not same_origin("http://b.example", "http", "a.example", None)
+    assert not same_origin("null", "http", "a.example", None)
+    assert not same_origin("http://a.example", "http", None, None)
+
+
+def test_same_origin_behind_a_trusted_proxy() -> None:
+    forwarded = {"X-Forwarded-Proto": "https, http", "X-Forwarded-Host": "a.example, inner"}
+    assert same_origin("https://a.example", "http", "inner:8000", forwarded)
+    assert not same_origin("http://inner:8000", "http", "inner:8000", forwarded)
+    assert same_origin("http://inner:8000", "http", "inner:8000", {})
+
+
+@given(st.ip_addresses(), st.ip_addresses(v=4))
+def test_trusted_is_membership(
+    address: ipaddress.IPv4Address, inside: ipaddress.IPv4Address
+) -> None:
+    network = f"{inside}/32"
+    assert Proxies([network]).trusted(str(inside))
+    assert Proxies([network]).trusted(f"::ffff:{inside}")
+    assert Proxies([network]).trusted(str(address)) is (
+        str(address) == str(inside) or getattr(address, "ipv4_mapped", None) == inside
+    )

@@ -1,0 +1,421 @@
+"""The Engine.IO server: requests, refusals, the end of sessions."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import aiohttp
+import engineio
+import pytest
+from aiohttp import web
+
+from sioserver.transport import engineio as module
+from sioserver.transport.engineio import EngineServer
+
+from .kit import CLOSE, TRANSPORTS, Site, engineio_server, frame, quiet, serve, soon, until
+
+
+async def test_it_is_the_stock_class(echo: Site) -> None:
+    assert isinstance(echo.eio, engineio.AsyncServer)
+    client = await echo.polling()
+    assert isinstance(echo.eio.sockets[client.sid], engineio.async_socket.AsyncSocket)
+    assert echo.eio.transport(client.sid) == "polling"
+
+
+async def test_a_body_in_several_tcp_segments(echo: Site) -> None:
+    client = await echo.polling()
+    body = b"4one\x1e4two\x1e4three"
+    reader, writer = await echo.raw()
+    writer.write(echo.head("POST", echo.url(sid=client.sid), f"Content-Length: {len(body)}"))
+    for piece in (body[:5], body[5:8], body[8:]):
+        await writer.drain()
+        writer.write(piece)
+        await asyncio.sleep(0)  # a segment of its own
+    assert b" 200 " in await soon(reader.readline())
+    writer.close()
+    assert [await client.receive() for _ in range(3)] == ["4one", "4two", "4three"]
+
+
+async def test_half_a_body_ends_the_session(echo: Site) -> None:
+    client = await echo.polling()
+    _, writer = await echo.raw()
+    writer.write(echo.head("POST", echo.url(sid=client.sid), "Content-Length: 50") + b"4half")
+    await until(lambda: echo.eio.sockets[client.sid].posting)
+    writer.transport.abort()
+    await until(lambda: client.sid not in echo.eio.sockets)
+
+
+async def test_a_malformed_chunked_body_is_refused(echo: Site) -> None:
+    client = await echo.polling()
+    reader, writer = await echo.raw()
+    writer.write(
+        echo.head("POST", echo.url(sid=client.sid), "Transfer-Encoding: chunked") + b"ZZ\r\nabc\r\n"
+    )
+    assert b" 400 " in await soon(reader.readline())
+    writer.close()
+    await until(lambda: client.sid not in echo.eio.sockets)
+
+
+async def test_a_chunked_body_counts_too() -> None:
+    async with serve(engineio_server(max_http_buffer_size=100), "engine.io") as site:
+        client = await site.polling()
+
+        async def pieces() -> Any:
+            for _ in range(30):
+                yield b"4" + b"x" * 10
+
+        headers = {"Content-Type": "text/plain"}
+        url = site.url(sid=client.sid)
+        async with site.http.post(url, data=pieces(), headers=headers) as answer:
+            assert answer.status == 413
+        await until(lambda: client.sid not in site.eio.sockets)
+
+
+@pytest.mark.parametrize("size", [1_000_000, 1_000_001])
+async def test_max_payload_to_the_byte(echo: Site, size: int) -> None:
+    client = await echo.polling()
+    status, _ = await echo.post(client.sid, "4" + "x" * (size - 1))
+    assert status == (200 if size == 1_000_000 else 413)
+    assert (client.sid in echo.eio.sockets) is (size == 1_000_000)
+
+
+async def test_octet_stream_is_answered_and_closed(echo: Site) -> None:
+    client = await echo.polling()
+    headers = {"Content-Type": "application/octet-stream"}
+    assert (await echo.post(client.sid, b"\1\2", headers=headers))[0] == 400
+    assert (await echo.get(client.sid))[0] == 400
+
+
+async def test_two_posts_at_the_same_time(echo: Site) -> None:
+    client = await echo.polling()
+    _, writer = await echo.raw()
+    writer.write(echo.head("POST", echo.url(sid=client.sid), "Content-Length: 6") + b"4one")
+    await until(lambda: echo.eio.sockets[client.sid].posting)
+    assert (await echo.post(client.sid, "4two"))[0] == 400
+    assert client.sid not in echo.eio.sockets
+    writer.close()
+
+
+async def test_jsonp_is_refused(echo: Site) -> None:
+    async with echo.http.get(echo.url(j="0")) as answer:
+        assert answer.status == 400
+        assert "___eio" not in await answer.text()
+
+
+async def test_answers_carry_no_more_than_they_must(echo: Site) -> None:
+    async with echo.http.get(echo.url(sid="<script>")) as answer:
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert "script" not in await answer.text()
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_the_connect_handler_may_refuse(transport: str) -> None:
+    eio = engineio_server()
+    eio.on("connect", lambda sid, environ: {"not": "today"})
+    async with serve(eio, "engine.io") as site:
+        headers = (
+            {"Upgrade": "websocket", "Connection": "Upgrade"} if transport != "polling" else {}
+        )
+        async with site.http.get(site.url(transport), headers=headers) as answer:
+            assert answer.status == 401
+            assert await answer.json() == {"not": "today"}
+        assert eio.sockets == {}
+        assert len(eio.wheel) == 0
+
+
+async def test_a_fault_in_the_connect_handler_refuses(logged: pytest.LogCaptureFixture) -> None:
+    eio = engineio_server()
+
+    async def connect(sid: str, environ: Any) -> None:
+        raise TypeError("mine")
+
+    eio.on("connect", connect)
+    async with serve(eio, "engine.io") as site:
+        assert (await site.get())[0] == 401
+    assert logged.text.count("TypeError: mine") == 1
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_what_the_connect_handler_sends_comes_after_the_opening(transport: str) -> None:
+    eio = engineio_server()
+
+    async def connect(sid: str, environ: Any) -> None:
+        await eio.send(sid, "early")
+        await asyncio.sleep(0)
+        await eio.send(sid, b"early")
+
+    eio.on("connect", connect)
+    async with serve(eio, "engine.io") as site:
+        client = await site.connect(transport)
+        assert [await client.receive(), await client.receive()] == ["4early", b"early"]
+
+
+async def test_cancelled_while_the_connect_handler_runs() -> None:
+    eio = engineio_server()
+    begun = asyncio.Event()
+
+    async def connect(sid: str, environ: Any) -> None:
+        begun.set()
+        await asyncio.sleep(60)
+
+    eio.on("connect", connect)
+    async with serve(eio, "engine.io", handler_cancellation=True) as site:
+        _, writer = await site.raw()
+        writer.write(site.head("GET", site.url()))
+        await soon(begun.wait())
+        writer.transport.abort()
+        await until(lambda: not eio.sockets)
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_stopped_while_the_connect_handler_runs(transport: str) -> None:
+    eio = engineio_server()
+    begun, gate = asyncio.Event(), asyncio.Event()
+
+    async def connect(sid: str, environ: Any) -> None:
+        begun.set()
+        await gate.wait()
+
+    eio.on("connect", connect)
+    async with serve(eio, "engine.io") as site:
+        headers = (
+            {"Upgrade": "websocket", "Connection": "Upgrade"} if transport != "polling" else {}
+        )
+
+        async def ask() -> int:
+            async with site.http.get(site.url(transport), headers=headers) as answer:
+                return answer.status
+
+        asked = asyncio.create_task(ask())
+        await soon(begun.wait())
+        await eio.shutdown()
+        gate.set()
+        assert await soon(asked) == 503
+        assert eio.sockets == {}
+
+
+async def test_json_is_decoded_for_handlers_as_the_stock_server_does() -> None:
+    seen: list[Any] = []
+    eio = engineio_server()
+
+    async def message(sid: str, data: Any) -> None:
+        seen.append(data)
+
+    eio.on("message", message)
+    texts = ['{"a":1}', "[1]", "hello", "1", "", '"x"', "[" * 5000 + '"\\ud800"']
+    async with serve(eio, "engine.io") as site:
+        client = await site.websocket()
+        for text in texts:
+            await client.send("4" + text)
+        await until(lambda: len(seen) == len(texts))
+    assert seen == [{"a": 1}, [1], "hello", "1", "", "x", texts[-1]]
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_the_server_sends_every_kind_of_data(echo: Site, transport: str) -> None:
+    client = await echo.connect(transport)
+    for data in ("text", b"\0\1", {"a": [1]}, ["b"]):
+        await echo.eio.send(client.sid, data)
+    got = [await client.receive() for _ in range(4)]
+    assert got == ["4text", b"\0\1", '4{"a":[1]}', '4["b"]']
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_the_disconnect_handler_still_has_the_session(transport: str) -> None:
+    seen: list[Any] = []
+    eio = engineio_server()
+
+    async def connect(sid: str, environ: Any) -> None:
+        async with eio.session(sid) as session:
+            session["name"] = "ann"
+
+    async def disconnect(sid: str, reason: str) -> None:
+        await asyncio.sleep(0)
+        seen.append((reason, await eio.get_session(sid), eio.transport(sid)))
+
+    eio.on("connect", connect)
+    eio.on("disconnect", disconnect)
+    async with serve(eio, "engine.io") as site:
+        client = await site.connect(transport)
+        await client.send(CLOSE)
+        await until(lambda: seen)
+        assert seen == [("client disconnect", {"name": "ann"}, transport)]
+        with pytest.raises(KeyError):
+            await eio.get_session(client.sid)
+        assert eio._ending == {}
+
+
+async def test_a_disconnect_handler_with_one_argument() -> None:
+    seen: list[str] = []
+    eio = engineio_server()
+    eio.on("disconnect", lambda sid: seen.append(sid))
+    async with serve(eio, "engine.io") as site:
+        client = await site.websocket()
+        await client.leave()
+        await until(lambda: seen == [client.sid])
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_closing_by_the_server_waits_for_the_handler(echo: Site, transport: str) -> None:
+    seen: list[Any] = []
+
+    async def disconnect(sid: str, reason: str) -> None:
+        await asyncio.sleep(0.001)
+        seen.append(reason)
+
+    echo.eio.on("disconnect", disconnect)
+    clients = [await echo.connect(transport) for _ in range(3)]
+    await echo.eio.disconnect(clients[0].sid)
+    assert seen == ["server disconnect"]
+    await echo.eio.disconnect()
+    assert seen == ["server disconnect"] * 3
+    for client in clients:
+        await client.closed()
+
+
+async def test_a_poll_after_the_end_fetches_what_was_left(echo: Site) -> None:
+    client = await echo.polling()
+    await echo.eio.send(client.sid, "last")
+    await echo.eio.disconnect(client.sid)
+    assert await client.poll() == ["4last", CLOSE]
+    assert echo.eio.sockets == {}
+    assert (await echo.get(client.sid))[0] == 400
+
+
+async def test_nobody_fetches_what_was_left(monkeypatch: pytest.MonkeyPatch, echo: Site) -> None:
+    monkeypatch.setattr(module, "LINGER", 0.05)
+    client = await echo.polling()
+    await echo.eio.disconnect(client.sid)
+    assert client.sid in echo.eio.sockets
+    await until(lambda: not echo.eio.sockets)
+
+
+async def test_more_connections_than_allowed() -> None:
+    async with serve(engineio_server(max_connections=2, ping_interval=20), "engine.io") as site:
+        clients = [await site.polling(), await site.websocket()]
+        async with site.http.get(site.url()) as answer:
+            assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
+        await clients[1].leave()
+        await until(lambda: len(site.eio.sockets) == 1)
+        await site.websocket()
+
+
+async def test_shutdown_closes_fifty_clients_and_returns_at_once() -> None:
+    eio = engineio_server(ping_interval=20, ping_timeout=20)
+    reasons: list[str] = []
+    eio.on("disconnect", lambda sid, reason: reasons.append(reason))
+    async with serve(eio, "engine.io") as site:
+        sockets = [await site.websocket() for _ in range(25)]
+        polls = [await site.polling() for _ in range(25)]
+        waiting = [asyncio.create_task(site.get(client.sid)) for client in polls]
+        await until(lambda: sum(s._poll is not None for s in eio.sockets.values()) == 25)
+        await soon(eio.shutdown(), 2)
+        assert reasons == ["server disconnect"] * 50
+        assert await soon(asyncio.gather(*waiting)) == [(200, "6")] * 25
+        for client in sockets:
+            message = await soon(client.ws.receive())
+            assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 1001)
+        assert (await site.get())[0] == 503
+        assert (eio.sockets, len(eio.wheel)) == ({}, 0)
+
+
+async def test_shutdown_does_not_wait_for_a_handler_without_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "STOP_GRACE", 0.1)
+    eio = engineio_server(ping_interval=20, ping_timeout=20)
+    begun = asyncio.Event()
+
+    async def message(sid: str, data: Any) -> None:
+        begun.set()
+        await asyncio.sleep(60)
+
+    eio.on("message", message)
+    async with serve(eio, "engine.io") as site:
+        client = await site.websocket()
+        await client.send("4x")
+        await soon(begun.wait())
+        await soon(eio.shutdown(), 2)
+        for task in asyncio.all_tasks():
+            if task is not asyncio.current_task() and "_trigger_event" in repr(task):
+                task.cancel()
+
+
+async def test_middlewares_and_access_logs_see_a_taken_over_request(
+    logged: pytest.LogCaptureFixture,
+) -> None:
+    @web.middleware
+    async def middleware(request: web.Request, handler: Any) -> web.StreamResponse:
+        response: web.StreamResponse = await handler(request)
+        response.headers["X-Seen"] = "yes"
+        await asyncio.sleep(0)
+        return response
+
+    eio = engineio_server()
+    app = web.Application(middlewares=[middleware])
+    eio.attach(app)
+    runner = web.AppRunner(app, access_log_format="%r %s %b")
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}/engine.io/?EIO=4&transport=websocket"
+    async with aiohttp.ClientSession() as http, http.ws_connect(url) as ws:
+        await soon(ws.receive())
+        await ws.send_str("4x")
+        assert (await soon(ws.receive())).data == "4x"
+    await runner.cleanup()
+    assert "Traceback" not in logged.text
+
+
+async def test_a_malformed_upgrade_is_answered() -> None:
+    eio = engineio_server()
+    opened: list[Any] = []
+    eio.hooks.on_opened = opened.append  # type: ignore[method-assign]
+    closed: list[Any] = []
+    eio.hooks.on_closed = closed.append  # type: ignore[method-assign]
+    async with serve(eio, "engine.io") as site:
+        reader, writer = await site.raw()
+        writer.write(
+            site.head("GET", site.url("websocket"), "Upgrade: websocket", "Connection: Upgrade")
+        )
+        assert b" 400 " in await soon(reader.readline())
+        writer.close()
+        await until(lambda: not eio.sockets)
+        assert opened == closed == []
+
+
+async def test_frames_right_behind_the_upgrade_request(echo: Site) -> None:
+    reader, writer = await echo.raw()
+    writer.write(
+        echo.upgrade_head(echo.url("websocket")) + b"".join(frame(1, b"4%d" % n) for n in range(50))
+    )
+    await soon(reader.readuntil(b"\r\n\r\n"))
+    got = b""
+    while b"449" not in got:
+        got += await soon(reader.read(4096))
+    writer.close()
+
+
+async def test_options_and_custom_json() -> None:
+    class Codec:
+        dumps = staticmethod(lambda value, **_: json.dumps(value, indent=1))
+        loads = staticmethod(json.loads)
+
+    eio = EngineServer(json=Codec, ping_interval=(2.5, 1.5))
+    async with serve(eio, "engine.io") as site:
+        _, text = await site.get()
+        assert "\n" in text
+        assert json.loads(text[1:])["pingInterval"] == 4000
+
+
+async def test_stock_path_of_messages_still_works() -> None:
+    """Whoever registers a "message" handler on a Socket.IO server's engine gets the messages."""
+    sio = quiet(namespaces="*")
+    seen: list[Any] = []
+    sio.eio.on("message", lambda sid, data: seen.append(data))
+    async with serve(sio) as site:
+        client = await site.websocket()
+        await client.send("4hello")
+        await until(lambda: seen == ["hello"])

@@ -1,0 +1,65 @@
+"""What goes out, in each form."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from wsproto.frame_protocol import FrameProtocol
+
+from sioserver.transport import frames
+from sioserver.transport.frames import Outgoing, frame
+
+
+def read(data: bytes) -> list[str | bytes]:
+    """What another implementation's client reads."""
+    protocol = FrameProtocol(client=True, extensions=[])
+    protocol.receive_bytes(data)
+    messages: list[str | bytes] = []
+    for found in protocol.received_frames():
+        assert found.frame_finished
+        assert found.message_finished
+        messages.append(found.payload if isinstance(found.payload, str) else bytes(found.payload))
+    return messages
+
+
+@given(st.binary(max_size=300), st.text(st.characters(exclude_categories=["Cs"]), max_size=300))
+def test_another_implementation_reads_the_frames(binary: bytes, text: str) -> None:
+    both = frame(frames.BINARY, binary) + frame(frames.TEXT, text.encode())
+    assert read(both) == [binary, text]
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65535, 65536, 200_000])
+def test_each_form_of_length(size: int) -> None:
+    assert b"".join(read_all(frame(frames.BINARY, b"x" * size))) == b"x" * size
+
+
+def read_all(data: bytes) -> list[bytes]:
+    protocol = FrameProtocol(client=True, extensions=[])
+    protocol.receive_bytes(data)
+    return [bytes(found.payload) for found in protocol.received_frames()]
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"])) | st.binary(), min_size=1))
+def test_the_forms_say_the_same(parts: list[str | bytes]) -> None:
+    out = Outgoing(parts)
+    over_websocket = read(out.frames)
+    over_polling = [
+        base64.b64decode(packet[1:]) if packet[0] == "b" else packet for packet in out.packets
+    ]
+    wanted = ["4" + part if isinstance(part, str) else part for part in parts]
+    assert over_websocket == over_polling == wanted
+
+
+def test_each_form_is_made_once_and_only_when_needed() -> None:
+    out = Outgoing(["hello", b"\1"])
+    assert out._frames is None
+    assert out._payload is None
+    assert out.frames is out.frames
+    assert out.packets is out.packets
+
+
+def test_ping_is_an_engineio_packet() -> None:
+    assert read(frames.PING) == ["2"]

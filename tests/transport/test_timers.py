@@ -1,0 +1,193 @@
+"""The wheel, on a clock that the test moves."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sioserver.transport import timers
+from sioserver.transport.timers import Wheel
+
+from .kit import until
+
+GRAIN = 0.01
+
+
+class Loop(asyncio.SelectorEventLoop):
+    """A loop whose time goes forward only when nothing is left to do now."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 1000.0
+
+    def time(self) -> float:
+        return getattr(self, "now", 0.0)
+
+    def run_to(self, end: float) -> None:
+        """Let time pass."""
+
+        async def idle() -> None:
+            while True:
+                due = [handle.when() for handle in self._scheduled if not handle.cancelled()]  # type: ignore[attr-defined]
+                following = min(due, default=math.inf)
+                if following > end:
+                    break
+                self.now = max(self.now, following)
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+            self.now = end
+
+        self.run_until_complete(idle())
+
+
+def play(story: Callable[[Loop, Wheel], Any]) -> Any:
+    loop = Loop()
+    asyncio.set_event_loop(loop)
+    try:
+        return story(loop, Wheel(GRAIN))
+    finally:
+        loop.close()
+        asyncio.set_event_loop(None)
+
+
+def later(loop: Loop, wheel: Wheel, delay: float, callback: Callable[[], None]) -> timers.Deadline:
+    async def set_it() -> timers.Deadline:
+        return wheel.after(delay, callback)
+
+    return loop.run_until_complete(set_it())
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 3), st.floats(0, 2), st.booleans()), min_size=1, max_size=30)
+)
+def test_each_is_met_once_in_order_and_in_time(plan: list[tuple[float, float, bool]]) -> None:
+    def story(loop: Loop, wheel: Wheel) -> None:
+        met: list[tuple[float, float]] = []
+        wanted = 0
+        for pause, delay, cancelled in plan:
+            loop.run_to(loop.now + pause)
+            due = loop.now + delay
+            deadline = later(loop, wheel, delay, lambda due=due: met.append((due, loop.now)))
+            cancelled = cancelled and deadline.due
+            if cancelled:
+                deadline.cancel()
+                deadline.cancel()
+            wanted += not cancelled
+        loop.run_to(loop.now + 10)
+        assert len(met) == wanted
+        assert all(due - GRAIN / 2 - 1e-6 <= at <= due + GRAIN + 1e-6 for due, at in met)
+        assert [at for _, at in met] == sorted(at for _, at in met)
+        assert (len(wheel), wheel.entries) == (0, 0)
+
+    play(story)
+
+
+def test_one_timer_for_all() -> None:
+    def story(loop: Loop, wheel: Wheel) -> None:
+        for number in range(500):
+            later(loop, wheel, 1 + number / 100, lambda: None)
+        assert sum(not handle.cancelled() for handle in loop._scheduled) == 1  # type: ignore[attr-defined]
+        assert len(wheel) == 500
+
+    play(story)
+
+
+def test_an_earlier_one_comes_earlier() -> None:
+    def story(loop: Loop, wheel: Wheel) -> None:
+        met: list[str] = []
+        later(loop, wheel, 5, lambda: met.append("late"))
+        later(loop, wheel, 1, lambda: met.append("early"))
+        loop.run_to(loop.now + 2)
+        assert met == ["early"]
+        loop.run_to(loop.now + 4)
+        assert met == ["early", "late"]
+
+    play(story)
+
+
+def test_a_callback_may_set_another() -> None:
+    def story(loop: Loop, wheel: Wheel) -> None:
+        met: list[float] = []
+
+        def again() -> None:
+            met.append(loop.now)
+            if len(met) < 5:
+                wheel.after(1.0, again)
+
+        begin = loop.now
+        later(loop, wheel, 1.0, again)
+        loop.run_to(begin + 10)
+        assert [round(at - begin, 1) for at in met] == [1, 2, 3, 4, 5]
+
+    play(story)
+
+
+def test_a_fault_of_one_is_not_the_others(caplog: pytest.LogCaptureFixture) -> None:
+    def story(loop: Loop, wheel: Wheel) -> None:
+        met: list[int] = []
+        later(loop, wheel, 1, lambda: 1 // 0)  # type: ignore[arg-type, return-value]
+        later(loop, wheel, 1, lambda: met.append(1))
+        later(loop, wheel, 2, lambda: met.append(2))
+        loop.run_to(loop.now + 3)
+        assert met == [1, 2]
+
+    play(story)
+    assert "a deadline's callback failed" in caplog.text
+
+
+def test_cancelled_deadlines_do_not_fill_the_memory() -> None:
+    def story(loop: Loop, wheel: Wheel) -> None:
+        async def many() -> int:
+            kept = [wheel.after(60, lambda: None) for _ in range(10)]
+            most = 0
+            for _ in range(20 * timers.SWEEP):
+                wheel.after(25, lambda: None).cancel()
+                most = max(most, wheel.entries)
+            assert all(deadline.due for deadline in kept)
+            return most
+
+        assert loop.run_until_complete(many()) <= 2 * timers.SWEEP
+        assert len(wheel) == 10
+
+    play(story)
+
+
+def test_cancelling_lets_go_of_the_callback() -> None:
+    def story(loop: Loop, wheel: Wheel) -> None:
+        deadline = later(loop, wheel, 1, lambda: None)
+        assert deadline.due
+        deadline.cancel()
+        assert deadline._callback is None
+
+    play(story)
+
+
+def test_stopping_forgets_all() -> None:
+    def story(loop: Loop, wheel: Wheel) -> None:
+        met: list[int] = []
+        later(loop, wheel, 1, lambda: met.append(1))
+        wheel.stop()
+        loop.run_to(loop.now + 3)
+        assert met == []
+        assert len(wheel) == 0
+        later(loop, wheel, 1, lambda: met.append(2))
+        loop.run_to(loop.now + 3)
+        assert met == [2]
+
+    play(story)
+
+
+async def test_on_a_real_loop() -> None:
+    met: list[float] = []
+    loop = asyncio.get_running_loop()
+    begin = loop.time()
+    wheel = Wheel()
+    wheel.after(0.03, lambda: met.append(loop.time()))
+    await until(lambda: met)
+    assert met[0] - begin >= 0.03 - GRAIN / 2

@@ -1,0 +1,277 @@
+"""Frames in, frames out."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import struct
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from sioserver.transport import websocket as module
+
+from .kit import Site, engineio_server, frame, serve, soon, until
+
+TEXT, BINARY, CLOSE, PING, PONG, CONTINUATION = 1, 2, 8, 9, 10, 0
+
+
+class Raw:
+    """A WebSocket without a library."""
+
+    def __init__(self, site: Site, reader: Any, writer: Any) -> None:
+        self.site, self.reader, self.writer = site, reader, writer
+
+    async def frame(self) -> tuple[int, bytes]:
+        first, second = await soon(self.reader.readexactly(2))
+        size = second & 0x7F
+        if size == 126:
+            (size,) = struct.unpack("!H", await self.reader.readexactly(2))
+        elif size == 127:
+            (size,) = struct.unpack("!Q", await self.reader.readexactly(8))
+        return first, await soon(self.reader.readexactly(size))
+
+    async def code(self) -> int:
+        """The code of the close frame that comes sooner or later."""
+        while True:
+            first, payload = await self.frame()
+            if first == 0x88:
+                return int.from_bytes(payload[:2], "big")
+
+    async def echoes(self, data: bytes) -> bytes:
+        self.writer.write(data)
+        while (found := await self.frame())[1][:1] in (b"0", b"2"):
+            pass
+        return found[1]
+
+
+@pytest.fixture
+async def raw(echo: Site) -> AsyncIterator[Raw]:
+    reader, writer = await echo.raw()
+    writer.write(echo.upgrade_head(echo.url("websocket")))
+    head = await soon(reader.readuntil(b"\r\n\r\n"))
+    assert b" 101 " in head
+    assert b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" in head
+    yield Raw(echo, reader, writer)
+    writer.transport.abort()
+
+
+async def test_a_fragmented_message(raw: Raw) -> None:
+    pieces = [
+        frame(TEXT, "4grü".encode()[:4], fin=False),
+        frame(PING, b"between"),
+        frame(CONTINUATION, "4grü".encode()[4:], fin=False),
+        frame(CONTINUATION, b"", fin=False),
+        frame(CONTINUATION, b"n", fin=True),
+    ]
+    raw.writer.write(b"".join(pieces))
+    found = [await raw.frame() for _ in range(3)]
+    assert (0x8A, b"between") in found
+    assert (0x81, "4grün".encode()) in found
+
+
+async def test_an_empty_first_fragment(raw: Raw) -> None:
+    data = frame(BINARY, b"", fin=False) + frame(CONTINUATION, b"\1")
+    assert await raw.echoes(data) == b"\1"
+    assert await raw.echoes(frame(BINARY, b"\2")) == b"\2"
+
+
+WRONG = {
+    "unmasked": (frame(TEXT, b"4x", mask=False), 1002),
+    "rsv1": (frame(TEXT, b"4x", rsv=4), 1002),
+    "rsv2": (frame(TEXT, b"4x", rsv=2), 1002),
+    "rsv3": (frame(TEXT, b"4x", rsv=1), 1002),
+    "unknown opcode": (frame(3, b"4x"), 1002),
+    "fragmented ping": (frame(PING, b"x", fin=False), 1002),
+    "large ping": (frame(PING, b"x" * 126), 1002),
+    "continuation of nothing": (frame(CONTINUATION, b"x"), 1002),
+    "message inside a message": (frame(TEXT, b"4x", fin=False) + frame(TEXT, b"4x"), 1002),
+    "not utf-8": (frame(TEXT, b"4\xff"), 1007),
+    "a surrogate": (frame(TEXT, b"4\xed\xa0\x80"), 1007),
+    "not utf-8 in fragments": (frame(TEXT, b"4\xc3", fin=False) + frame(CONTINUATION, b"x"), 1007),
+    "too large": (frame(BINARY, b"x" * 1_000_001), 1009),
+    "too large in fragments": (
+        frame(BINARY, b"x" * 600_000, fin=False) + frame(CONTINUATION, b"x" * 600_000),
+        1009,
+    ),
+    "tiny fragments": (
+        frame(BINARY, b"", fin=False) + frame(CONTINUATION, b"x", fin=False) * 2000,
+        1009,
+    ),
+    "close": (frame(CLOSE, b"\x03\xe8bye"), 1000),
+    "close without a code": (frame(CLOSE, b""), 1000),
+    "close with an own code": (frame(CLOSE, (4001).to_bytes(2, "big")), 4001),
+    "close with a forbidden code": (frame(CLOSE, (1005).to_bytes(2, "big")), 1002),
+    "close with half a code": (frame(CLOSE, b"\x03"), 1002),
+}
+
+
+@pytest.mark.parametrize(("data", "code"), WRONG.values(), ids=WRONG.keys())
+async def test_the_connection_is_closed(raw: Raw, data: bytes, code: int) -> None:
+    try:
+        raw.writer.write(data)
+        assert await raw.code() == code
+    except (ConnectionError, asyncio.IncompleteReadError):
+        # closed while we were still writing: the rest of it made TCP forget the close frame
+        assert len(data) > 10_000
+    await until(lambda: not raw.site.eio.sockets)
+
+
+async def test_joining_fragments_is_no_work_for_the_attacker_to_give() -> None:
+    """A limit on their number, and a sum that is kept: not added up again with each."""
+    sums: list[int] = []
+
+    class Counting(list[bytes]):
+        def __iter__(self) -> Any:
+            sums.append(len(self))
+            return super().__iter__()
+
+    class Received:
+        fin = rsv1 = rsv2 = rsv3 = False
+        msg_type = None
+
+        def get_payload_as_bytes(self) -> bytes:
+            return b"x"
+
+    class TCP:
+        def get_write_buffer_size(self) -> int:
+            return 0
+
+        def write(self, data: bytes) -> None: ...
+        def close(self) -> None: ...
+
+    socket = module.WebSocket(None, TCP(), 10_000)  # type: ignore[arg-type]
+    socket._fragments = Counting([b"x"])
+    for _ in range(500):
+        socket._fragment(module.WSMsgType.CONTINUATION, Received())
+    assert sums == []
+
+
+async def test_no_compression_is_negotiated(echo: Site) -> None:
+    for compress in (0, 15):
+        ws = await echo.http.ws_connect(echo.url("websocket"), compress=compress)
+        assert ws.compress == 0
+        assert "Sec-WebSocket-Extensions" not in ws._response.headers
+        await ws.close()
+
+
+async def test_a_flood_of_pings_piles_up_no_answers(raw: Raw) -> None:
+    raw.writer.transport.pause_reading()
+    session = next(iter(raw.site.eio.sockets.values()))
+    for _ in range(300):
+        raw.writer.write(frame(PING, b"x" * 125) * 500)
+        await asyncio.sleep(0)
+        assert session.queued < module.WRITE_HIGH + 1000
+
+
+async def test_a_peer_that_does_not_read_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CLOSE_TIMEOUT", 0.05)
+    eio = engineio_server(ping_interval=20, client_queue=50_000_000)
+    async with serve(eio, "engine.io") as site:
+        reader, writer = await site.raw()
+        writer.write(site.upgrade_head(site.url("websocket")))
+        await soon(reader.readuntil(b"\r\n\r\n"))
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        session = await until(lambda: next(iter(eio.sockets.values()), None))
+        gone: list[int] = []
+        receiver = session.ws._receiver
+        session.ws._receiver = type(
+            "Receiver", (), {"on_gone": lambda self: (gone.append(1), receiver.on_gone())}
+        )()
+        await eio.send(session.sid, "x" * 20_000_000)
+        session.end("server disconnect", "shutdown")
+        await until(lambda: gone)
+        writer.transport.abort()
+
+
+async def test_over_a_unix_socket(tmp_path: Path) -> None:
+    eio = engineio_server(ping_interval=20)
+    app = web.Application()
+    eio.attach(app)
+    runner = web.AppRunner(app, shutdown_timeout=0.5)
+    await runner.setup()
+    path = str(tmp_path / "s")
+    await web.UnixSite(runner, path).start()
+    url = "http://unix/engine.io/?EIO=4&transport=websocket"
+    async with (
+        aiohttp.ClientSession(connector=aiohttp.UnixConnector(path)) as http,
+        http.ws_connect(url) as ws,
+    ):
+        await soon(ws.receive())
+        await ws.send_str("4hello")
+        assert (await soon(ws.receive())).data == "4hello"
+    await runner.cleanup()
+
+
+async def test_over_tls(tmp_path: Path) -> None:
+    import ssl
+
+    import trustme
+
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    client = ssl.create_default_context()
+    authority.configure_trust(client)
+    eio = engineio_server(ping_interval=20)
+    app = web.Application()
+    eio.attach(app)
+    runner = web.AppRunner(app, shutdown_timeout=0.5)
+    await runner.setup()
+    await web.TCPSite(runner, "localhost", 0, ssl_context=context).start()
+    port = runner.addresses[0][1]
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=client)) as http:
+        url = f"https://localhost:{port}/engine.io/?EIO=4&transport=websocket"
+        async with http.ws_connect(url) as ws:
+            await soon(ws.receive())
+            for text in ("4hello", "4" + "x" * 300_000):
+                await ws.send_str(text)
+                assert (await soon(ws.receive())).data == text
+        await until(lambda: not eio.sockets)
+    await runner.cleanup()
+
+
+UVLOOP = """
+import asyncio, uvloop, aiohttp
+from aiohttp import web
+from sioserver.transport.engineio import EngineServer
+
+async def main():
+    eio = EngineServer(ping_interval=20)
+    async def message(sid, data):
+        await eio.send(sid, data)
+    eio.on("message", message)
+    app = web.Application()
+    eio.attach(app)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}/engine.io/?EIO=4&transport=websocket"
+    async with aiohttp.ClientSession() as http, http.ws_connect(url) as ws:
+        await ws.receive()
+        for size in (1, 70_000, 900_000):
+            await ws.send_str("4" + "x" * size)
+            assert len((await ws.receive()).data) == size + 1
+        await ws.send_bytes(b"x")
+        assert (await ws.receive()).data == b"x"
+    await eio.shutdown()
+    await runner.cleanup()
+    print("fine", len(eio.sockets))
+
+uvloop.run(main())
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="uvloop is not for Windows")
+def test_on_uvloop() -> None:
+    environ = {**os.environ, "PYTHONWARNINGS": "error"}
+    done = subprocess.run(
+        [sys.executable, "-c", UVLOOP], capture_output=True, text=True, timeout=60, env=environ
+    )
+    assert (done.stdout, done.stderr, done.returncode) == ("fine 0\n", "", 0)

@@ -1,0 +1,198 @@
+"""The rooms, as the stock socket.io-client sees them under Node."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sioserver.testing import ServerProcess
+
+HERE = Path(__file__).resolve().parent
+PATIENCE = 60.0
+
+TRANSPORTS = ("polling", "websocket", "polling,websocket")
+
+
+@pytest.fixture(params=TRANSPORTS)
+def transports(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def node() -> str:
+    found = os.environ.get("SIOSERVER_TEST_NODE") or shutil.which("node")
+    if not found:
+        pytest.fail("Node.js is needed here; type: make node")
+    if not (HERE / "node_modules" / "socket.io-client").is_dir():
+        pytest.fail("socket.io-client is needed here; type: make test, or npm ci in tests/interop")
+    return found
+
+
+class Script:
+    """A script under Node, and the conversation with it."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+
+    async def hear(self) -> Any:
+        """What it says next."""
+        assert self.process.stdout is not None
+        async with asyncio.timeout(PATIENCE):
+            line = await self.process.stdout.readline()
+        if not line:
+            assert self.process.stderr is not None
+            pytest.fail((await self.process.stderr.read()).decode()[-2000:])
+        return json.loads(line)
+
+    def go_on(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(b"\n")
+
+
+@asynccontextmanager
+async def script(node: str, name: str, url: str, transports: str) -> AsyncIterator[Script]:
+    process = await asyncio.create_subprocess_exec(
+        node,
+        str(HERE / name),
+        url,
+        transports,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        limit=2**24,
+    )
+    try:
+        yield Script(process)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+def events(seen: list[Any], *names: str) -> list[Any]:
+    return [event for event in seen if event[0] in names]
+
+
+def bodies(seen: list[Any]) -> list[Any]:
+    return [event[1]["body"] for event in events(seen, "message")]
+
+
+async def test_a_chat(node: str, transports: str) -> None:
+    async with (
+        ServerProcess() as server,
+        script(node, "rooms_chat.mjs", server.url, transports) as run,
+    ):
+        result = await run.hear()
+    assert set(result["over"]) == {transports.rpartition(",")[2]}
+    sent, resent, binary, nonsense, read, typing = result["acks"]
+    assert (sent["ok"], sent["id"], sent["offset"]) == (True, "m1", 1)
+    assert resent == sent
+    assert (binary["ok"], binary["offset"]) == (True, 2)
+    assert nonsense["error"]["code"] == "unknown_event"
+    assert read == {"ok": True, "unread": 1}
+    assert typing == {"ok": True}
+    assert result["binary"] == [True, True]
+    assert [item["offset"] for item in result["page"]["items"]] == [1, 2]
+    assert [one["user"] for one in result["members"]["members"]] == ["alice", "bob"]
+
+    first = result["first"]
+    assert first["recovered"] is False
+    assert [event[0] for event in first["seen"][:2]] == ["connect", "welcome"]
+    epoch = first["seen"][1][2].rpartition(".")[0]
+    assert [event[2] for event in events(first["seen"], "message")] == [f"{epoch}.1", f"{epoch}.2"]
+
+    again = result["again"]
+    assert again["recovered"] is True
+    assert again["id"] == first["id"]
+    order = [event[0] for event in events(again["seen"], "disconnect", "message", "connect")]
+    # what was missed comes before `connect`
+    assert order[:4] == ["disconnect", "message", "message", "connect"]
+    missed = bodies(again["seen"])
+    assert missed[0] == "missed 1"
+    assert bytes(missed[1]["data"]) == b"missed 2"
+    welcome = events(again["seen"], "welcome")[0][1]
+    assert welcome["recovered"] is True
+
+
+async def test_the_server_is_killed_and_comes_back(
+    node: str, transports: str, tmp_path: Path
+) -> None:
+    async with (
+        ServerProcess(tmp_path / "store.db") as server,
+        script(node, "rooms_restart.mjs", server.url, transports) as run,
+    ):
+        assert await run.hear() == "kill the server and start it again"
+        await server.restart()
+        run.go_on()
+        result = await run.hear()
+    after = result["after"]
+    assert after["recovered"] is True
+    assert after["same"] is True
+    order = [event[0] for event in events(after["seen"], "disconnect", "message", "connect")]
+    assert order == ["disconnect", "message", "message", "connect"]
+    assert bodies(after["seen"]) == ["before the kill", "after the kill"]
+    assert result["bobAfter"] == {"same": True, "recovered": True}
+    assert result["bodies"][:2] == ["seen", "before the kill"]  # each once
+
+
+async def test_two_rooms_on_one_connection(node: str, transports: str) -> None:
+    async with (
+        ServerProcess() as server,
+        script(node, "rooms_two.mjs", server.url, transports) as run,
+    ):
+        result = await run.hear()
+    assert result["one"] is True
+    assert result["a"] == ["to a"]
+    assert result["b"][0] == "to b"
+    assert result["rooms"] == {
+        "ok": True,
+        "rooms": [{"room": "a", "unread": 1, "last": 1}, {"room": "b", "unread": 1, "last": 1}],
+    }
+    assert result["back"] == [True, True, True, True]
+    assert result["last"]["offset"] == 2
+    assert result["bad"][0] == [
+        "connect_error",
+        {
+            "code": "bad_room",
+            "message": "a room name has letters, digits and _ . : - / only",
+            "temporary": False,
+        },
+    ]
+
+
+async def test_the_clients_own_retries_are_harmless(node: str, transports: str) -> None:
+    async with (
+        ServerProcess() as server,
+        script(node, "rooms_retries.mjs", server.url, transports) as run,
+    ):
+        assert await run.hear() == "stop the server"
+        os.kill(server.pid, signal.SIGSTOP)
+        run.go_on()
+        assert await run.hear() == "let it go on"
+        os.kill(server.pid, signal.SIGCONT)
+        run.go_on()
+        result = await run.hear()
+    assert [ack["offset"] for ack in result["acks"]] == [1, 2, 3]
+    assert result["bodies"] == [1, 2, 3]
+    assert result["history"] == [1, 2, 3]
+
+
+async def test_a_page_with_nothing_but_io(node: str, transports: str) -> None:
+    async with (
+        ServerProcess() as server,
+        script(node, "rooms_plain.mjs", server.url, transports) as run,
+    ):
+        result = await run.hear()
+    users = {user for user, _ in result["seen"]}
+    assert len(users) == 1
+    assert users.pop().startswith("guest:")
+    assert [body for _, body in result["seen"]] == ["hi", "hi"]

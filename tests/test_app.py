@@ -1,0 +1,538 @@
+"""The whole put together: as an application that somebody mounts, and as a program."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
+
+from sioserver import __version__
+from sioserver.app import METRICS, NODE, ROOMS, SERVER, create_app
+from sioserver.config import Config
+from sioserver.engine import create_engine
+from sioserver.engine.base import StoreError
+from sioserver.metrics import Metrics
+from sioserver.node import Node
+from sioserver.rooms import RoomService
+from sioserver.transport.namespace import RoomServer
+
+Http = TestClient[web.Request, web.Application]
+PATIENCE = 60.0
+
+
+def configured(**sections: dict[str, Any]) -> Config:
+    usual: dict[str, dict[str, Any]] = {
+        "store": {"path": ":memory:"},
+        "drain": {"seconds": 0.0},
+        "delivery": {"confirm": 0.01},
+    }
+    for name, values in sections.items():
+        usual[name] = {**usual.get(name, {}), **values}
+    return msgspec.convert(usual, Config)
+
+
+def client_of(app: web.Application) -> Http:
+    return TestClient(TestServer(app, access_log=None))
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[Http]:
+    async with client_of(create_app(configured())) as client:
+        yield client
+
+
+async def metrics_of(http: Http, base: str = "") -> dict[str, float]:
+    answer = await http.get(f"{base}/metrics")
+    assert answer.status == 200
+    samples = {}
+    for line in (await answer.text()).splitlines():
+        if not line.startswith("#"):
+            name, _, value = line.rpartition(" ")
+            samples[name.removeprefix("sioserver_")] = float(value)
+    return samples
+
+
+class WebSocket:
+    """The least of a client: enough to come, to say something and to go."""
+
+    def __init__(self, ws: aiohttp.ClientWebSocketResponse) -> None:
+        self.ws = ws
+
+    @classmethod
+    async def open(cls, http: Any, path: str = "/socket.io/", auth: Any = None) -> WebSocket:
+        client = cls(await http.ws_connect(f"{path}?EIO=4&transport=websocket"))
+        assert (await client.next()).startswith("0{")
+        await client.ws.send_str("40" + json.dumps(auth or {}))
+        await client.until("42")
+        return client
+
+    async def next(self) -> str:
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                text = await self.ws.receive_str()
+                if text != "2":
+                    return text
+                await self.ws.send_str("3")
+
+    async def until(self, prefix: str) -> str:
+        self.passed: list[str] = []
+        while not (text := await self.next()).startswith(prefix):
+            self.passed.append(text)
+        return text
+
+    async def call(self, *event: Any) -> Any:
+        await self.ws.send_str("421" + json.dumps(event))
+        return json.loads((await self.until("431"))[3:])[0]
+
+
+# ---------------------------------------------------------------------------- the application
+
+
+async def test_the_parts_can_be_found() -> None:
+    app = create_app(configured())
+    assert isinstance(app[NODE], Node)
+    assert isinstance(app[ROOMS], RoomService)
+    assert isinstance(app[SERVER], RoomServer)
+    assert isinstance(app[METRICS], Metrics)
+
+
+async def test_it_runs_without_a_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    async with client_of(create_app()) as http:
+        assert (await http.get("/readyz")).status == 200
+    assert list(tmp_path.rglob("sioserver.db"))
+
+
+async def test_health(http: Http) -> None:
+    answer = await http.get("/healthz")
+    assert answer.status == 200
+    assert await answer.json() == {"ok": True, "version": __version__}
+    answer = await http.get("/readyz")
+    assert answer.status == 200
+    assert await answer.json() == {"ready": True}
+    answer = await http.get("/metrics")
+    assert answer.content_type == "text/plain"
+    assert "sioserver_connections" in await answer.text()
+
+
+async def test_not_ready_before_the_start() -> None:
+    app = create_app(configured())
+    request = make_mocked_request("GET", "/readyz")
+    match = await app.router.resolve(request)
+    answer = await match.handler(request)
+    assert isinstance(answer, web.Response)
+    assert answer.status == 503
+    assert json.loads(answer.body) == {"ready": False, "reasons": ["starting"]}  # type: ignore[arg-type]
+
+
+async def test_not_ready_while_draining(http: Http) -> None:
+    app = http.app
+    client = await WebSocket.open(http)
+    app[NODE].drain()
+    await app[SERVER].drain(0.0)
+    answer = await http.get("/readyz")
+    assert answer.status == 503
+    assert await answer.json() == {"ready": False, "reasons": ["draining"]}
+    assert (await http.get("/healthz")).status == 200  # alive all the same
+    while (message := await client.ws.receive()).type is aiohttp.WSMsgType.TEXT:
+        pass
+    assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 1001)
+
+
+async def test_not_ready_without_its_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = configured()
+    engine = create_engine(config)
+    async with client_of(create_app(config, engine=engine)) as http:
+        monkeypatch.setattr(engine, "ready", lambda: "the disk is full")
+        answer = await http.get("/readyz")
+        assert answer.status == 503
+        assert await answer.json() == {"ready": False, "reasons": ["the disk is full"]}
+        monkeypatch.undo()
+        assert (await http.get("/readyz")).status == 200
+
+
+@pytest.mark.parametrize("prefix", ["/chat", "/a/b"])
+async def test_mounted_below_a_path(prefix: str) -> None:
+    async def own(request: web.Request) -> web.Response:
+        return web.Response(text="the host's own")
+
+    outer = web.Application()
+    outer.router.add_get("/", own)
+    inner = create_app(configured())
+    outer.add_subapp(prefix, inner)
+    async with client_of(outer) as http:
+        assert await (await http.get("/")).text() == "the host's own"
+        assert (await http.get(f"{prefix}/healthz")).status == 200
+        assert (await http.get(f"{prefix}/readyz")).status == 200
+        assert (await http.get("/healthz")).status == 404
+        client = await WebSocket.open(http, f"{prefix}/socket.io/", {"user": "alice"})
+        assert (await client.call("message", "hi"))["offset"] == 1
+        answer = await http.get(f"{prefix}/socket.io/", params={"EIO": "4", "transport": "polling"})
+        assert (await answer.text()).startswith("0{")
+        samples = await metrics_of(http, prefix)
+        assert samples['connections{transport="websocket"}'] == 1
+        assert samples['connections{transport="polling"}'] == 1
+    # the end of the host is the end of what it mounted
+    assert inner[SERVER].eio.sockets == {}
+    assert "draining" in inner[NODE].ready()
+
+
+async def test_two_of_them_in_one_process() -> None:
+    outer = web.Application()
+    outer.add_subapp("/a", create_app(configured()))
+    outer.add_subapp("/b", create_app(configured(server={"path": "/rt"})))
+    async with client_of(outer) as http:
+        one = await WebSocket.open(http, "/a/socket.io/")
+        other = await WebSocket.open(http, "/b/rt/")
+        assert (await one.call("message", "x"))["offset"] == 1
+        assert (await other.call("message", "x"))["offset"] == 1
+
+
+async def test_without_the_page() -> None:
+    async with client_of(create_app(configured(server={"web": False}))) as http:
+        assert (await http.get("/")).status == 404
+    async with client_of(create_app(configured())) as http:
+        assert (await http.get("/")).status in (200, 503)  # 503: it is not built
+
+
+async def test_what_was_posted_is_there_after_the_next_start(tmp_path: Path) -> None:
+    config = configured(store={"path": str(tmp_path / "store.db")})
+    auth = {"user": "alice"}
+    async with client_of(create_app(config)) as http:
+        client = await WebSocket.open(http, auth=auth)
+        assert (await client.call("message", "kept"))["offset"] == 1
+    async with client_of(create_app(config)) as http:
+        client = await WebSocket.open(http, auth=auth)
+        page = await client.call("history")
+        assert [item["body"] for item in page["items"]] == ["kept"]
+
+
+async def test_a_start_that_fails_lets_go_of_everything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = configured(store={"path": str(tmp_path / "store.db")})
+    engine = create_engine(config)
+
+    async def broken(name: str) -> bytes:
+        raise StoreError("the secret is gone")
+
+    monkeypatch.setattr(engine, "secret", broken)  # after the engine has started
+    app = create_app(config, engine=engine)
+    runner = web.AppRunner(app)
+    with pytest.raises(StoreError, match="the secret is gone"):
+        await runner.setup()
+    await runner.cleanup()
+    tasks = {task.get_name() for task in asyncio.all_tasks()}
+    assert not tasks & {"sweep", "lag"}
+    async with client_of(create_app(config)) as http:  # the store is free again
+        assert (await http.get("/readyz")).status == 200
+
+
+# ---------------------------------------------------------------------------- what is counted
+
+
+async def test_the_counters_move() -> None:
+    app = create_app(configured(limits={"max_body": 10}))
+    async with client_of(app) as http:
+        before = await metrics_of(http)
+        alice = await WebSocket.open(http, auth={"user": "alice"})
+        bob = await WebSocket.open(http, auth={"user": "bob"})
+        assert (await alice.call("message", "hi"))["ok"]
+        assert not (await alice.call("message", "x" * 11))["ok"]
+        assert not (await alice.call("nonsense"))["ok"]
+        await bob.until('42["message"')
+        while not (await metrics_of(http))["pings_total"]:  # that prove what has arrived
+            await alice.call("typing", True)
+        now = await metrics_of(http)
+        moved = {name: now[name] - before.get(name, 0.0) for name in now}
+        assert moved['connections{transport="websocket"}'] == 2
+        assert moved["connections_opened_total"] == 2
+        assert moved["clients"] == 2
+        assert moved["messages_published_total"] == 1
+        assert moved["deliveries_total"] >= 2  # and whatever presence there was
+        assert moved['events_total{event="message"}'] == 2
+        assert moved['events_total{event="other"}'] == 1
+        assert moved['refusals_total{code="too_large"}'] == 1
+        assert moved['refusals_total{code="unknown_event"}'] == 1
+        assert moved['limit_hits_total{limit="max_body"}'] == 1
+        assert moved['recoveries_total{verdict="fresh"}'] == 2
+        assert moved["publish_seconds_count"] == 1
+        assert moved["pings_total"] >= 1
+        assert moved['http_requests_total{status="2xx"}'] >= 1
+        assert any(name.startswith("engine_") for name in now)
+        await bob.ws.close()
+        await alice.call("typing", True)
+        while (now := await metrics_of(http))['connections{transport="websocket"}'] != 1:
+            await alice.call("typing", True)
+        assert now["clients"] == 1
+        assert now['disconnects_total{code="transport_close"}'] == 1
+
+
+async def test_connections_are_counted_by_transport_also_after_an_upgrade(http: Http) -> None:
+    query = {"EIO": "4", "transport": "polling"}
+    answer = await http.get("/socket.io/", params=query)
+    sid = json.loads((await answer.text())[1:])["sid"]
+    samples = await metrics_of(http)
+    assert samples['connections{transport="polling"}'] == 1
+    ws = await http.ws_connect(f"/socket.io/?EIO=4&transport=websocket&sid={sid}")
+    await ws.send_str("2probe")
+    assert await ws.receive_str() == "3probe"
+    await ws.send_str("5")
+    await ws.send_str("40")
+    await ws.receive_str()
+    samples = await metrics_of(http)
+    assert samples['connections{transport="polling"}'] == 0
+    assert samples['connections{transport="websocket"}'] == 1
+    assert samples["connections_opened_total"] == 1
+    await ws.close()
+
+
+async def test_bytes_that_wait_are_counted(http: Http) -> None:
+    query = {"EIO": "4", "transport": "polling"}
+    answer = await http.get("/socket.io/", params=query)
+    sid = json.loads((await answer.text())[1:])["sid"]
+    assert (await metrics_of(http))["queue_bytes"] == 0
+    await http.post("/socket.io/", params={**query, "sid": sid}, data="40")
+    other = await WebSocket.open(http)
+    await other.call("message", "x" * 10_000)
+    assert (await metrics_of(http))["queue_bytes"] > 10_000
+
+
+async def test_recoveries_are_counted_by_verdict(http: Http) -> None:
+    """That of the stock client: it comes back with what CONNECT and the events told it."""
+    http_any: Any = http
+    first = WebSocket(await http_any.ws_connect("/socket.io/?EIO=4&transport=websocket"))
+    await first.next()
+    await first.ws.send_str('40{"user":"alice"}')
+    pid = json.loads((await first.until("40"))[2:])["pid"]
+    offset = json.loads((await first.until("42"))[2:])[-1]
+    await first.ws.close()
+    for auth, verdict in (
+        ({"pid": pid, "offset": offset}, "recovered"),
+        ({"position": offset}, "replayed"),
+        ({"position": "elsewhere.5"}, "gap"),
+        ({}, "fresh"),
+    ):
+        before = await metrics_of(http)
+        client = await WebSocket.open(http, auth={"user": "alice", **auth})
+        now = await metrics_of(http)
+        name = f'recoveries_total{{verdict="{verdict}"}}'
+        assert now[name] - before[name] == 1, verdict
+        await client.ws.close()
+
+
+# ---------------------------------------------------------------------------- the program
+
+
+class Program:
+    """`sioserver serve` as a process."""
+
+    def __init__(self, *arguments: str, port: int = 0, env: dict[str, str] | None = None) -> None:
+        clean = {name: os.environ[name] for name in os.environ if not name.startswith("SIOSERVER_")}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "sioserver", "serve", "--port", str(port), *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**clean, **(env or {})},
+        )
+        self.port = 0
+        self.first = ""
+
+    def wait_until_it_serves(self) -> None:
+        assert self.process.stdout is not None
+        self.first = self.process.stdout.readline()
+        assert self.first.startswith(f"sioserver {__version__} serves http://"), self.first
+        self.port = int(self.first.rpartition(":")[2])
+
+    def ended(self) -> tuple[int, str, str]:
+        assert self.process.stdout is not None
+        assert self.process.stderr is not None
+        out, err = self.process.stdout.read(), self.process.stderr.read()
+        return self.process.wait(PATIENCE), self.first + out, err
+
+
+@contextmanager
+def program(*arguments: str, **options: Any) -> Iterator[Program]:
+    started = Program(*arguments, **options)
+    try:
+        yield started
+    finally:
+        with started.process:  # closes the pipes and waits
+            started.process.kill()
+
+
+MEMORY = ("--store", ":memory:")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+async def test_a_signal_ends_it_quickly(number: signal.Signals, loop: str) -> None:
+    """Also with clients who do nothing, on either transport, under either event loop."""
+    settings = ("--set", f"transport.loop={loop}", "--set", "drain.seconds=0.3")
+    with program(*MEMORY, *settings) as server:
+        await asyncio.to_thread(server.wait_until_it_serves)
+        url = f"http://127.0.0.1:{server.port}"
+        query = {"EIO": "4", "transport": "polling"}
+        async with aiohttp.ClientSession(url, connector=aiohttp.TCPConnector(limit=0)) as http:
+            sockets = [await WebSocket.open(http, auth={"user": f"u{n}"}) for n in range(40)]
+            assert (await sockets[0].call("message", "hi"))["ok"]
+            polls = []
+            for _ in range(10):
+                async with http.get("/socket.io/", params=query) as answer:
+                    sid = json.loads((await answer.text())[1:])["sid"]
+                polls.append(asyncio.create_task(poll(http, {**query, "sid": sid})))
+            assert (await sockets[0].call("typing", True))["ok"]
+            began = time.monotonic()
+            server.process.send_signal(number)
+            for client in sockets:
+                async with asyncio.timeout(PATIENCE):
+                    while (message := await client.ws.receive()).type is aiohttp.WSMsgType.TEXT:
+                        assert not message.data.startswith("41")  # or it would not come back
+                assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 1001)
+            for text in await asyncio.gather(*polls):
+                assert "41" not in text
+            code, out, err = await asyncio.to_thread(server.ended)
+        assert code == 0
+        assert time.monotonic() - began < 10
+        assert "Traceback" not in err
+        assert out.count("\n") == 3
+        assert "INFO" in err
+        assert "stopping" in err
+
+
+async def poll(http: aiohttp.ClientSession, query: dict[str, str]) -> str:
+    async with http.get("/socket.io/", params=query) as answer:
+        return await answer.text()
+
+
+def test_what_it_prints(tmp_path: Path) -> None:
+    store = tmp_path / "store.db"
+    with program("--store", str(store)) as server:
+        server.wait_until_it_serves()
+        assert 0 < server.port < 65536
+        server.process.send_signal(signal.SIGTERM)
+        code, out, _ = server.ended()
+    assert code == 0
+    assert out == (
+        f"sioserver {__version__} serves http://127.0.0.1:{server.port}\n"
+        f"  store: {store}\n"
+        "  ANYBODY WHO CAN REACH IT MAY JOIN AND USE ANY NAME: no auth.secret is set\n"
+    )
+
+
+def test_a_signal_right_after_the_first_line() -> None:
+    """Whoever waits for the line may stop the server at once."""
+    with program(*MEMORY) as server:
+        server.wait_until_it_serves()
+        server.process.send_signal(signal.SIGINT)
+        code, _, err = server.ended()
+    assert code == 0
+    assert "Traceback" not in err
+
+
+def test_with_a_secret_nobody_needs_a_warning() -> None:
+    env = {"SIOSERVER_AUTH__SECRET": "a secret of more than thirty-two bytes"}
+    with program(*MEMORY, env=env) as server:
+        server.wait_until_it_serves()
+        server.process.send_signal(signal.SIGTERM)
+        code, out, _ = server.ended()
+    assert code == 0
+    assert out.splitlines()[1:] == ["  store: in memory, gone when it stops"]
+
+
+def test_a_port_in_use() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with program(*MEMORY, port=port) as server:
+            code, out, err = server.ended()
+    assert code == 1
+    assert out == ""
+    (line,) = [line for line in err.splitlines() if " INFO " not in line]
+    assert line.startswith(f"sioserver: cannot listen on 127.0.0.1:{port}: ")
+    assert "in use" in line
+
+
+def test_an_address_of_another_machine() -> None:
+    with program(*MEMORY, "--host", "192.0.2.1", "--set", "auth.insecure_anonymous=true") as server:
+        code, _, err = server.ended()
+    assert code == 1
+    (line,) = [line for line in err.splitlines() if " INFO " not in line]
+    assert line.startswith("sioserver: cannot listen on 192.0.2.1:0: ")
+
+
+def test_a_locked_store(tmp_path: Path) -> None:
+    store = str(tmp_path / "store.db")
+    with program("--store", store) as first:
+        first.wait_until_it_serves()
+        with program("--store", store) as second:
+            code, out, err = second.ended()
+    assert code == 1
+    assert out == ""
+    (line,) = [line for line in err.splitlines() if " INFO " not in line]
+    assert line.startswith("sioserver: ")
+    assert store in line
+
+
+def test_a_store_that_is_none(tmp_path: Path) -> None:
+    store = tmp_path / "store.db"
+    store.write_text("these are my private notes, not a database\n" * 200)
+    before = store.read_bytes()
+    with program("--store", str(store)) as server:
+        code, _, err = server.ended()
+    assert code == 1
+    assert "Traceback" not in err
+    assert str(store) in err
+    assert store.read_bytes() == before
+
+
+def test_the_log_as_configured() -> None:
+    for settings, quiet in (
+        (("--set", "log.format=json"), False),
+        (("--set", "log.level=error"), True),
+    ):
+        with program(*MEMORY, *settings) as server:
+            server.wait_until_it_serves()
+            server.process.send_signal(signal.SIGTERM)
+            code, _, err = server.ended()
+        assert code == 0
+        if quiet:
+            assert err == ""
+        else:
+            messages = [json.loads(line)["message"] for line in err.splitlines()]
+            assert any(message.startswith("stopping") for message in messages)
+
+
+def test_ipv6() -> None:
+    if not socket.has_ipv6:
+        pytest.skip("this machine has no IPv6")
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        pytest.skip("this machine has no IPv6 loopback address")
+    with program(*MEMORY, "--host", "::1") as server:
+        server.wait_until_it_serves()
+        assert server.first.startswith(f"sioserver {__version__} serves http://[::1]:")
+        server.process.send_signal(signal.SIGTERM)
+        assert server.ended()[0] == 0

@@ -1,0 +1,98 @@
+"""Nothing is undocumented: settings, events, codes and commands, and what is generated is current.
+
+`SIOSERVER_TEST_UPDATE=1 pytest tests/test_docs.py` writes the generated parts anew.
+"""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from sioserver import wire
+from sioserver.config import Config, build
+from sioserver.config.keys import KEYS, RULE_KEYS, RULES
+from sioserver.config.render import example, table
+from sioserver.errors import DISCONNECTS, REFUSALS
+
+ROOT = Path(__file__).resolve().parent.parent
+EXAMPLE = ROOT / "config.example.toml"
+CONFIGURATION = ROOT / "docs" / "configuration.md"
+BEGIN, END = "<!-- settings: begin -->\n", "<!-- settings: end -->"
+UPDATE = bool(os.environ.get("SIOSERVER_TEST_UPDATE"))
+
+
+def read(name: str) -> str:
+    path = ROOT / name
+    if not path.is_file():
+        pytest.fail(f"{name} is missing")
+    return path.read_text(encoding="utf-8")
+
+
+def test_the_example_is_current() -> None:
+    if UPDATE:
+        EXAMPLE.write_text(example(), encoding="utf-8")
+    assert read("config.example.toml") == example(), "stale: run sioserver config example"
+
+
+def test_the_table_of_settings_is_current() -> None:
+    text = read("docs/configuration.md")
+    before, rest = text.split(BEGIN)
+    _, after = rest.split(END)
+    current = f"{before}{BEGIN}\n{table()}\n{END}{after}"
+    if UPDATE:
+        CONFIGURATION.write_text(current, encoding="utf-8")
+    assert read("docs/configuration.md") == current, "stale: see the end of docs/configuration.md"
+
+
+def test_the_example_loads_as_the_defaults() -> None:
+    assert build(read("config.example.toml")) == Config()
+
+
+def test_the_examples_of_the_docs_load() -> None:
+    blocks = re.findall(r"^```toml\n(.*?)^```", read("docs/configuration.md"), re.M | re.S)
+    assert len(blocks) >= 2
+    for block in blocks:
+        assert build(block) != Config()
+
+
+@pytest.mark.parametrize("path", sorted(KEYS.keys() - {RULES}))
+def test_every_setting_is_documented(path: str) -> None:
+    section, name = path.split(".")
+    title = "[[rooms]]" if section == "rooms" else f"[{section}]"
+    part = read("docs/configuration.md").split(f"### `{title}`\n")[1].split("\n### ")[0]
+    assert f"\n| `{name}` |" in part
+    part = read("config.example.toml").split(f"\n{title}\n")[1].split("\n[")[0]
+    assert f"\n{name} = " in part
+
+
+@pytest.mark.parametrize("name", sorted(RULE_KEYS))
+def test_every_setting_of_a_rule_is_documented(name: str) -> None:
+    part = read("docs/configuration.md").split("### `[[rooms]]` with `match`\n")[1]
+    assert f"\n| `{name}` |" in part.split("\n### ")[0]
+    part = read("config.example.toml").split("\n# [[rooms]]\n")[1].split("\n[")[0]
+    assert f"\n# {name} = " in f"\n{part}"
+
+
+@pytest.mark.parametrize("event", sorted({*wire.CLIENT_EVENTS, *wire.SERVER_EVENTS}))
+def test_every_event_is_documented(event: str) -> None:
+    assert re.search(rf"`{event}\b", read("docs/protocol.md"))
+
+
+@pytest.mark.parametrize("code", sorted(REFUSALS))
+def test_every_refusal_is_documented(code: str) -> None:
+    assert f"`{code}`" in read("docs/protocol.md")
+
+
+@pytest.mark.parametrize("code", sorted(DISCONNECTS))
+def test_every_disconnect_is_documented(code: str) -> None:
+    """On a line with its number: clients are told both."""
+    number = DISCONNECTS[code].number
+    lines = [line for line in read("docs/protocol.md").splitlines() if f"`{code}`" in line]
+    assert any(re.search(rf"\b{number}\b", line) for line in lines)
+
+
+@pytest.mark.parametrize("target", ["run", "test", "check"])
+def test_every_command_a_user_needs_is_in_the_readme(target: str) -> None:
+    assert re.search(rf"^{target}:", read("Makefile"), re.M)
+    assert re.search(rf"\bmake {target}\b", read("README.md"))

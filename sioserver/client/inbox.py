@@ -1,0 +1,129 @@
+"""What has arrived and waits for the application: in order, each message once, bounded.
+
+What does not fit, or was missed, is a `Hole` until somebody fills it from the room's history; what
+is not there either is a `Gap`. Values only: it must not know of connections, tasks or events.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from sioserver.model import Message, Position
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """The messages `first` to `last` are gone for good. From 0: the room's log began anew."""
+
+    first: int
+    last: int
+
+
+@dataclass(slots=True, eq=False)
+class Hole:
+    """Messages that are to be fetched from the history."""
+
+    first: int
+    last: int
+    epoch: str
+    growing: bool = False
+    """There was no room: what comes falls in too."""
+    lost: bool = False
+    """The history does not have them."""
+    page: deque[Message] = field(default_factory=deque)
+
+    def fill(self, messages: list[Message], top: Position) -> None:
+        """A page of the history, from `first` on; `top` is where the log ended then."""
+        if top.epoch == self.epoch:
+            self.page.extend(one for one in messages if self.first <= one.offset <= self.last)
+        self.lost = self.lost or not self.page
+
+    def take(self) -> Message | Gap | None:
+        """The next of them; None when the history has to be asked first."""
+        if self.lost:
+            return self._missing(self.last)
+        if not self.page:
+            return None
+        if self.page[0].offset > self.first:
+            return self._missing(self.page[0].offset - 1)
+        message = self.page.popleft()
+        self.first = message.offset + 1
+        return message
+
+    def _missing(self, last: int) -> Gap:
+        gap = Gap(self.first, last)
+        self.first = last + 1
+        return gap
+
+
+class Inbox:
+    """Messages in order, each once, at most `limit` of them: what comes on top leaves a hole."""
+
+    def __init__(self, limit: int, begins: Position | None) -> None:
+        self.received = begins
+        """Everything up to here has arrived, or is known to be missing."""
+        self.taken = begins
+        """Everything up to here has been taken."""
+        self._limit = limit
+        self._items: deque[tuple[Message | Gap | Hole, Position]] = deque()
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def begin(self, position: Position) -> None:
+        """Where delivery begins, unless that is known."""
+        if self.received is None:
+            self.received = self.taken = position
+
+    def message(self, message: Message, after: Position) -> None:
+        """A message has come, and `after` is the position after it."""
+        known = self.received
+        assert known is not None
+        same_log = after.epoch == known.epoch
+        if same_log and after.offset <= known.offset:
+            return  # had it
+        if not same_log or after.offset > known.offset + 1:  # the server should have said so
+            first, last = known.offset + 1 if same_log else 0, after.offset - 1
+            self.gap(first, last, Position(after.epoch, last))
+        if len(self) < self._limit:
+            self._add(message, after)
+        else:
+            self._add(Hole(after.offset, after.offset, after.epoch, growing=True), after)
+
+    def gap(self, first: int, last: int, after: Position) -> None:
+        """The server will not send `first` to `last` by itself, and goes on after `after`."""
+        known = self.received
+        if known is not None and after == Position(known.epoch, last):
+            self._add(Hole(first, last, after.epoch), after)
+            return
+        # the log began anew, or lost its end: the history has other messages there now
+        for old, _ in self._items:
+            if isinstance(old, Hole):
+                old.lost, old.growing = True, False
+        self._add(Gap(first, last), after)
+
+    def take(self) -> Message | Gap | Hole | None:
+        """The next one; a hole has to be filled, and stays until it is empty."""
+        if not self._items:
+            return None
+        item, after = self._items[0]
+        if not isinstance(item, Hole):
+            self._items.popleft()
+            self.taken = after
+            return item
+        found = item.take()
+        if found is None:
+            return item
+        if item.first > item.last:
+            self._items.popleft()
+        self.taken = Position(item.epoch, item.first - 1)
+        return found
+
+    def _add(self, item: Message | Gap | Hole, after: Position) -> None:
+        end = self._items[-1][0] if self._items else None
+        if isinstance(end, Hole) and end.growing:
+            end.last = after.offset
+        else:
+            self._items.append((item, after))
+        self.received = after

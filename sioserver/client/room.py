@@ -1,0 +1,243 @@
+"""`RoomClient`, what applications use: posting, asking, iterating, and what the events mean.
+
+It joins the line (being connected) and the inbox (what has arrived). It must not know how a
+connection is made or kept, nor how messages are put in order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Final, Self
+
+from sioserver.client import payloads
+from sioserver.client.identity import Identity, Token
+from sioserver.client.inbox import Gap, Hole, Inbox
+from sioserver.client.line import Line
+from sioserver.client.link import Address, Transport
+from sioserver.errors import Disconnect, Refusal
+from sioserver.model import Message, Position, User
+
+log = logging.getLogger(__name__)
+
+PAGE: Final = 200
+"""Missed messages that are fetched at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A message that is stored and will reach everybody."""
+
+    id: str
+    offset: int
+    at: int
+
+
+class RoomClient:
+    """One user in one room. Use it with `async with`, and iterate over it in one task.
+
+    `token` is a token or a function (plain or async) that gets a fresh one: it is called for every
+    connection and when the server says that the token is about to expire. Without one, `user` and
+    `name` are who you say you are, where the server allows it. `position` is `room.position` of an
+    earlier run: everything posted since is delivered first.
+
+    `on_event(name, *args)` is called with whatever else happens: welcome, presence, typing, read,
+    notice, and the events that the room relays.
+
+    Coming in takes at most `timeout` seconds (TimeoutError), and a server that says no raises
+    its `Refusal`. Later, the client comes back as often as it takes.
+
+    An application that reads slowly holds nothing up and needs no more memory than `buffer`
+    messages: newer ones are let go and fetched from the room's history when their turn comes. What
+    the history does not hold any more is told as a `Gap`.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        room: str = "lobby",
+        *,
+        token: Token | None = None,
+        user: str | None = None,
+        name: str | None = None,
+        position: str | None = None,
+        transports: Sequence[Transport] | None = None,
+        path: str = "socket.io",
+        on_event: Callable[..., object] | None = None,
+        buffer: int = 1000,
+        pending: int = 1000,
+        timeout: float = 10.0,
+    ) -> None:
+        if not room or set(room) & {",", "?"}:  # they mean something else on the wire
+            raise Refusal("bad_room")
+        self._inbox = Inbox(buffer, None if position is None else Position.parse(position))
+        self._news = asyncio.Event()
+        self._line = Line(
+            Address(url, room, path, list(transports) if transports else None),
+            Identity(token, user, name),
+            timeout=timeout,
+            position=lambda: self._inbox.received,
+            hear=self._hear,
+            ended=self._news.set,
+        )
+        self._on_event = on_event
+        # own messages go out one by one, or one that is sent again would come out of order
+        self._turn = asyncio.Lock()
+        self._sending = 0
+        self._pending = pending
+        # what the server says of us and the room
+        self.user: User | None = None
+        self.permissions: list[str] = []
+        self.online = 0
+        self.total = 0
+
+    # ------------------------------------------------------------ coming and going
+
+    async def __aenter__(self) -> Self:
+        await self._line.open()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Disconnect (the user stays a member). Iterating ends, sending raises."""
+        await self._line.close()
+
+    @property
+    def connected(self) -> bool:
+        """Is there a connection just now?"""
+        return self._line.connected
+
+    @property
+    def position(self) -> str | None:
+        """The place after the last message that was taken from the iterator. Keep it and give it
+        to the next `RoomClient`; None before the first connection."""
+        return None if self._inbox.taken is None else str(self._inbox.taken)
+
+    # ------------------------------------------------------------ posting and asking
+
+    async def send(self, body: Any, *, id: str | None = None, timeout: float | None = 30.0) -> Sent:
+        """Post a message; when this returns, it is stored.
+
+        It is sent again, with the same `id`, until the server has answered: after the connection
+        was lost, and after a refusal that is temporary. Messages go out in the order of the calls.
+        Raises the server's `Refusal`, `Disconnect` when it ended the connection for good, and
+        TimeoutError when there was no answer: then the message may or may not have been posted, and
+        sending it again with the same `id` is harmless. More than `pending` messages that wait
+        raise `Refusal("too_many")`.
+        """
+        if self._sending >= self._pending:
+            raise Refusal("too_many", f"{self._pending} messages wait to be sent")
+        id = secrets.token_urlsafe(12) if id is None else id
+        self._sending += 1
+        try:
+            async with asyncio.timeout(timeout), self._turn:
+                answer = await self._line.ask("message", body, {"id": id})
+        finally:
+            self._sending -= 1
+        return Sent(answer["id"], answer["offset"], answer["at"])
+
+    async def history(
+        self, *, before: int | None = None, after: int | None = None, limit: int = 50
+    ) -> list[Message]:
+        """A page of messages with `after < offset < before`, ascending: the oldest of them when
+        `after` is given, else the newest."""
+        messages, _ = await self._page(before, after, limit)
+        return messages
+
+    async def members(self, *, away: bool = False) -> list[User]:
+        """Who is online; with `away` everybody who belongs to the room."""
+        answer = await self._line.ask("members", {"all": away})
+        found = answer["members"] if away else answer["online"]
+        return [User(person["user"], person["name"]) for person in found]
+
+    async def read(self, offset: int) -> int:
+        """Everything up to `offset` has been read; returns how many messages are unread."""
+        unread: int = (await self._line.ask("read", offset))["unread"]
+        return unread
+
+    async def typing(self, on: bool = True) -> None:
+        """Tell the others, if there is a connection; it is not worth waiting for one."""
+        await self._line.tell("typing", on)
+
+    async def _page(
+        self, before: int | None, after: int | None, limit: int
+    ) -> tuple[list[Message], Position]:
+        wanted = {"before": before, "after": after, "limit": limit}
+        answer = await self._line.ask(
+            "history", {name: value for name, value in wanted.items() if value is not None}
+        )
+        found = [payloads.message(item) for item in answer["items"]]
+        return found, Position.parse(answer["position"])
+
+    # ------------------------------------------------------------ iterating
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Message | Gap:
+        """The next message. Raises `Disconnect` when the server ended the connection for good."""
+        while True:
+            item = self._inbox.take()
+            if isinstance(item, Message | Gap):
+                return item
+            if isinstance(self._line.end, ConnectionAbortedError):
+                raise StopAsyncIteration  # closed
+            if self._line.end is not None:
+                raise self._line.end
+            if item is None:
+                self._news.clear()
+                await self._news.wait()
+            else:
+                await self._fill(item)
+
+    async def _fill(self, hole: Hole) -> None:
+        try:
+            messages, top = await self._page(None, hole.first - 1, PAGE)
+        except Refusal as refusal:
+            log.warning("missed messages cannot be fetched: %s", refusal)
+            hole.lost = True
+        except (Disconnect, ConnectionError):
+            return  # it is over, as `__anext__` will say
+        else:
+            hole.fill(messages, top)
+
+    # ------------------------------------------------------------ what the server tells
+
+    def _hear(self, name: str, *args: Any) -> None:
+        if name == "message":
+            self._inbox.message(payloads.message(args[0]), Position.parse(args[1]))
+            self._news.set()
+            return
+        if name == "gap":
+            self._inbox.gap(args[0]["from"], args[0]["to"], Position.parse(args[1]))
+            self._news.set()
+            return
+        if name == "welcome":
+            self._welcome(args[0], Position.parse(args[1]))
+        elif name == "presence":
+            self.online, self.total = args[0]["online"], args[0]["total"]
+        elif name == "notice" and args[0]["code"] == "token_expiring":
+            self._line.renew()
+        if self._on_event is not None:
+            try:
+                self._on_event(name, *args)
+            except Exception:
+                log.exception("on_event failed")
+
+    def _welcome(self, payload: dict[str, Any], begins: Position) -> None:
+        self.user = User(payload["user"], payload["name"])
+        self.permissions = payload["permissions"]
+        self.online, self.total = payload["online"], payload["total"]
+        self._inbox.begin(begins)
+        self._line.enter()

@@ -36,7 +36,8 @@ $(RUNTIME): .venv/.made
 	@[ -x $(BIN)/uv ] || $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes \
 		--only-binary :all: -r requirements/installer.lock || echo "uv cannot be had here: pip does its work"
 	scripts/install requirements/build.lock requirements/runtime.lock
-	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation \
+		--config-settings editable_mode=compat -e .
 	@touch $@
 
 $(DEV): $(RUNTIME)

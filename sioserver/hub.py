@@ -44,7 +44,9 @@ class Client:
         "outbox",
         "proven",
         "room",
+        "told_read",
         "typing_at",
+        "typing_told",
     )
 
     def __init__(self, id: str, identity: Identity, room: str, outbox: Outbox) -> None:
@@ -63,6 +65,9 @@ class Client:
         self.proven = 0
         # since when the others believe that the user is typing here
         self.typing_at: float | None = None
+        # when the others were last told that it begins, and how far it has read
+        self.typing_told = float("-inf")
+        self.told_read = 0
 
     @property
     def user(self) -> User:
@@ -170,6 +175,14 @@ class Hub:
             return False
         group = room.clients.get(client.outbox, {}) if client.buffer is None else room.joining
         return group.get(client.id) is client
+
+    def devices(self, room: str, user_id: str) -> list[Client]:
+        """A user's clients in the room here, those that are still joining too."""
+        local = self._rooms.get(room)
+        if local is None:
+            return []
+        groups = [*local.clients.values(), local.joining]
+        return [one for group in groups for one in group.values() if one.user.id == user_id]
 
     def is_live(self, client: Client) -> bool:
         """Is the client registered and past its join?"""

@@ -43,6 +43,9 @@ REPEATED: Final = "repeated"
 # with its query string.
 _TALKATIVE: Final = ("engineio", "socketio", "aiohttp.access", "asyncio")
 
+# A stock server or client that was made before sets the level of its own.
+_SELF_WILLED: Final = ("engineio.server", "engineio.client", "socketio.server", "socketio.client")
+
 
 def hide_secrets(text: str) -> str:
     """The text without tokens and query strings."""
@@ -199,5 +202,7 @@ def setup(config: Log, stream: TextIO | None = None) -> logging.Handler:
     root.setLevel(level)
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+    for name in _SELF_WILLED:
+        logging.getLogger(name).setLevel(logging.NOTSET)
     logging.getLogger("aiohttp.server").addFilter(_MALFORMED)
     return handler

@@ -23,7 +23,7 @@ from prometheus_client.registry import Collector
 
 from sioserver.errors import DISCONNECTS, REFUSALS
 
-EVENTS: Final = ("message", "history", "members", "read", "typing", "auth")
+EVENTS: Final = ("message", "history", "members", "read", "typing", "auth", "leave")
 """Events of clients that are counted by name."""
 
 TRANSPORTS: Final = ("polling", "websocket", "raw")
@@ -43,6 +43,19 @@ LIMITS: Final = (
     "event_rate",
     "message_rate",
 )
+REQUEST_REFUSALS: Final = (
+    "Transport unknown",
+    "Session ID unknown",
+    "Bad handshake method",
+    "Bad request",
+    "Unsupported protocol version",
+    "This origin is not allowed",
+    "The body is larger than maxPayload",
+    "No more connections just now",
+    "The server is stopping",
+)
+"""Why an Engine.IO request was refused."""
+
 STATUSES: Final = ("1xx", "2xx", "3xx", "4xx", "5xx")
 OTHER: Final = "other"
 
@@ -81,6 +94,7 @@ class Metrics(Collector):
         self.dropped = _table(DROPS)
         self.recoveries = _table(VERDICTS)
         self.limit_hits = _table(LIMITS)
+        self.request_refusals = _table(REQUEST_REFUSALS)
         self.http_requests = _table(STATUSES)
         self._publish_counts = [0] * (len(PUBLISH_BUCKETS) + 1)
         self._publish_seconds = 0.0
@@ -128,6 +142,10 @@ class Metrics(Collector):
         """A limit was reached."""
         _count(self.limit_hits, limit)
 
+    def count_request_refusal(self, reason: str) -> None:
+        """An Engine.IO request was refused."""
+        _count(self.request_refusals, reason)
+
     def count_http(self, status: int) -> None:
         """An HTTP request was answered."""
         _count(self.http_requests, f"{status // 100}xx")
@@ -166,6 +184,9 @@ class Metrics(Collector):
         yield _counters("dropped", "Ephemeral events not sent.", "reason", self.dropped)
         yield _counters("recoveries", "Joins, by what was missed.", "verdict", self.recoveries)
         yield _counters("limit_hits", "Limits reached.", "limit", self.limit_hits)
+        yield _counters(
+            "request_refusals", "Engine.IO requests refused.", "reason", self.request_refusals
+        )
         yield _counters("http_requests", "HTTP answers.", "status", self.http_requests)
         yield self._publish_histogram()
 

@@ -17,7 +17,7 @@ from sioserver import wire
 from sioserver.auth import Identity, Policy, Verifier
 from sioserver.config import Config
 from sioserver.engine.base import Engine
-from sioserver.errors import Refusal
+from sioserver.errors import Disconnect, Refusal
 from sioserver.hub import Client, Hub
 from sioserver.limits import Budget
 from sioserver.metrics import Metrics
@@ -26,11 +26,16 @@ from sioserver.model import (
     Draft,
     Event,
     Membership,
+    MAX_OFFSET,
     Page,
     Position,
     Published,
     User,
 )
+
+REPLAY_BYTES: Final = 8_388_608
+"""Bytes of bodies that are replayed to a client that comes back: they are held until it has taken
+them. Older ones become a gap, and `history` has them."""
 
 TYPING_REPEAT: Final = 2.0
 """Seconds within which the same `typing` of a client is not passed on again."""
@@ -129,6 +134,8 @@ class RoomService:
         if self._hub.begin(client, presence=self._policy.rule(room).presence):
             self._engine.watch(room)
         try:
+            # a rule may have become stricter, and messages older, while nobody was here
+            await self._engine.trim(room, self._policy.rule(room), self._clock())
             membership = await self._engine.join(room, user)
             page, at = await self._catch_up(client, since, membership)
             # last, so that nobody is told of somebody who did not get in
@@ -171,6 +178,8 @@ class RoomService:
             page = await self._engine.history(room, after=least, limit=limit)
         if page.messages and page.messages[-1].offset < page.top.offset:
             page = await self._engine.history(room, limit=limit)
+        newest = wire.HistoryRequest(before=None, after=None, limit=limit)
+        page = wire.cut_page(page, newest, most_binaries=MAX_OFFSET, most_bytes=REPLAY_BYTES)
         client.epoch, client.offset = page.top.epoch, page.top.offset
         return page, at
 
@@ -187,14 +196,31 @@ class RoomService:
             return None
         return [wire.message_event(message, client.epoch) for message in missed]
 
-    async def leave(self, client: Client) -> None:
-        """The connection is over; the user stays a member. Never refused."""
+    async def leave(self, client: Client, *, for_good: bool = False) -> None:
+        """The connection is over; the user stays a member. Never refused.
+
+        `for_good`: they will not come back soon, so the others are told without the grace time.
+        """
         was_live = self._hub.is_live(client)
         if self._hub.remove(client):
             self._engine.unwatch(client.room)
         if was_live and client.typing_at is not None:
             self._hub.tell(client.room, wire.typing_event(client.user, on=False))
-        await self._engine.exit(client.room, client.user.id, client.id, self._clock())
+        grace = self._config.presence.grace if for_good else 0.0
+        await self._engine.exit(client.room, client.user.id, client.id, self._clock() - grace)
+
+    async def leave_for_good(self, client: Client) -> None:
+        """The user is no longer a member, and all their clients in the room here are ended, this
+        one too; joining again makes a new member of them."""
+        self._live(client)
+        room, user = client.room, client.user
+        await self._engine.leave(room, user.id)
+        for device in self._hub.devices(room, user.id):
+            device.outbox.close(device, Disconnect("left"))
+            # one that is still joining is ended when it has been told that it joined
+            if self._hub.is_live(device):
+                # at once: what it had sent before it knew is no member's any more
+                await self.leave(device, for_good=True)
 
     def delivered(self, client: Client, offset: int) -> None:
         """It is proven that the client has everything up to `offset`."""
@@ -258,22 +284,23 @@ class RoomService:
         membership = await self._engine.read(room, user.id, offset)
         # of a guest nothing is kept, and the answer is that everything was read
         read = min(offset, membership.read) if user.guest else membership.read
-        counts = await self._engine.counts(room)
-        if counts.online <= self._config.rooms.receipts_max_members:
-            self._hub.tell(room, wire.read_event(user, read), but=client)
+        if read > client.told_read and self._policy.rule(room).presence:
+            client.told_read = read
+            counts = await self._engine.counts(room)
+            if counts.online <= self._config.rooms.receipts_max_members:
+                self._hub.tell(room, wire.read_event(user, read), but=client)
         return max(0, self._hub.written(client) - read)
 
     def typing(self, client: Client, on: bool) -> None:
-        """Tell the others, unless they know."""
+        """Tell the others, unless they know; a beginning at most once in `TYPING_REPEAT`."""
         now = self._live(client)
-        known = client.typing_at
         if on:
             self._policy.check_post(client.identity, client.room)
-            if known is not None and 0 <= now - known < TYPING_REPEAT:
+            if 0 <= now - client.typing_told < TYPING_REPEAT:
                 return
-            client.typing_at = now
+            client.typing_at = client.typing_told = now
         else:
-            if known is None:
+            if client.typing_at is None:
                 return
             client.typing_at = None
         self._hub.tell(client.room, wire.typing_event(client.user, on), but=client)

@@ -30,7 +30,7 @@ from sioserver.model import (
     Position,
     User,
 )
-from sioserver.rooms import TYPING_REPEAT, Joined, RoomService
+from sioserver.rooms import REPLAY_BYTES, TYPING_REPEAT, Joined, RoomService
 
 from .fakes import (
     ANN,
@@ -115,7 +115,7 @@ class World:
     async def fill(self, count: int, room: str = "lobby", keep: RoomRule | None = None) -> Position:
         """Messages of somebody who is not here."""
         for _ in range(count):
-            draft = Draft("m", BEN, "hi", 0, resendable=False)
+            draft = Draft("m", BEN, "hi", int(self.clock() * 1000), resendable=False)
             await self.engine.publish(room, draft, keep or RoomRule())
         return (await self.engine.history(room, limit=0)).top
 
@@ -719,6 +719,102 @@ async def test_leaving_what_was_never_entered(world: World) -> None:
     await nobody_is_here(world)
 
 
+def events(world: World, who: Client, name: str) -> list[dict[str, Any]]:
+    return [event.payload for event in world.outbox.told[who.id] if event.name == name]
+
+
+async def test_leaving_for_good(world: World) -> None:
+    ben = await world.enter(BEN)
+    one, two = await world.enter(), await world.enter()
+    elsewhere = await world.enter(room="other")
+    await world.post(ben, 1, 2, 3)
+    world.service.typing(one, on=True)
+    await world.sweep()
+    await world.service.leave_for_good(one)
+    assert world.outbox.closed == [(one, "left"), (two, "left")]
+    assert [said["on"] for said in events(world, ben, "typing")] == [True, False]
+    assert await world.engine.members("lobby", limit=9) == [BEN]
+    # nothing more for them, and nothing more of what they had sent already
+    await world.post(ben, 4)
+    assert world.outbox.offsets(one) == world.outbox.offsets(two) == [1, 2, 3]
+    for who in (one, two):
+        assert (await refused(world.post(who, "x"))).code == "not_member"
+    # told with the next batch, without the grace time
+    await world.sweep()
+    told = events(world, ben, "presence")[-1]
+    assert told == {"online": 1, "total": 1, "joined": [], "left": [wire.person(ANN)]}
+    # the edge ends them; that is not told again
+    for who in (one, two):
+        await world.service.leave(who, for_good=True)
+    world.clock.pass_(2 * GRACE)
+    await world.sweep()
+    assert events(world, ben, "presence")[-1] is told
+    # the other room is another matter
+    await world.post(elsewhere, "hi")
+    again = world.client()
+    joined = await world.join(again)
+    assert joined.membership == Membership(4, 4, 4)  # a new member
+    assert joined.missed == []
+
+
+async def test_a_guest_leaves_for_good(world: World) -> None:
+    ben, guest = await world.enter(BEN), await world.enter(GUEST)
+    await world.sweep()
+    await world.service.leave_for_good(guest)
+    assert world.outbox.closed == [(guest, "left")]
+    await world.sweep()
+    told = events(world, ben, "presence")[-1]
+    assert told == {"online": 1, "total": 1, "joined": [], "left": [wire.person(GUEST)]}
+
+
+async def test_a_device_that_is_joining_while_its_user_leaves_for_good(world: World) -> None:
+    one = await world.enter()
+    late = world.client()
+    gate, task = await begun(world, "enter", late, after=True)
+    await world.service.leave_for_good(one)
+    assert world.outbox.closed == [(one, "left"), (late, "left")]
+    gate.open()
+    world.hand_out(late, await task)  # told as ever; then the edge ends it
+    await world.service.leave(late, for_good=True)
+    await world.sweep()
+    assert await world.engine.counts("lobby") == Counts(0, 0)
+
+
+async def test_a_user_whose_connections_are_over_before_they_have_left(world: World) -> None:
+    one, ben = await world.enter(), await world.enter(BEN)
+    for others in ([ben], []):
+        gate = world.engine.hold("leave")
+        task = asyncio.create_task(world.service.leave_for_good(one))
+        await gate.reached.wait()
+        await world.service.leave(one)
+        if not others:
+            await world.service.leave(ben)
+        gate.open()
+        await task
+        assert world.outbox.closed == []
+        one = await world.enter()
+    await world.service.leave(one)
+
+
+async def test_who_cannot_leave_for_good_stays(world: World) -> None:
+    one = await world.enter()
+    world.engine.fail("leave", Refusal("unavailable"))
+    assert (await refused(world.service.leave_for_good(one))).code == "unavailable"
+    assert world.outbox.closed == []
+    assert await world.engine.members("lobby", limit=9) == [ANN]
+    await world.post(one, "still here")
+    assert world.outbox.offsets(one) == [1]
+
+
+async def test_only_who_is_there_may_leave_for_good(world: World) -> None:
+    who = world.client()
+    assert (await refused(world.service.leave_for_good(who))).code == "not_member"
+    who = await world.enter(expires_at=world.clock() + 10)
+    world.clock.pass_(10)
+    assert (await refused(world.service.leave_for_good(who))).code == "token_expired"
+    assert await world.engine.members("lobby", limit=9) == [ANN]
+
+
 async def test_a_page_that_is_reloaded_makes_no_noise(world: World) -> None:
     ben = await world.enter(BEN)
     one = await world.enter()
@@ -982,10 +1078,47 @@ async def test_read_moves_the_unread_and_is_told_to_the_others(world: World) -> 
     assert await world.service.read(one, 99) == 0
     assert "read" not in world.outbox.names(one)
     told = [event.payload["offset"] for event in world.outbox.told[ben.id] if event.name == "read"]
-    assert told == [3, 3, 5]
+    assert told == [3, 5]  # what moves nothing is no news
     await world.service.leave(one)
     joined = await world.join(world.client())
     assert (joined.membership.read, joined.missed) == (5, [])
+
+
+async def test_a_room_without_presence_tells_nobody_who_has_read(make: Make) -> None:
+    world = await make(RoomRule(match="*", presence=False))
+    one, ben = await world.enter(), await world.enter(BEN)
+    await world.fill(2)
+    assert await world.service.read(one, 1) == 1
+    assert "read" not in world.outbox.names(ben)
+
+
+async def test_what_became_too_old_while_nobody_was_there_is_not_served(make: Make) -> None:
+    world = await make(RoomRule(match="*", history_age=60.0))
+    await world.fill(3)
+    world.clock.pass_(61)
+    who = world.client()
+    await world.join(who)
+    assert (await world.service.history(who, wire.HistoryRequest(None, None, 10))).messages == []
+
+
+async def test_a_replay_has_an_end_in_bytes(make: Make) -> None:
+    world = await make(RoomRule(match="*"))
+    ben = await world.enter(BEN)
+    top = (await world.engine.history("lobby", limit=0)).top
+    large = "x" * 60_000
+    await world.post(ben, *[large] * 20)
+    joined = await world.service.join(world.client(), top)
+    assert len(joined.missed) == 20
+    count = REPLAY_BYTES // len(large) + 5
+    world.clock.pass_(60)
+    for _ in range(count - 20):
+        world.clock.pass_(1)
+        await world.post(ben, large)
+    joined = await world.service.join(world.client(), top)
+    assert len(joined.missed) == REPLAY_BYTES // len(large)
+    assert joined.gap is not None
+    assert joined.gap.payload == {"from": 1, "to": count - len(joined.missed)}
+    assert not joined.recovered
 
 
 async def test_what_a_guest_has_read(world: World) -> None:
@@ -1078,6 +1211,10 @@ async def test_typing(world: World) -> None:
     world.service.typing(one, False)
     world.service.typing(one, False)
     assert told() == [True, True, False]
+    world.service.typing(one, True)  # a beginning too soon after the last
+    world.service.typing(one, False)
+    assert told() == [True, True, False]
+    world.clock.pass_(TYPING_REPEAT)
     world.service.typing(one, True)
     world.clock.pass_(-1000)  # the clock is set back
     world.service.typing(one, True)

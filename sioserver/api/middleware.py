@@ -49,8 +49,9 @@ def middleware(
 ) -> Middleware:
     """The outermost middleware of the application.
 
-    Successful requests whose path begins with one of `QUIET` or `quiet` are logged at level debug
-    only. `address` tells where a request came from.
+    Requests whose path, below the application's own place, begins with one of `QUIET` or `quiet`
+    are logged at level debug only, unless it was the server that failed: anybody can send a
+    thousand bad ones. `address` tells where a request came from.
     """
     quiet = QUIET + quiet
 
@@ -64,7 +65,7 @@ def middleware(
 
         def note(status: int) -> None:
             metrics.count_http(status)
-            expected = status < 400 and request.path.startswith(quiet)
+            expected = status < 500 and request.path.startswith(quiet, len(_mount(request)))
             level = logging.DEBUG if expected else logging.INFO
             if access_log.isEnabledFor(level):
                 access_log.log(
@@ -86,6 +87,18 @@ def middleware(
         return response
 
     return around
+
+
+def _mount(request: web.Request) -> str:
+    """The path that the application of this middleware was mounted at; empty: nowhere."""
+    apps = request.match_info.apps
+    place = apps.index(request.app)
+    if place:
+        for resource in apps[place - 1].router.resources():
+            info = resource.get_info()
+            if info.get("app") is request.app:
+                return info.get("prefix", "")  # none when mounted at a domain
+    return ""
 
 
 async def _answer(

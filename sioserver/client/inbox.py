@@ -27,34 +27,34 @@ class Hole:
     first: int
     last: int
     epoch: str
-    growing: bool = False
-    """There was no room: what comes falls in too."""
-    lost: bool = False
-    """The history does not have them."""
+    gone: int = -1
+    """The history has nothing up to here."""
     page: deque[Message] = field(default_factory=deque)
 
     def fill(self, messages: list[Message], top: Position) -> None:
         """A page of the history, from `first` on; `top` is where the log ended then."""
-        if top.epoch == self.epoch:
-            self.page.extend(one for one in messages if self.first <= one.offset <= self.last)
-        self.lost = self.lost or not self.page
+        if top.epoch != self.epoch or top.offset < self.first:
+            self.give_up()
+            return
+        if not messages:
+            self.gone = max(self.gone, top.offset)
+        self.page.extend(messages)
+
+    def give_up(self) -> None:
+        """The history is not to be asked for these any more."""
+        self.gone = self.last
 
     def take(self) -> Message | Gap | None:
         """The next of them; None when the history has to be asked first."""
-        if self.lost:
-            return self._missing(self.last)
+        gone = max(self.gone, self.page[0].offset - 1) if self.page else self.gone
+        if self.first <= gone:
+            gap = Gap(self.first, min(gone, self.last))
+            self.first = gap.last + 1
+            return gap
         if not self.page:
             return None
-        if self.page[0].offset > self.first:
-            return self._missing(self.page[0].offset - 1)
-        message = self.page.popleft()
-        self.first = message.offset + 1
-        return message
-
-    def _missing(self, last: int) -> Gap:
-        gap = Gap(self.first, last)
-        self.first = last + 1
-        return gap
+        self.first += 1
+        return self.page.popleft()
 
 
 class Inbox:
@@ -89,7 +89,7 @@ class Inbox:
         if len(self) < self._limit:
             self._add(message, after)
         else:
-            self._add(Hole(after.offset, after.offset, after.epoch, growing=True), after)
+            self._add(Hole(after.offset, after.offset, after.epoch), after)
 
     def gap(self, first: int, last: int, after: Position) -> None:
         """The server will not send `first` to `last` by itself, and goes on after `after`."""
@@ -100,7 +100,7 @@ class Inbox:
         # the log began anew, or lost its end: the history has other messages there now
         for old, _ in self._items:
             if isinstance(old, Hole):
-                old.lost, old.growing = True, False
+                old.give_up()
         self._add(Gap(first, last), after)
 
     def take(self) -> Message | Gap | Hole | None:
@@ -122,8 +122,8 @@ class Inbox:
 
     def _add(self, item: Message | Gap | Hole, after: Position) -> None:
         end = self._items[-1][0] if self._items else None
-        if isinstance(end, Hole) and end.growing:
-            end.last = after.offset
+        if isinstance(end, Hole) and isinstance(item, Hole):
+            end.last = item.last
         else:
             self._items.append((item, after))
         self.received = after

@@ -206,7 +206,7 @@ class RoomClient:
             messages, top = await self._page(None, hole.first - 1, PAGE)
         except Refusal as refusal:
             log.warning("missed messages cannot be fetched: %s", refusal)
-            hole.lost = True
+            hole.give_up()
         except (Disconnect, ConnectionError):
             return  # it is over, as `__anext__` will say
         else:

@@ -86,8 +86,12 @@ class Auth(Section, frozen=True):
         Seconds, about("A client is told this long before its token expires.")
     ] = 60.0
     recovery_max_age: Annotated[
-        Positive, about("How long a connection can be recovered under its old session id.")
-    ] = 86400.0
+        Positive,
+        about(
+            "How long, counted from when it began, a connection can be recovered under its old "
+            "session id. What it missed is replayed afterwards too."
+        ),
+    ] = 30 * 86400.0
 
 
 class RoomRule(Section, frozen=True):
@@ -228,7 +232,7 @@ class Store(Section, frozen=True):
     cached_rooms: Annotated[AtLeastOne, about("Rooms without clients that stay in memory.")] = 1000
     queue: Annotated[
         AtLeastOne,
-        about("Writes that may wait for the disk; then posting is refused for a moment."),
+        about("Messages that may wait for the disk; then posting is refused for a moment."),
     ] = 10_000
 
 

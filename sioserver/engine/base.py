@@ -75,6 +75,12 @@ class Log(Protocol):
         stretch between. `limit=0` reads no message but tells `first` and `top`.
         """
 
+    async def trim(self, room: str, keep: Retention, now: float) -> None:
+        """Apply the rule to the room now, and from now on with each tidy round while the room is
+        watched or cached; called when the first local client comes. Afterwards `history` answers
+        with nothing that is too old, or too much, now, even when it cannot be deleted yet; what
+        cannot be done now is done with a tidy round. Never fails."""
+
 
 class Members(Protocol):
     """Who belongs to a room, and how far each has got. Durable."""

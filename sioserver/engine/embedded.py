@@ -23,9 +23,9 @@ from sioserver.engine import embedded_tokens as token_rows
 from sioserver.engine.base import EngineListener, Retention
 from sioserver.engine.embedded_members import Known
 from sioserver.engine.embedded_presence import Presence
-from sioserver.engine.embedded_rooms import Room, RoomCache
+from sioserver.engine.embedded_rooms import TAIL_BYTES, Room, RoomCache
 from sioserver.engine.embedded_store import RETRY_AFTER, Journal, refusal
-from sioserver.engine.embedded_tables import Append, Loaded, span
+from sioserver.engine.embedded_tables import Append, Loaded, Rule, span
 from sioserver.errors import Refusal
 from sioserver.model import (
     Counts,
@@ -64,6 +64,8 @@ class EmbeddedEngine:
         # Rooms.
         self._watched: set[str] = set()
         self._rooms = RoomCache(self._fetch_room, self._is_needed, idle=store.cached_rooms)
+        self._rules: dict[str, Rule] = {}
+        """What the rooms keep that were trimmed here, by name, while they are watched or cached."""
         # People.
         self._presence = Presence(grace)
         self._cursors: dict[tuple[str, str], int] = {}
@@ -76,6 +78,7 @@ class EmbeddedEngine:
         self._revoked: dict[str, float] = {}
         # Times of the last rounds.
         self._tidied = float("-inf")
+        self._reviewed = float("-inf")
         self._probed = float("-inf")
         self._pruning = False
         # The life of the engine.
@@ -120,6 +123,7 @@ class EmbeddedEngine:
             "rooms_cached": len(self._rooms),
             "rooms_watched": len(self._watched),
             "rooms_with_people": len(self._presence),
+            "tail_bytes": self._rooms.tail_bytes,
             "cursors_waiting": len(self._cursors) + len(self._cursors_under_way),
             **self._journal.stats(),
         }
@@ -140,6 +144,8 @@ class EmbeddedEngine:
             self._journal.append(append)  # before anything is awaited: callers keep their order
             if draft.resendable:
                 self._under_way[room, draft.user.id, draft.id] = append
+            if room in self._rules:
+                self._rules[room] = Rule(room, keep.history_length, keep.history_age)
             if self._cursors and not self._cursors_under_way:
                 self._write_cursors()
         # A future for each caller, so that one who is cancelled takes nobody along.
@@ -156,7 +162,34 @@ class EmbeddedEngine:
         messages = state.messages(start, end)
         if messages is not None:
             return Page(messages, state.first, Position(self._journal.epoch, state.top))
-        return await self._journal.read(lambda tables: tables.page(room, after, before, limit))
+        least = state.first  # more than the table's first where something could not be deleted
+        return await self._journal.read(
+            lambda tables: tables.page(room, after, before, limit, least=least)
+        )
+
+    async def trim(self, room: str, keep: Retention, now: float) -> None:
+        """See `Log.trim`."""
+        rule = self._rules[room] = Rule(room, keep.history_length, keep.history_age)
+        try:
+            state = await self._rooms.need(room)
+            if state.is_due(rule.length, rule.age, round(now * 1000)):
+                if self._journal.trouble is None:
+                    self._journal.post(lambda tables: tables.apply([rule], now))
+                least = state.first
+                self._hide({room: await self._journal.read(
+                    lambda tables: tables.horizon(rule, least, now)
+                )})  # fmt: skip
+        except Refusal as error:
+            log.debug("the room %r could not be trimmed: %s", room, error)
+
+    def _hide(self, horizons: Mapping[str, tuple[int, int]]) -> None:
+        """Show nothing of these rooms that lies before an offset."""
+        for room, (first, oldest) in horizons.items():
+            state = self._rooms.get(room)
+            if state is not None and first >= state.first:
+                state.drop_before(first)
+                if first <= state.top:
+                    state.oldest = oldest
 
     def _appended(self, append: Append) -> None:
         """A draft's fate is known: keep it, announce it, tell those who wait."""
@@ -176,7 +209,7 @@ class EmbeddedEngine:
             )
             state = self._rooms.get(append.room)
             if state is not None:
-                state.append(message, self._cached_messages)
+                state.append(message, len(append.body), self._cached_messages)
             if append.room in self._watched:
                 try:
                     self._listener.on_message(append.room, epoch, message)
@@ -193,6 +226,7 @@ class EmbeddedEngine:
     def _trimmed(self, room: str, first: int) -> None:
         state = self._rooms.get(room)
         if state is not None:
+            state.stored = first
             state.drop_before(first)
 
     # -- members ----------------------------------------------------------------------------------
@@ -371,6 +405,7 @@ class EmbeddedEngine:
         """Keep the store small, and see whether it has recovered. Waits for nothing."""
         if not self._running:
             return
+        self._apply_rules(now)
         if self._journal.trouble is not None:
             if not 0 <= now - self._probed < RETRY_AFTER:
                 self._probed = now
@@ -390,7 +425,38 @@ class EmbeddedEngine:
                 self._pruning = False
                 self._journal.post(lambda tables: tables.prune(now), done=self._pruned)
         except Refusal:
-            self._tidied = float("-inf")  # the queue is full; tidy later
+            return  # the store is being closed
+
+    def _apply_rules(self, now: float) -> None:
+        """Trim the rooms here that nobody may be posting in. What is too old is hidden even while
+        it cannot be deleted."""
+        if 0 <= now - self._reviewed < _TIDY_EVERY:
+            return
+        self._reviewed = now
+        at = round(now * 1000)
+        hide: list[tuple[Rule, int]] = []
+        delete: list[Rule] = []
+        for rule in list(self._rules.values()):
+            state = self._rooms.get(rule.room)
+            if state is None:
+                if rule.room not in self._watched:
+                    del self._rules[rule.room]
+                continue
+            is_due = state.is_due(rule.length, rule.age, at)
+            if is_due:
+                hide.append((rule, state.first))
+            if is_due or state.stored < state.first:
+                delete.append(rule)
+        if delete and self._journal.trouble is None:
+            self._journal.post(lambda tables: tables.apply(delete, now))
+        if hide:
+            self._journal.post(
+                lambda tables: {
+                    rule.room: tables.horizon(rule, least, now) for rule, least in hide
+                },
+                done=self._hide,
+                writes=False,
+            )
 
     def _pruned(self, more: bool) -> None:
         self._pruning = more
@@ -401,7 +467,10 @@ class EmbeddedEngine:
         # Installed in the order of the journal's results, so no message falls in between.
         newest = self._cached_messages
         self._journal.post(
-            lambda tables: tables.load(name, newest), done=done, failed=failed, writes=False
+            lambda tables: tables.load(name, newest, TAIL_BYTES),
+            done=done,
+            failed=failed,
+            writes=False,
         )
 
     def _is_needed(self, room: str) -> bool:

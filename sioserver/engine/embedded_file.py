@@ -299,8 +299,8 @@ def _sqlite_errors(path: Path) -> Iterator[None]:
 
 def _in_use(path: Path) -> str:
     return (
-        f"{path} is in use by another process: stop that one, or give this one a path of its own. "
-        "(Several workers share their rooms through Redis, not through the file.)"
+        f"{path} is in use by another sioserver: stop that one, or give this one a file of its own "
+        "with --store"
     )
 
 

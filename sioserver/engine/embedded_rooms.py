@@ -10,36 +10,71 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
+from typing import Final
 
 from sioserver.engine.embedded_tables import Loaded
 from sioserver.errors import Refusal
 from sioserver.model import Message
 
+TAIL_BYTES: Final = 2**20
+"""Most bytes of encoded bodies that stay in memory of one room: 256 messages of 4 KiB. By their
+count alone, messages of 64 KiB could be 32 MiB in each room; the rest is read from the table."""
+
 
 class Room:
     """A room as of the last result that was handed out."""
 
-    __slots__ = ("first", "members", "tail", "top")
+    __slots__ = ("first", "members", "oldest", "sizes", "stored", "tail", "tail_bytes", "top")
 
     def __init__(self, loaded: Loaded) -> None:
         self.top = loaded.top
         self.first = loaded.first
+        """The first offset that is shown; what lies before it is deleted sooner or later."""
+        self.stored = loaded.first
+        """The first offset that the table still holds."""
+        self.oldest = loaded.oldest
+        """Milliseconds since 1970 of the message at `first`, or earlier."""
         self.members = loaded.members
         """How many there are."""
         self.tail = loaded.tail
         """The newest messages without a hole, up to `top`."""
+        self.sizes = loaded.sizes
+        """Bytes of their bodies, encoded."""
+        self.tail_bytes = sum(loaded.sizes)
 
-    def append(self, message: Message, cached: int) -> None:
-        """Take the next message; keep at least the `cached` newest."""
+    def append(self, message: Message, size: int, cached: int) -> None:
+        """Take the next message, whose body has `size` bytes; keep at least the `cached` newest,
+        unless they are too big."""
         self.top = message.offset
+        if self.first == message.offset:
+            self.oldest = message.at
         self.tail.append(message)
+        self.sizes.append(size)
+        self.tail_bytes += size
         if len(self.tail) >= 2 * cached:  # seldom, because it moves the whole list
-            del self.tail[:-cached]
+            self._cut(len(self.tail) - cached)
+        if self.tail_bytes > TAIL_BYTES:
+            count, left = 0, self.tail_bytes
+            while left > TAIL_BYTES:
+                left -= self.sizes[count]
+                count += 1
+            self._cut(count)
 
     def drop_before(self, first: int) -> None:
-        """The log begins with `first` now."""
+        """Nothing before `first` is shown any more."""
+        if first <= self.first:
+            return
         self.first = first
-        del self.tail[: max(0, first - self._oldest())]
+        self._cut(min(len(self.tail), max(0, first - self._oldest())))
+        if self.tail and self._oldest() == first:
+            self.oldest = self.tail[0].at
+
+    def is_due(self, length: int, age: float, now: int) -> bool:
+        """May there be something that need not be kept? `age`: seconds; `now`: milliseconds."""
+        if self.first > self.top:
+            return False
+        too_long = self.top - self.first + 1 > length
+        return too_long or bool(age and self.oldest < now - age * 1000)
 
     def messages(self, start: int, end: int) -> list[Message] | None:
         """The messages [start, end); None when not all of them are in memory."""
@@ -47,6 +82,11 @@ class Room:
             return []
         oldest = self._oldest()
         return None if start < oldest else self.tail[start - oldest : end - oldest]
+
+    def _cut(self, count: int) -> None:
+        self.tail_bytes -= sum(self.sizes[:count])
+        del self.tail[:count]
+        del self.sizes[:count]
 
     def _oldest(self) -> int:
         return self.top - len(self.tail) + 1
@@ -70,6 +110,11 @@ class RoomCache:
 
     def __len__(self) -> int:
         return len(self._rooms)
+
+    @property
+    def tail_bytes(self) -> int:
+        """Bytes of the encoded bodies of all messages in memory."""
+        return sum(room.tail_bytes for room in self._rooms.values())
 
     def get(self, name: str) -> Room | None:
         """The room, if it is in memory."""

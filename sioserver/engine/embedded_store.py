@@ -34,6 +34,9 @@ _SLICE: Final = 0.01
 """Seconds for which results are handed out before the event loop may do something else: a batch
 can hold thousands of messages, each for a thousand clients."""
 _PROBE_BYTES: Final = 65_536
+WAITING_BYTES: Final = 64 * 2**20
+"""Most bytes of encoded bodies that wait to be stored. A disk writes them in a second or two, which
+is as long as posting may take; by their count alone, 10 000 messages of 64 KiB would be 640 MiB."""
 
 
 class Journal:
@@ -49,8 +52,8 @@ class Journal:
         on_append: Callable[[Append], None],
         on_first: Callable[[str, int], None],
     ) -> None:
-        """`full`: an fsync with every transaction. `dedup_window`: seconds. `queue`: jobs that may
-        wait. `on_append`: called in order with each append whose fate is known. `on_first`: a
+        """`full`: an fsync with every transaction. `dedup_window`: seconds. `queue`: appends that
+        may wait. `on_append`: called in order with each append whose fate is known. `on_first`: a
         room's log begins with this offset now; called after the appends of the same batch."""
         self._path = path
         self._full = full
@@ -64,6 +67,8 @@ class Journal:
         # On the event loop.
         self._accepting = False
         self._waiting = 0
+        self._appends_waiting = 0
+        self._bytes_waiting = 0
         self._deliveries: deque[Append | Call | Batch] = deque()
         self._delivering = False
         self._ended = False
@@ -111,8 +116,15 @@ class Journal:
 
     def append(self, append: Append) -> None:
         """Store a draft; what becomes of it is told to `on_append`. Raises Refusal when too many
-        jobs wait."""
+        wait, or too big ones. Only appends are refused for that: the other jobs are bounded by the
+        number of clients, and somebody who joins again waits rather than tries again."""
+        size = len(append.body)
+        too_much = self._bytes_waiting and self._bytes_waiting + size > WAITING_BYTES
+        if self._accepting and (self._appends_waiting >= self._bound or too_much):
+            raise Refusal("unavailable", "too much waits for the disk", retry_after=RETRY_AFTER)
         self._admit()
+        self._appends_waiting += 1
+        self._bytes_waiting += size
         self._jobs.put(append)
 
     async def write(self, run: Callable[[Tables], T], hook: Callable[[T], None] | None = None) -> T:
@@ -166,6 +178,7 @@ class Journal:
         writer = self._writer
         return {
             "store_jobs_waiting": self._waiting,
+            "store_bytes_waiting": self._bytes_waiting,
             "store_batches_total": writer.batches if writer else 0,
             "store_messages_total": writer.messages if writer else 0,
             "store_busy_seconds_total": writer.busy if writer else 0.0,
@@ -174,8 +187,6 @@ class Journal:
     def _admit(self) -> None:
         if not self._accepting:
             raise Refusal("unavailable", "the store is closed", retry_after=RETRY_AFTER)
-        if self._waiting >= self._bound:
-            raise Refusal("unavailable", "too much waits for the disk", retry_after=RETRY_AFTER)
         self._waiting += 1
 
     def _filled(self, _: None) -> None:
@@ -206,6 +217,8 @@ class Journal:
             try:
                 if isinstance(result, Append):
                     self._waiting -= 1
+                    self._appends_waiting -= 1
+                    self._bytes_waiting -= len(result.body)
                     self._on_append(result)
                 elif isinstance(result, Call):
                     self._waiting -= 1

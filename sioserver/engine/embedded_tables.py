@@ -92,12 +92,24 @@ class Head:
         return too_long or bool(self.keep_age and self.oldest < now - self.keep_age * 1000)
 
 
+class Rule(NamedTuple):
+    """What a room keeps, see `Retention`."""
+
+    room: str
+    length: int
+    age: float
+
+
 class Loaded(NamedTuple):
     """What the engine keeps in memory of a room."""
 
     top: int
     first: int
+    oldest: int
+    """Milliseconds since 1970 of the message at `first`; 0 when there is none."""
     tail: list[Message]
+    sizes: list[int]
+    """Bytes of the tail's bodies, encoded."""
     members: int
 
 
@@ -246,6 +258,35 @@ class Tables:
         for name in [name for name, head in self._heads.items() if head.trim_due(at)]:
             self._trim(self.touch(name), at)
 
+    def apply(self, rules: Sequence[Rule], now: float) -> None:
+        """Trim these rooms by these rules, as far as they are due. `now`: seconds since 1970."""
+        at = round(now * 1000)
+        for rule in rules:
+            head = self.head(rule.room)
+            if head is None:
+                continue
+            head = head.copy()
+            head.keep_length, head.keep_age = rule.length, rule.age
+            if head.trim_due(at):
+                self._touched[rule.room] = head
+                self._trim(head, at)
+
+    def horizon(self, rule: Rule, least: int, now: float) -> tuple[int, int]:
+        """The first offset, not before `least`, that the rule wants kept, and its time (0: there is
+        none). Only reads."""
+        head = self.head(rule.room)
+        if head is None:
+            return least, 0
+        first = max(least, head.first, head.top - rule.length + 1)
+        if rule.age and first <= head.top:
+            kept = self.connection.execute(
+                "SELECT offset FROM message WHERE room = ? AND offset >= ? AND at >= ? "
+                "ORDER BY offset LIMIT 1",
+                (head.id, first, round(now * 1000 - rule.age * 1000)),
+            ).fetchone()
+            first = head.top + 1 if kept is None else kept[0]
+        return first, self._at(head.id, first)
+
     def _trim(self, head: Head, now: int) -> None:
         """Drop what the room need not keep, from the old end. `now`: milliseconds."""
         head.since_trim = 0
@@ -285,24 +326,42 @@ class Tables:
         ).rowcount
         return gone >= PRUNE_ROWS
 
-    def page(self, room: str, after: int | None, before: int | None, limit: int) -> Page:
-        """See `Log.history`."""
+    def page(
+        self, room: str, after: int | None, before: int | None, limit: int, *, least: int = 1
+    ) -> Page:
+        """See `Log.history`. Messages before `least` are as good as deleted."""
         head = self.head(room)
-        top, first = (head.top, head.first) if head is not None else (0, 1)
+        top, first = (head.top, max(head.first, least)) if head is not None else (0, 1)
         start, end = span(first, top, after, before, limit)
         messages = self._messages(head.id, start, end) if head is not None else []
         return Page(messages, first, Position(self.epoch, top))
 
-    def load(self, room: str, newest: int) -> Loaded:
-        """A room as the engine keeps it, with its newest messages."""
+    def load(self, room: str, newest: int, most_bytes: int) -> Loaded:
+        """A room as the engine keeps it, with its newest messages, as many as have at most so many
+        bytes."""
         head = self.head(room)
         if head is None:
-            return Loaded(0, 1, [], 0)
+            return Loaded(0, 1, 0, [], [], 0)
         members: int = self.connection.execute(
             "SELECT count(*) FROM member WHERE room = ?", (head.id,)
         ).fetchone()[0]
         start, end = span(head.first, head.top, None, None, newest)
-        return Loaded(head.top, head.first, self._messages(head.id, start, end), members)
+        # The sizes first: bodies that are too big are not even read.
+        rows = self.connection.execute(
+            "SELECT length(body) FROM message WHERE room = ? AND offset >= ? AND offset < ? "
+            "ORDER BY offset DESC",
+            (head.id, start, end),
+        ).fetchall()
+        sizes: list[int] = []
+        for (size,) in rows:
+            most_bytes -= size
+            if most_bytes < 0:
+                start = end - len(sizes)
+                break
+            sizes.append(size)
+        sizes.reverse()
+        tail = self._messages(head.id, start, end)
+        return Loaded(head.top, head.first, head.oldest, tail, sizes, members)
 
     def _messages(self, room: int, start: int, end: int) -> list[Message]:
         if start >= end:

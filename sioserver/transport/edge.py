@@ -74,6 +74,10 @@ class Edge(engineio.AsyncServer):
         if origin is None:
             return True
         if not self._origin_allowed(origin, request):
+            self.logger.warning(
+                "a page of the origin %.200r was refused; if it is yours, add it to server.origins",
+                origin,
+            )
             return False
         request[ADMITTED] = origin
         return True

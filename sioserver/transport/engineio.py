@@ -19,9 +19,11 @@ from aiohttp import web
 
 from sioserver.errors import DISCONNECTS
 from sioserver.transport import eager, edge, payload, websocket
+from sioserver.transport.control import Control
 from sioserver.transport.edge import Edge, Refused, on_connection_lost, takes
+from sioserver.transport.hooks import Hooks
 from sioserver.transport.packet import StrictJSON
-from sioserver.transport.session import LINGER, Control, Overlap, Session
+from sioserver.transport.session import LINGER, Overlap, Session
 from sioserver.transport.timers import Wheel
 
 DISCONNECT_GRACE: Final = 5.0
@@ -31,31 +33,6 @@ STOP_GRACE: Final = 8.0
 """Seconds that all handlers together have when the server stops."""
 
 SID_BYTES: Final = 18
-
-
-class Hooks:
-    """What the layer above is told of sessions and says of them; these do nothing."""
-
-    def written(self, session: Session) -> Any:
-        """What has been written to the session, in the words of the layer above; None: nothing
-        that needs a proof."""
-        return None
-
-    def proven(self, session: Session, sent: Any) -> None:
-        """What `written` returned before has arrived."""
-
-    def count(self, what: str, label: str) -> None:
-        """Something worth a metric: ("dropped", reason), ("limits", limit), ("pings", outcome),
-        ("disconnects", code), ("requests", refusal)."""
-
-    def on_opened(self, session: Session) -> None:
-        """Called when a session has its transport."""
-
-    def on_upgraded(self, session: Session) -> None:
-        """Called when a session has moved to a WebSocket."""
-
-    def on_closed(self, session: Session) -> None:
-        """Called at once when a session ends; the disconnect handler comes when all is handled."""
 
 
 class EngineServer(Edge):
@@ -346,7 +323,9 @@ class EngineServer(Edge):
         if session.connected:
             self.hooks.on_closed(session)
         self._ending[session.sid] = session
-        task = self.start(self._tell(session, reason))
+        # a wait with a timeout needs a task, which a trusted coroutine is not before it waits
+        start = eager.run if session.handling else self.start
+        task = start(self._tell(session, reason))
         if task is not None:
             self._telling[session.sid] = task
             task.add_done_callback(lambda _: self._telling.pop(session.sid, None))
@@ -363,8 +342,8 @@ class EngineServer(Edge):
         return session
 
     def log_broken(self, session: Session, what: str) -> None:
-        """A client broke the protocol: told once loudly, afterwards quietly."""
-        self._log_error_once(f"a client broke the protocol ({what})", "broken")
+        """A client broke the protocol. Anybody can make us say it, so it is said quietly."""
+        self.logger.debug("a client broke the protocol: %s", what)
 
     async def _tell(self, session: Session, reason: str) -> None:
         try:

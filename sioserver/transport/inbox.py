@@ -16,13 +16,17 @@ from engineio.async_socket import AsyncSocket
 if TYPE_CHECKING:
     from sioserver.transport.engineio import EngineServer
 
+TURN = 64
+"""Handlers that run one after the other before the event loop gets its turn: picows hands over all
+the frames of a read in one call, and a flood would keep everybody else waiting."""
+
 Handler = Callable[..., Coroutine[Any, Any, None]]
 
 
 class Inbox(AsyncSocket):
     """What `Session` is built on: the incoming half of a connection."""
 
-    __slots__ = ("_handling", "_inbox", "_inbox_bytes", "_on_room", "_paused", "_stepping")
+    __slots__ = ("_handling", "_inbox", "_inbox_bytes", "_on_room", "_paused", "_ran", "_stepping")
 
     server: EngineServer
     closed: bool
@@ -30,6 +34,7 @@ class Inbox(AsyncSocket):
     def __init__(self) -> None:
         self._handling: asyncio.Task[None] | None = None
         self._stepping = False
+        self._ran = 0
         self._inbox: deque[tuple[Handler, tuple[Any, ...], int]] = deque()
         self._inbox_bytes = 0
         self._paused = False
@@ -48,7 +53,7 @@ class Inbox(AsyncSocket):
 
         The client is not read any further while too much waits.
         """
-        if self._handling is None and not self._inbox and not self._stepping:
+        if self._idle() and not self._inbox:
             self._step(handler, args)
             if self._inbox and self._handling is None:
                 self._next()  # it enqueued something itself
@@ -60,6 +65,13 @@ class Inbox(AsyncSocket):
             self.server.hooks.count("limits", "inbox")
             self.pause_reading()
 
+    def _idle(self) -> bool:
+        return self._handling is None and not self._stepping and self._ran < TURN
+
+    def _turn(self) -> None:
+        self._ran = 0
+        self._next()
+
     def _full(self) -> bool:
         return (
             len(self._inbox) >= self.server.inbox
@@ -67,6 +79,9 @@ class Inbox(AsyncSocket):
         )
 
     def _step(self, handler: Handler, args: tuple[Any, ...]) -> None:
+        self._ran += 1
+        if self._ran == TURN:
+            asyncio.get_running_loop().call_soon(self._turn)
         self._stepping = True
         try:
             task = self.server.start(handler(*args))
@@ -88,7 +103,7 @@ class Inbox(AsyncSocket):
         self._next()
 
     def _next(self) -> None:
-        while self._inbox and self._handling is None and not self._stepping:
+        while self._inbox and self._idle():
             handler, args, size = self._inbox.popleft()
             self._inbox_bytes -= size
             self._step(handler, args)
@@ -106,14 +121,15 @@ class Inbox(AsyncSocket):
 
     async def settled(self) -> None:
         """Wait until everything that the client sent has been handled."""
-        while (task := self._handling) is not None:
-            await asyncio.wait([task])
+        while self._inbox or self._handling is not None:
+            if (task := self._handling) is not None:
+                await asyncio.wait([task])
             await asyncio.sleep(0)  # let the next one begin
 
     @property
     def handling(self) -> bool:
         """Is something that the client sent being handled?"""
-        return self._stepping or self._handling is not None
+        return self._stepping or self._handling is not None or bool(self._inbox)
 
 
 def resolve(future: asyncio.Future[None] | None) -> None:

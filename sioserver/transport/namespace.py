@@ -12,6 +12,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import partial
 from typing import Any, Final
 
 from socketio import packet as stock
@@ -29,7 +30,7 @@ from sioserver.transport.clients import RoomClient, RoomConnection
 from sioserver.transport.expiry import Expiry
 from sioserver.transport.frames import Outgoing
 from sioserver.transport.manager import Manager
-from sioserver.transport.packet import Packet
+from sioserver.transport.packet import MAX_ATTACHMENTS, Packet
 from sioserver.transport.recovery import Claim, Recovery
 from sioserver.transport.requests import Requests
 from sioserver.transport.server import AsyncServer
@@ -37,6 +38,9 @@ from sioserver.transport.session import DRAINED, Session
 from sioserver.transport.witness import Witness
 
 log = logging.getLogger(__name__)
+
+REPLAY_STALL: Final = 20.0
+"""Seconds that a client may take for one chunk of what it missed."""
 
 REPLAY_CHUNK: Final = 262_144
 """Bytes of missed messages that are written at once; more goes out at the client's own pace. Also
@@ -68,6 +72,7 @@ class RoomServer(AsyncServer):
             serializer=Packet,
             namespaces="*",
             cors_allowed_origins=config.server.origins or None,
+            cors_credentials=False,  # there are no cookies that pages of other origins could need
             trusted_proxies=config.server.trusted_proxies,
             ping_interval=transport.ping_interval,
             ping_timeout=transport.ping_timeout,
@@ -99,6 +104,9 @@ class RoomServer(AsyncServer):
             rooms,
             clock,
             history_page=config.rooms.history_page,
+            page_binaries=MAX_ATTACHMENTS,
+            # half of what may wait for a client, or what comes next would close it as too slow
+            page_bytes=min(limits.max_payload, limits.client_queue // 2),
             refreshed=self._expiry.watch,
         )
         metrics.queue_bytes = lambda: sum(session.queued for session in self.eio.sockets.values())
@@ -143,6 +151,9 @@ class RoomServer(AsyncServer):
             return
         except Refusal as error:
             refusal = error
+            if error.__cause__ is not None:
+                # the client is not told, but whoever set the tokens up wants to know
+                log.warning("a client was refused: %s", error.__cause__)
         except Exception:
             log.exception("a client could not be let into %.140r", namespace)
             refusal = Refusal("internal")
@@ -179,7 +190,9 @@ class RoomServer(AsyncServer):
                 return
             joined = await self._rooms.join(client, hello.offset or hello.position)
             await self._let_in(client, claim, hello, joined)
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, Refusal) and not client.here:
+                return  # it is gone, or has been told why it was ended
             await self._leave(client)
             raise
 
@@ -311,7 +324,11 @@ class RoomServer(AsyncServer):
             size = sum(map(len, out.packets)) if session.ws is None else len(out.frames)
             if written and written + size > self._chunk:
                 # so that this one fits too, whatever the limit is
+                stalled = self.eio.wheel.after(
+                    REPLAY_STALL, partial(session.end, "slow consumer", "slow")
+                )
                 await session.drain(min(DRAINED, max(0, self.eio.client_queue - size)))
+                stalled.cancel()
                 written = 0
             if session.closed or not client.here:
                 return
@@ -348,7 +365,7 @@ class RoomServer(AsyncServer):
         if client is not None:
             await self._end(client, Disconnect("kicked"))
 
-    async def _leave(self, client: RoomClient) -> None:
+    async def _leave(self, client: RoomClient, *, for_good: bool = False) -> None:
         """The client is over. Called more than once without harm."""
         if not client.here:
             return
@@ -358,7 +375,7 @@ class RoomServer(AsyncServer):
             self._metrics.clients -= client.buffer is None
             await self.manager.disconnect(client.sid, client.namespace, ignore_queue=True)
         if client.room != wire.SESSION_ROOM:
-            await self._rooms.leave(client)
+            await self._rooms.leave(client, for_good=for_good)
 
     async def _end(self, client: RoomClient, ending: Disconnect) -> None:
         session, namespace = client.session, client.namespace
@@ -372,7 +389,7 @@ class RoomServer(AsyncServer):
             session.write(self.encode_event(namespace, wire.farewell(ending)))
             self.send_now(session, stock.DISCONNECT, namespace=namespace)
         client.connection.leave(namespace)
-        await self._leave(client)
+        await self._leave(client, for_good=ending.code == "left")
         self._expect_another(session, client.connection)
 
     def _expect_another(self, session: Session, connection: RoomConnection) -> None:

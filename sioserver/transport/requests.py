@@ -28,12 +28,18 @@ class Requests:
         clock: Callable[[], float],
         *,
         history_page: int,
+        page_binaries: int,
+        page_bytes: int,
         refreshed: Callable[[RoomClient], None],
     ) -> None:
-        """`refreshed` is called when a client has shown a fresh token."""
+        """`history_page`, `page_binaries`, `page_bytes`: messages in a page of history, and what
+        their bodies may be together. `refreshed` is called when a client has shown a fresh token.
+        """
         self._rooms = rooms
         self._clock = clock
         self._history_page = history_page
+        self._page_binaries = page_binaries
+        self._page_bytes = page_bytes
         self._refreshed = refreshed
         self._in_room: Mapping[str, Handler] = {
             "message": self._message,
@@ -42,6 +48,7 @@ class Requests:
             "read": self._read,
             "typing": self._typing,
             "auth": self._auth,
+            "leave": self._leave,
         }
         self._in_session: Mapping[str, Handler] = {
             "rooms": self._list_rooms,
@@ -71,7 +78,9 @@ class Requests:
 
     async def _history(self, client: RoomClient, args: list[Any]) -> Answer:
         request = wire.parse_history(args, self._history_page)
-        return wire.history_answer(await self._rooms.history(client, request), request)
+        page = await self._rooms.history(client, request)
+        page = wire.cut_page(page, request, self._page_binaries, self._page_bytes)
+        return wire.history_answer(page, request)
 
     async def _members(self, client: RoomClient, args: list[Any]) -> Answer:
         everybody = wire.parse_members(args)
@@ -89,6 +98,11 @@ class Requests:
         self._refreshed(client)
         return {"ok": True, "expires_at": identity.expires_at}
 
+    async def _leave(self, client: RoomClient, args: list[Any]) -> Answer:
+        wire.parse_nothing(args, "leave")
+        await self._rooms.leave_for_good(client)
+        return {"ok": True}
+
     def _relay(self, client: RoomClient, name: str, args: list[Any]) -> Answer:
         args = wire.parse_relayed(args, self._rooms.max_body(client.room))
         self._rooms.relay(client, name, args)
@@ -97,18 +111,27 @@ class Requests:
     # ------------------------------------------------------------ in the session room
 
     async def _list_rooms(self, client: RoomClient, args: list[Any]) -> Answer:
-        if args:
-            raise Refusal("bad_request", "rooms takes nothing")
+        wire.parse_nothing(args, "rooms")
         return {"ok": True, "rooms": wire.rooms_list(await self._rooms.rooms_of(client.identity))}
 
     async def _auth_session(self, client: RoomClient, args: list[Any]) -> Answer:
-        hello = wire.Hello(token=wire.parse_auth(args))
-        identity = await self._rooms.identify(hello, made_up="")
+        token = wire.parse_auth(args)
+        identity = await self._rooms.identify(wire.Hello(token=token), made_up="")
         if identity.user.id != client.user.id:
             raise Refusal("forbidden", "the token is another user's; open a new connection")
         client.identity = identity
         self._refreshed(client)
+        for other in list(client.connection.clients.values()):
+            if other.room != wire.SESSION_ROOM and other.identity.authenticated:
+                await self._refresh_too(other, token)
         return {"ok": True, "expires_at": identity.expires_at}
+
+    async def _refresh_too(self, client: RoomClient, token: str) -> None:
+        try:
+            await self._rooms.refresh(client, token)
+        except Refusal:
+            return  # the token is not for this room: here the old one counts until its end
+        self._refreshed(client)
 
     def _check_expiry(self, identity: Identity) -> None:
         if identity.expires_at is not None and self._clock() >= identity.expires_at:

@@ -9,7 +9,6 @@ Rooms with history are one floor up (namespace.py).
 from __future__ import annotations
 
 import asyncio
-import inspect
 from functools import partial
 from typing import Any, Final
 
@@ -18,10 +17,11 @@ from socketio import exceptions
 from socketio import packet as stock
 
 from sioserver.transport import packet
+from sioserver.transport.calls import Calls
 from sioserver.transport.connection import Connection
-from sioserver.transport.edge import takes
 from sioserver.transport.engineio import EngineServer
 from sioserver.transport.frames import Outgoing
+from sioserver.transport.handlers import Handlers
 from sioserver.transport.manager import Manager
 from sioserver.transport.session import Session
 
@@ -31,12 +31,10 @@ PACE: Final = 1.0
 """Seconds that an emit to a client that is far behind waits for it."""
 
 
-# The stubs describe what users of python-socketio call; who extends it needs more.
-Base: Any = socketio.AsyncServer
 PubSubManager: Final[Any] = socketio.async_pubsub_manager.AsyncPubSubManager
 
 
-class AsyncServer(Base):
+class AsyncServer(Handlers):
     """A Socket.IO server for aiohttp; arguments and methods as `socketio.AsyncServer`.
 
     More arguments: `connect_timeout` (seconds that a client has to join a namespace),
@@ -81,7 +79,7 @@ class AsyncServer(Base):
         self.eio.receiver = self._receive
         self.eio.release = self._release
         self._connections: dict[str, Connection] = {}
-        self._calls: dict[str, set[asyncio.Future[Any]]] = {}
+        self._calls = Calls(self.manager)
         self._kicked: set[str] = set()
 
     def _engineio_server_class(self) -> type[EngineServer]:
@@ -299,26 +297,6 @@ class AsyncServer(Base):
             return None
         return {"message": "Invalid namespace"}
 
-    async def _ask_connect_handler(
-        self, namespace: str, sid: str, eio_sid: str, auth: Any
-    ) -> dict[str, Any] | None:
-        """None when the client may come in, else the payload of its CONNECT_ERROR."""
-        try:
-            agreed = await self._trigger_event(
-                "connect", namespace, sid, self.environ.get(eio_sid), auth or None
-            )
-        except exceptions.ConnectionRefusedError as error:
-            return dict(error.error_args)
-        except ConnectionRefusedError:
-            return {"message": "Connection refused by server"}
-        except (Exception, asyncio.CancelledError):
-            # the latter when it waited for something that was cancelled
-            self.logger.exception("connect handler error")
-            return {"message": "Internal server error"}
-        if agreed is False:
-            return dict(exceptions.ConnectionRefusedError().error_args)
-        return None
-
     # ------------------------------------------------------------ leaving
 
     async def disconnect(
@@ -352,9 +330,7 @@ class AsyncServer(Base):
         await self._left(eio_sid, namespace, sid, reason or self.reason.CLIENT_DISCONNECT)
 
     async def _left(self, eio_sid: str | None, namespace: str, sid: str, reason: str) -> None:
-        for waiting in self._calls.pop(sid, ()):
-            if not waiting.done():
-                waiting.set_exception(exceptions.DisconnectedError())
+        self._calls.abort(sid)
         session = self.eio.sockets.get(eio_sid)
         if session is not None and not session.closed and not session.owner.namespaces:
             self._expect_connect(session)
@@ -408,24 +384,6 @@ class AsyncServer(Base):
         except Exception:
             self.logger.exception("ack callback error")
 
-    async def _trigger_event(self, event: Any, namespace: str, *args: Any) -> Any:
-        # The stock method calls handlers again with fewer arguments when they raise TypeError;
-        # here the signature is asked first, so that a TypeError is the handler's own.
-        handler, arguments = self._get_event_handler(event, namespace, args)
-        if handler is None:
-            owner, arguments = self._get_namespace_handler(namespace, args)
-            if owner is None:
-                return self.not_handled
-            if type(owner).trigger_event is not socketio.AsyncNamespace.trigger_event:
-                return await owner.trigger_event(event, *arguments)
-            handler = getattr(owner, f"on_{event}", None)
-            if handler is None:
-                return None
-        if event in self.reserved_events and not takes(handler, len(arguments)):
-            arguments = arguments[:-1]
-        result = handler(*arguments)
-        return await result if inspect.isawaitable(result) else result
-
     async def call(
         self,
         event: str,
@@ -448,34 +406,13 @@ class AsyncServer(Base):
             self.manager.get_participants(namespace or "/", recipient)
         ):
             raise exceptions.DisconnectedError  # nobody else knows it
-        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        calls = self._calls.setdefault(recipient, set())
-        calls.add(answer)
-
-        def acknowledged(*args: Any) -> None:
-            if not answer.done():
-                answer.set_result(args)
-
-        try:
-            await self.emit(
-                event,
-                data=data,
-                room=recipient,
-                namespace=namespace,
-                callback=acknowledged,
-                ignore_queue=ignore_queue,
-            )
-            args = await asyncio.wait_for(answer, timeout)
-        except TimeoutError:
-            raise exceptions.TimeoutError from None
-        finally:
-            calls.discard(answer)
-            if not calls and self._calls.get(recipient) is calls:
-                del self._calls[recipient]
-            self._forget_callback(recipient, acknowledged)
+        emit = partial(
+            self.emit,
+            event,
+            data=data,
+            room=recipient,
+            namespace=namespace,
+            ignore_queue=ignore_queue,
+        )
+        args = await self._calls.ask(recipient, emit, timeout)
         return args if len(args) > 1 else args[0] if args else None
-
-    def _forget_callback(self, sid: str, callback: Any) -> None:
-        waiting = self.manager.callbacks.get(sid, {})
-        for id in [id for id, known in waiting.items() if known is callback]:
-            del waiting[id]

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from engineio.packet import MESSAGE as MESSAGE_PACKET
 
 from sioserver.transport import frames, websocket
+from sioserver.transport.control import CLOSE, MESSAGE, NOOP, PING_PACKET, PONG, Control
 from sioserver.transport.frames import Outgoing
 from sioserver.transport.inbox import Inbox, resolve
 from sioserver.transport.timers import Deadline
@@ -38,23 +39,10 @@ DRAINED: Final = 65_536
 POLL_PACKETS: Final = 16
 """Packets in the answer to a poll: python-engineio clients refuse payloads with more."""
 
-OPEN, CLOSE, PING, PONG, MESSAGE, _, NOOP = "0123456"
-
 NO_FAREWELL: Final = frozenset({"left", "shutdown", "slow"})
 """Ends of a polling session that are told by no CLOSE packet. A client that left wants no answer; a
 client that shall come back finds its session gone with its next poll, for python-engineio's client
 takes a CLOSE for an end that is meant for good and does not reconnect."""
-
-
-class Control(Outgoing):
-    """An Engine.IO packet that is not a message."""
-
-    __slots__ = ()
-
-    def __init__(self, text: str) -> None:
-        super().__init__([])
-        self._frames = frames.frame(frames.TEXT, text.encode())
-        self._payload = [text]
 
 
 class Overlap(Exception):
@@ -205,8 +193,9 @@ class Session(Inbox):
             return  # unasked: proves nothing and keeps nobody alive
         sent, self._sent = self._sent, None
         self.schedule_ping()
-        if sent is not None:
-            self.server.hooks.proven(self, sent)
+        # also with nothing to prove: something may have been written since, and its own ping was
+        # left out because this one was under way
+        self.server.hooks.proven(self, sent)
 
     # ------------------------------------------------------------ in
 
@@ -406,6 +395,3 @@ def _frame_of(packet: str) -> bytes:
     if packet[0] == "b":
         return frames.frame(frames.BINARY, base64.b64decode(packet[1:]))
     return frames.frame(frames.TEXT, packet.encode())
-
-
-PING_PACKET: Final = Control(PING)

@@ -26,6 +26,9 @@ from sioserver.transport.frames import frame
 log = logging.getLogger(__name__)
 
 READ_BUFFER: Final = 2048
+READ_AT_ONCE: Final = 65_536
+"""Bytes that are taken from the kernel at a time: picows doubles its buffer whenever a read fills
+it, without end, and handles all the frames in it in one call."""
 HANDSHAKE_TIMEOUT: Final = 5.0
 CLOSE_TIMEOUT: Final = 1.0
 """Seconds that a peer has to read what was written before the close frame."""
@@ -261,7 +264,7 @@ def take_over(
         return False
     handler = request.protocol
     socket = WebSocket(receiver, tcp, max_message)
-    protocol = WSProtocol(
+    protocol = Reader(
         None,  # host and port: client side only
         None,  # path: client side only
         False,
@@ -342,6 +345,15 @@ def _head(request: web.Request) -> bytes:
     for name in ("Host", "Upgrade", "Connection", "Sec-WebSocket-Version", "Sec-WebSocket-Key"):
         lines.extend(f"{name}: {value}" for value in request.headers.getall(name, ()))
     return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "surrogateescape")
+
+
+class Reader(WSProtocol):
+    """picows' protocol with bounded reads."""
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the next bytes go."""
+        buffer: memoryview = super().get_buffer(sizehint)
+        return buffer[:READ_AT_ONCE]
 
 
 def _feed(protocol: WSProtocol, data: bytes) -> None:

@@ -15,7 +15,7 @@ from sioserver.metrics import Metrics
 from sioserver.rooms import RoomService
 from sioserver.transport.clients import RoomClient, RoomConnection
 from sioserver.transport.edge import TOO_LARGE
-from sioserver.transport.engineio import Hooks
+from sioserver.transport.hooks import Hooks
 from sioserver.transport.session import Session
 from sioserver.transport.timers import Wheel
 
@@ -77,9 +77,9 @@ class Witness(Hooks):
         ]
         return sent or None
 
-    def proven(self, session: Session, sent: Sent) -> None:
+    def proven(self, session: Session, sent: Sent | None) -> None:
         """See `Hooks.proven`."""
-        for client, offset in sent:
+        for client, offset in sent or ():
             self._rooms.delivered(client, offset)
         if self.written(session):
             self.confirm(session)
@@ -119,7 +119,9 @@ class Witness(Hooks):
                 self._metrics.count_disconnect(label)
                 if limit := _LIMITS.get(label):
                     self._metrics.count_limit(limit)
-            case "requests", TOO_LARGE.message:
-                self._metrics.count_limit("max_payload")
+            case "requests", _:
+                self._metrics.count_request_refusal(label)
+                if label == TOO_LARGE.message:
+                    self._metrics.count_limit("max_payload")
             case "pings", "sent":
                 self._metrics.pings += 1

@@ -27,12 +27,18 @@ async def fine(request: web.Request) -> web.StreamResponse:
     return web.json_response({"ok": True})
 
 
-def client(handler: Handler = fine, metrics: Metrics | None = None, **options: Any) -> Http:
+def application(
+    handler: Handler = fine, metrics: Metrics | None = None, **options: Any
+) -> web.Application:
     app = web.Application(middlewares=[middleware(metrics or Metrics(), **options)])
     for path in ("/x", "/healthz", "/socket.io/", "/x/{rest}"):
         app.router.add_get(path, handler)
+    return app
+
+
+def client(handler: Handler = fine, metrics: Metrics | None = None, **options: Any) -> Http:
     # as the command line runs it: without the library's own access log
-    return TestClient(TestServer(app, access_log=None))
+    return TestClient(TestServer(application(handler, metrics, **options), access_log=None))
 
 
 @pytest.mark.parametrize("code", REFUSALS)
@@ -208,7 +214,7 @@ async def test_a_line_for_a_request(caplog: pytest.LogCaptureFixture) -> None:
         ("/socket.io/", ("/socket.io",), logging.DEBUG),
         ("/socket.io/", (), logging.INFO),
         ("/x", ("/socket.io",), logging.INFO),
-        ("/readyz", (), logging.INFO),  # not there: 404, and errors are shown
+        ("/readyz", (), logging.DEBUG),  # a 404: anybody can ask for a thousand
     ],
 )
 async def test_what_is_asked_all_the_time_is_quiet(
@@ -218,6 +224,41 @@ async def test_what_is_asked_all_the_time_is_quiet(
     async with client(quiet=quiet) as http:
         await http.get(path)
     assert [line[0] for line in access(caplog)] == [level]
+
+
+@pytest.mark.parametrize(
+    ("path", "level"),
+    [
+        ("/healthz", logging.DEBUG),
+        ("/socket.io/", logging.DEBUG),
+        ("/x", logging.INFO),
+        ("/x/healthz", logging.INFO),
+    ],
+)
+@pytest.mark.parametrize("mounts", [("/chat",), ("/healthz",), ("/inner", "/outer")])
+async def test_what_is_quiet_is_quiet_below_a_mount_too(
+    mounts: tuple[str, ...], path: str, level: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    app = application(quiet=("/socket.io",))
+    for mount in mounts:
+        outer = web.Application()
+        outer.add_subapp("/else", web.Application())
+        outer.add_subapp(mount, app)
+        app = outer
+    async with TestClient(TestServer(app, access_log=None)) as http:
+        assert (await http.get("".join(reversed(mounts)) + path)).status == 200
+    assert [line[0] for line in access(caplog)] == [level]
+
+
+async def test_a_mount_by_domain_has_no_path(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    outer = web.Application()
+    outer.add_domain("example.org", application())
+    async with TestClient(TestServer(outer, access_log=None)) as http:
+        for path in ("/healthz", "/x"):
+            assert (await http.get(path, headers={"Host": "example.org"})).status == 200
+    assert [line[0] for line in access(caplog)] == [logging.DEBUG, logging.INFO]
 
 
 async def test_failures_are_in_the_access_log_too(caplog: pytest.LogCaptureFixture) -> None:

@@ -281,6 +281,62 @@ async def test_an_emptied_log_goes_on_counting(engine: Engine) -> None:
     assert offsets((await engine.history("a", limit=1)).messages) == [3 * CACHED + 1]
 
 
+async def test_a_rule_is_applied_to_a_room_nobody_posts_in(durable: Harness) -> None:
+    """After a restart the room's rule is another one, and no draft tells it."""
+    engine = durable.engine
+    for n in range(40):
+        await engine.publish("a", draft(f"m{n}", at=AT + n * 1000), KEEP)
+    for rule, now, kept in [
+        (KEEP, AT / 1000 + 40, range(1, 41)),
+        (Keep(history_length=30), AT / 1000 + 40, range(11, 41)),
+        (Keep(history_age=60), AT / 1000 + 80, range(21, 41)),
+        (Keep(history_length=5, history_age=60), AT / 1000 + 80, range(36, 41)),
+        (Keep(history_age=60), AT / 1000 + 200, range(41, 41)),
+    ]:
+        engine = await durable.restart()
+        await engine.trim("a", rule, now)
+        for limit in (100, 3):
+            page = await engine.history("a", limit=limit)
+            assert offsets(page.messages) == list(kept)[-limit:]
+            assert (page.first, page.top.offset) == (kept.start, 40)
+        page = await engine.history("a", after=0, limit=100)
+        assert offsets(page.messages) == list(kept)
+    engine = await durable.restart()
+    assert (await engine.history("a", limit=100)).first == 41
+    assert (await engine.publish("a", draft("new"), KEEP)).position.offset == 41
+
+
+async def test_a_rule_without_a_history_hides_everything(engine: Engine) -> None:
+    await fill(engine, "a", 3 * CACHED)
+    await engine.trim("a", Keep(history_length=0), AT / 1000)
+    page = await engine.history("a", after=0, limit=100)
+    assert (page.messages, page.first) == ([], 3 * CACHED + 1)
+
+
+async def test_a_quiet_room_is_trimmed_while_it_is_watched(durable: Harness) -> None:
+    for n in range(40):
+        await durable.engine.publish("a", draft(f"m{n}", at=AT + n * 10_000), KEEP)
+    engine = await durable.restart()
+    engine.watch("a")
+    await engine.trim("a", Keep(history_age=600), AT / 1000 + 400)
+    for minute in range(7, 20):
+        now = AT + minute * 60_000
+        await engine.sweep(now / 1000)
+        await engine.members("a", limit=1)  # a sweep does not wait for its round
+        page = await engine.history("a", after=0, limit=100)
+        first = max(1, (now - 600_000 - AT) // 10_000 + 1)
+        assert offsets(page.messages) == list(range(first, 41))
+    engine = await durable.restart()
+    assert (await engine.history("a", limit=0)).first == 41
+
+
+async def test_trimming_a_room_that_is_empty(engine: Engine) -> None:
+    await engine.trim("never-seen", Keep(history_length=0, history_age=1), AT / 1000)
+    assert (await engine.history("never-seen", limit=9)).first == 1
+    await engine.stop()
+    await engine.trim("a", KEEP, AT / 1000)
+
+
 # -- members --------------------------------------------------------------------------------------
 
 

@@ -19,7 +19,8 @@ from sioserver.config.schema import Store
 from sioserver.engine import create_engine, store_path
 from sioserver.engine.base import Engine
 from sioserver.engine.embedded import EmbeddedEngine
-from sioserver.engine.embedded_tables import Tables
+from sioserver.engine.embedded_rooms import TAIL_BYTES
+from sioserver.engine.embedded_tables import Rule, Tables
 from sioserver.errors import Refusal
 from sioserver.model import Counts, Membership, User
 
@@ -169,16 +170,66 @@ async def test_an_exit_may_overtake_an_enter(engine: EmbeddedEngine) -> None:
     assert await engine.counts("a") == Counts(0, 0)
 
 
-async def test_a_full_queue_is_a_temporary_refusal(tmp_path: Path) -> None:
+async def test_only_posting_is_refused_while_the_queue_is_full(tmp_path: Path) -> None:
     engine = EmbeddedEngine(Store(queue=3), grace=5, path=":memory:")
     await engine.start(Listener())
     calls = [engine.publish("a", draft(f"m{n}"), KEEP) for n in range(5)]
-    results = await asyncio.gather(*calls, return_exceptions=True)
+    others = [engine.join("a", User(f"u{n}", "U")) for n in range(200)]
+    reads = [engine.history(f"room{n}", limit=9) for n in range(200)]
+    results = await asyncio.gather(*calls, *others, *reads, return_exceptions=True)
     codes = [r.code if isinstance(r, Refusal) else "ok" for r in results]
-    assert codes == ["ok"] * 3 + ["unavailable"] * 2
+    assert codes == ["ok"] * 3 + ["unavailable"] * 2 + ["ok"] * 400
     await engine.sweep(T)
     assert (await engine.publish("a", draft("m3"), KEEP)).position.offset == 4
     await engine.stop()
+
+
+async def test_what_cannot_be_deleted_is_hidden(engine: EmbeddedEngine) -> None:
+    """A full disk: nobody is kept out, nothing too old is shown, and it goes when it can."""
+    for n in range(30):
+        await engine.publish("a", draft(f"m{n}", at=int(T * 1000) + n * 1000), KEEP)
+    await pragma(engine, "query_only = 1")
+    engine.watch("a")
+    rule = Keep(history_age=100)
+
+    async def shown() -> tuple[list[int], int]:
+        page = await engine.history("a", after=0, limit=99)
+        return [message.offset for message in page.messages], page.first
+
+    async def stored() -> int:
+        rows = await engine._journal.read(
+            lambda t: t.connection.execute("SELECT count(*) FROM message").fetchone()
+        )
+        return int(rows[0])
+
+    await engine.trim("a", rule, T + 110)
+    assert await shown() == (list(range(11, 31)), 11)
+    await refused(engine.publish("a", draft("lost"), KEEP))
+    engine._rules["a"] = Rule("a", rule.history_length, rule.history_age)
+    await engine.sweep(T + 120)
+    assert await stored() == 30
+    assert await shown() == (list(range(21, 31)), 21)
+    await pragma(engine, "query_only = 0")
+    now = T + 120
+    while engine.ready() is not None:
+        now += 1
+        await engine.sweep(now)
+        await stored()
+    await engine.sweep(T + 128)  # too soon for another round
+    assert await stored() == 30
+    await engine.sweep(T + 185)
+    assert await stored() == 0
+    assert await shown() == ([], 31)
+
+
+async def test_rules_are_forgotten_with_their_rooms(engine: EmbeddedEngine) -> None:
+    engine.watch("room0")
+    for n in range(10):
+        await engine.trim(f"room{n}", KEEP, T)
+    await engine.sweep(T)
+    assert set(engine._rules) == {"room0", "room8", "room9"}
+    await engine.publish("room0", draft("m"), Keep(history_length=7))
+    assert engine._rules["room0"].length == 7
 
 
 # -- memory ---------------------------------------------------------------------------------------
@@ -228,6 +279,24 @@ async def test_messages_in_memory_are_bounded(engine: EmbeddedEngine) -> None:
     assert 4 <= len(room.tail) < 8
     page = await engine.history("a", limit=99)
     assert [message.offset for message in page.messages] == list(range(page.first, 51))
+
+
+async def test_big_messages_are_not_all_kept_in_memory(tmp_path: Path) -> None:
+    engine = EmbeddedEngine(Store(), grace=5, path=tmp_path / "big.db")
+    await engine.start(Listener())
+    await engine.history("a", limit=1)
+    for n in range(40):
+        await engine.publish("a", draft(f"m{n}", body="x" * 60_000), KEEP)
+        assert engine.stats()["tail_bytes"] <= TAIL_BYTES
+    assert engine.stats()["tail_bytes"] > TAIL_BYTES - 70_000
+    page = await engine.history("a", limit=99)
+    assert [message.offset for message in page.messages] == list(range(1, 41))
+    await engine.stop()
+    engine = EmbeddedEngine(Store(), grace=5, path=tmp_path / "big.db")
+    await engine.start(Listener())
+    assert await engine.history("a", limit=99) == page
+    assert TAIL_BYTES - 70_000 < engine.stats()["tail_bytes"] <= TAIL_BYTES
+    await engine.stop()
 
 
 async def test_a_room_without_history(engine: EmbeddedEngine) -> None:

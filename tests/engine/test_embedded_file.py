@@ -238,14 +238,14 @@ def test_an_old_sqlite_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_a_store_is_used_by_one_at_a_time(tmp_path: Path) -> None:
     path = tmp_path / "rooms.db"
     first = StoreFile(path, full=False)
-    assert "in use by another process" in refused(path)
+    assert "in use by another sioserver" in refused(path)
     first.connection.execute("INSERT INTO meta VALUES ('still', 'here')")  # it kept its locks
     code = (
         f"from sioserver.engine.embedded_file import StoreFile; StoreFile({str(path)!r}, full=True)"
     )
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "StoreError" in other.stderr
-    assert "in use by another process" in other.stderr
+    assert "in use by another sioserver" in other.stderr
     first.close()
     StoreFile(path, full=False).close()
 
@@ -255,7 +255,7 @@ def test_a_tool_that_has_the_store_open_is_noticed(tmp_path: Path) -> None:
     fill(path)
     tool = sqlite3.connect(path)
     tool.execute("SELECT * FROM room").fetchall()
-    assert "in use by another process" in refused(path)
+    assert "in use by another sioserver" in refused(path)
     tool.close()
     fill(path, 1)
 

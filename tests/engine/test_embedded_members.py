@@ -7,6 +7,7 @@ import pytest
 from sioserver.engine import embedded_members as members
 from sioserver.engine.embedded_file import StoreFile
 from sioserver.engine.embedded_members import Known
+from sioserver.engine.embedded_rooms import TAIL_BYTES
 from sioserver.engine.embedded_tables import Append, Tables
 from sioserver.model import Membership, User
 
@@ -40,7 +41,7 @@ def test_joining_makes_the_room(tables: Tables) -> None:
     members.join(tables, "a", ANN)
     tables.commit()
     again = Tables(tables.connection, dedup_window=100)
-    assert again.load("a", 9).members == 1
+    assert again.load("a", 9, TAIL_BYTES).members == 1
     tables.begin()
 
 

@@ -3,7 +3,7 @@ from collections.abc import Callable
 
 import pytest
 
-from sioserver.engine.embedded_rooms import Room, RoomCache
+from sioserver.engine.embedded_rooms import TAIL_BYTES, Room, RoomCache
 from sioserver.engine.embedded_tables import Loaded
 from sioserver.errors import Refusal
 from sioserver.model import Message
@@ -14,7 +14,8 @@ def message(offset: int) -> Message:
 
 
 def room(first: int, top: int, oldest: int) -> Room:
-    return Room(Loaded(top, first, [message(n) for n in range(oldest, top + 1)], 0))
+    tail = [message(n) for n in range(oldest, top + 1)]
+    return Room(Loaded(top, first, 0, tail, [1] * len(tail), 0))
 
 
 def test_messages_come_from_memory_or_not_at_all() -> None:
@@ -28,7 +29,7 @@ def test_messages_come_from_memory_or_not_at_all() -> None:
 def test_the_newest_are_kept() -> None:
     state = room(first=1, top=0, oldest=1)
     for n in range(1, 100):
-        state.append(message(n), cached=8)
+        state.append(message(n), 1, cached=8)
         assert 8 <= len(state.tail) < 16 or n < 8
         oldest = n - len(state.tail) + 1
         assert state.messages(oldest, n + 1) == [message(i) for i in range(oldest, n + 1)]
@@ -42,8 +43,22 @@ def test_what_was_trimmed_is_gone_from_memory() -> None:
     assert [m.offset for m in state.tail] == [9, 10]
     state.drop_before(11)
     assert state.tail == []
-    state.append(message(11), cached=8)
+    state.append(message(11), 1, cached=8)
     assert state.messages(11, 12) == [message(11)]
+
+
+def test_a_tail_is_bounded_by_its_bytes() -> None:
+    state = room(first=1, top=0, oldest=1)
+    for n in range(1, 50):
+        state.append(message(n), TAIL_BYTES // 10, cached=8)
+        assert state.tail_bytes == sum(state.sizes) <= TAIL_BYTES
+        assert len(state.tail) == len(state.sizes)
+    assert len(state.tail) == 10
+    state.append(message(50), TAIL_BYTES + 1, cached=8)
+    assert (state.tail, state.tail_bytes) == ([], 0)
+    assert state.messages(50, 51) is None
+    state.append(message(51), 5, cached=8)
+    assert state.messages(51, 52) == [message(51)]
 
 
 class Source:
@@ -65,7 +80,7 @@ class Source:
         task = asyncio.create_task(self.cache.need(name))
         await asyncio.sleep(0)
         if self.answers:
-            self.answers.pop()[0](Loaded(0, 1, [], 0))
+            self.answers.pop()[0](Loaded(0, 1, 0, [], [], 0))
         await task
 
 
@@ -74,7 +89,7 @@ async def test_a_room_is_fetched_once_for_all_who_ask() -> None:
     tasks = [asyncio.create_task(source.cache.need("a")) for _ in range(3)]
     await asyncio.sleep(0)
     tasks[0].cancel()
-    source.answers[0][0](Loaded(3, 1, [], 0))
+    source.answers[0][0](Loaded(3, 1, 0, [], [], 0))
     assert await tasks[1] is await tasks[2] is source.cache.get("a")
     assert source.asked == ["a"]
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from sioserver.engine.base import StoreError
-from sioserver.engine.embedded_store import Journal
+from sioserver.engine.embedded_rooms import TAIL_BYTES
+from sioserver.engine.embedded_store import WAITING_BYTES, Journal
 from sioserver.engine.embedded_tables import Append, Tables
 from sioserver.errors import Refusal
 
@@ -56,7 +57,7 @@ def append(id: str, *, length: int = 999, body: bytes = b"\xc0") -> Append:
 
 
 def top(tables: Tables) -> int:
-    return tables.load("a", 1).top
+    return tables.load("a", 1, TAIL_BYTES).top
 
 
 async def test_results_come_in_order(make: Make) -> None:
@@ -96,11 +97,27 @@ async def test_the_queue_has_a_bound(make: Make) -> None:
         with pytest.raises(Refusal) as refused:
             book.append(append("too-much"))
         assert (refused.value.code, refused.value.retry_after) == ("unavailable", 1)
-    with pytest.raises(Refusal):
-        await book.read(top)
+    assert await book.read(top) == 10  # only appends are refused
     await book.stop()
     assert [n for n in book.out if isinstance(n, int)] == list(range(1, 11))
     assert book.stats()["store_jobs_waiting"] == 0
+
+
+async def test_waiting_bytes_have_a_bound(make: Make) -> None:
+    book = await make()
+    big = b"x" * (WAITING_BYTES // 4 + 1)
+    for n in range(3):
+        book.append(append(f"m{n}", body=big))
+    with pytest.raises(Refusal) as refused:
+        book.append(append("too-much", body=big))
+    assert (refused.value.code, refused.value.retry_after) == ("unavailable", 1)
+    book.append(append("small"))
+    assert book.stats()["store_bytes_waiting"] == 3 * len(big) + 1
+    await book.write(lambda _: None)
+    assert book.stats()["store_bytes_waiting"] == 0
+    book.append(append("alone", body=b"x" * (WAITING_BYTES + 1)))
+    await book.write(lambda _: None)
+    assert [n for n in book.out if isinstance(n, int)] == [1, 2, 3, 4, 5]
 
 
 async def test_a_big_batch_does_not_hold_the_loop(
@@ -295,7 +312,7 @@ async def test_a_damaged_store_is_not_probed(make: Make) -> None:
     book.append(append("m1"))
     await book.write(lambda t: t.connection.execute("DELETE FROM message"))
     with pytest.raises(Refusal):
-        await book.read(lambda t: t.load("a", 9))
+        await book.read(lambda t: t.load("a", 9, TAIL_BYTES))
     book.probe()
     assert book.stats()["store_jobs_waiting"] == 0
     assert "damaged" in (book.trouble or "")

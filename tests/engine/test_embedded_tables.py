@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sioserver.engine.embedded_file import StoreFile
+from sioserver.engine.embedded_rooms import TAIL_BYTES
 from sioserver.engine.embedded_tables import (
     PRUNE_ROWS,
     TRIM_EVERY,
@@ -85,9 +86,9 @@ def test_after_a_rollback_the_numbers_go_on_without_a_hole(tables: Tables) -> No
     assert [(a.offset, a.duplicate) for a in later] == [
         (1, False), (2, False), (3, False), (1, False),
     ]  # fmt: skip
-    assert [m.id for m in tables.load("a", 10).tail] == ["m1", "m4", "m2"]
-    assert [m.id for m in tables.load("new-room", 10).tail] == ["x"]
-    assert [m.id for m in tables.load("other-room", 10).tail] == ["y"]
+    assert [m.id for m in tables.load("a", 10, TAIL_BYTES).tail] == ["m1", "m4", "m2"]
+    assert [m.id for m in tables.load("new-room", 10, TAIL_BYTES).tail] == ["x"]
+    assert [m.id for m in tables.load("other-room", 10, TAIL_BYTES).tail] == ["y"]
 
 
 def test_a_transaction_that_was_left_open_is_undone(tables: Tables) -> None:
@@ -107,7 +108,7 @@ def test_a_room_without_a_history_stores_nothing(tables: Tables) -> None:
     assert rows(tables, "message") == 0
     back = new("m8")
     assert put(tables, back) == {"a": 9}
-    assert [m.offset for m in tables.load("a", 9).tail] == [9]
+    assert [m.offset for m in tables.load("a", 9, TAIL_BYTES).tail] == [9]
 
 
 def test_trimming_is_amortised(tables: Tables) -> None:
@@ -137,7 +138,7 @@ def test_only_a_prefix_is_dropped_by_age(tables: Tables) -> None:
     ages = [50, 40, 5, 60, 1]  # the clock went back and forth
     log = [new(f"m{n}", at=AT - age * 1000, age=30) for n, age in enumerate(ages)]
     assert put(tables, *log) == {"a": 3}
-    assert [m.offset for m in tables.load("a", 9).tail] == [3, 4, 5]
+    assert [m.offset for m in tables.load("a", 9, TAIL_BYTES).tail] == [3, 4, 5]
 
 
 def test_pruning_is_bounded_and_spares_the_window(tables: Tables) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from sioserver.engine.embedded_file import StoreFile
+from sioserver.engine.embedded_rooms import TAIL_BYTES
 from sioserver.engine.embedded_tables import Append, Tables
 from sioserver.engine.embedded_writer import Batch, Call, Writer
 from sioserver.model import User
@@ -46,7 +47,7 @@ def batch(*jobs: Append | Call | None) -> Batch:
 
 
 def top(tables: Tables) -> int:
-    return tables.load("a", 1).top
+    return tables.load("a", 1, TAIL_BYTES).top
 
 
 def broken(_: Tables) -> None:
@@ -140,7 +141,7 @@ def test_after_a_failure_the_log_is_begun_anew(
     begun = []
 
     def checkpoint() -> None:
-        begun.append(tables.load("a", 1).top)
+        begun.append(tables.load("a", 1, TAIL_BYTES).top)
         raise sqlite3.OperationalError("planted")
 
     monkeypatch.setattr(tables, "checkpoint", checkpoint)
@@ -162,7 +163,7 @@ def test_damage_is_not_forgotten(
 ) -> None:
     writer.work(batch(append("m1"), append("m2"), append("m3")))
     tables.connection.execute("DELETE FROM message WHERE offset = 2")
-    bad = call(lambda t: t.load("a", 9), writes=False)
+    bad = call(lambda t: t.load("a", 9, TAIL_BYTES), writes=False)
     found = batch(bad)
     writer.work(found)
     assert bad.problem == "unavailable"
@@ -181,7 +182,7 @@ def test_damage_is_not_forgotten(
 def test_what_cannot_be_decoded_is_damage(writer: Writer, tables: Tables, change: str) -> None:
     writer.work(batch(append("m1")))
     tables.connection.execute(f"UPDATE message SET {change}")
-    bad = call(lambda t: t.load("a", 9), writes=False)
+    bad = call(lambda t: t.load("a", 9, TAIL_BYTES), writes=False)
     writer.work(batch(bad))
     assert bad.problem == "unavailable"
     assert writer.damage is not None

@@ -186,6 +186,25 @@ async def test_the_clients_own_retries_are_harmless(node: str, transports: str) 
     assert result["history"] == [1, 2, 3]
 
 
+async def test_pages_and_leaving_for_good(node: str, transports: str) -> None:
+    async with (
+        ServerProcess() as server,
+        script(node, "rooms_pages.mjs", server.url, transports) as run,
+    ):
+        result = await run.hear()
+    assert [ack["error"]["code"] for ack in result["refused"]] == ["bad_request", "bad_request"]
+    read = [message for page in result["pages"] for message in page]
+    assert [offset for offset, _ in read] == list(range(1, 17))
+    assert [byte for _, body in read for byte in body] == list(range(25))
+    assert [len(page) for page in result["pages"]] == [1, 5, 10]
+    assert result["left"] == {"ok": True}
+    (notice, disconnect) = result["farewell"]
+    assert (notice[1]["code"], notice[1]["reconnect"]) == ("left", False)
+    assert disconnect == ["disconnect", "io server disconnect"]
+    assert [one["user"] for one in result["members"]["members"]] == ["alice"]
+    assert result["again"] is True
+
+
 async def test_a_page_with_nothing_but_io(node: str, transports: str) -> None:
     async with (
         ServerProcess() as server,

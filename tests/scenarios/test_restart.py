@@ -245,7 +245,7 @@ async def test_a_stop_while_nobody_reads_is_quick(server: ServerProcess) -> None
 
 async def test_a_second_process_on_the_same_store_is_refused(server: ServerProcess) -> None:
     second = ServerProcess(server.store)
-    with pytest.raises(ServerFailed, match="in use by another process") as failed:
+    with pytest.raises(ServerFailed, match="in use by another sioserver") as failed:
         await second.start()
     assert failed.value.code == 1
     assert "Traceback" not in failed.value.output

@@ -248,6 +248,32 @@ async def test_the_disconnect_handler_still_has_the_session(transport: str) -> N
         assert eio._ending == {}
 
 
+async def test_a_trusted_handler_that_still_runs_delays_the_disconnect() -> None:
+    eio = engineio_server(ping_interval=20, ping_timeout=20)
+    eio.trusted_handlers = True
+    begun, gate = asyncio.Event(), asyncio.Event()
+    seen: list[str] = []
+
+    async def message(sid: str, data: Any) -> None:
+        begun.set()
+        await gate.wait()
+        seen.append(data)
+
+    eio.on("message", message)
+    eio.on("disconnect", lambda sid, reason: seen.append(reason))
+    async with serve(eio, "engine.io") as site:
+        client = await site.websocket()
+        await client.send("4x")
+        await soon(begun.wait())
+        # from outside any task, as a transport does when the connection is lost
+        asyncio.get_running_loop().call_soon(eio.sockets[client.sid].on_gone)
+        await until(lambda: not eio.sockets)
+        assert seen == []
+        gate.set()
+        await until(lambda: seen == ["x", "transport close"])
+        assert (eio._ending, eio._telling) == ({}, {})
+
+
 async def test_a_disconnect_handler_with_one_argument() -> None:
     seen: list[str] = []
     eio = engineio_server()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from sioserver.transport.engineio import EngineServer
+from sioserver.transport.inbox import TURN
 from sioserver.transport.session import Session
 
 from .kit import soon, until
@@ -52,6 +54,29 @@ async def test_trusted_handlers_run_at_once() -> None:
     assert seen == [1]
 
 
+async def test_a_flood_leaves_the_loop_its_turns() -> None:
+    """All the frames of a read come in one call: the others must not wait for all of them."""
+    session = make(True, inbox=10**6)
+    seen: list[int] = []
+    turns: list[int] = []
+
+    async def handler(number: int) -> None:
+        seen.append(number)
+
+    def other() -> None:
+        turns.append(len(seen))
+        if len(seen) < 10 * TURN:
+            asyncio.get_running_loop().call_soon(other)
+
+    asyncio.get_running_loop().call_soon(other)
+    for number in range(10 * TURN):
+        session.enqueue(1, handler, number)
+    assert len(seen) == TURN
+    await soon(session.settled())
+    assert seen == list(range(10 * TURN))
+    assert max(after - before for before, after in pairwise(turns)) <= TURN
+
+
 async def test_what_a_handler_enqueues_comes_behind_it() -> None:
     session = make(True)
     seen: list[str] = []
@@ -66,6 +91,7 @@ async def test_what_a_handler_enqueues_comes_behind_it() -> None:
         seen.append("handler")
 
     session.enqueue(1, handler)
+    await soon(session.settled())
     assert seen[0] == "handler"
     assert seen[1:] == [f"inner {number}" for number in range(3000)]
 

@@ -145,7 +145,7 @@ def left(server: Any) -> dict[str, Any]:
         "ending": eio._ending,
         "telling": eio._telling,
         "connections": server._connections,
-        "calls": server._calls,
+        "calls": len(server._calls),
         "kicked": server._kicked,
         "environ": server.environ,
         "binary": server._binary_packet,

@@ -27,6 +27,8 @@ class Service:
     def __init__(self) -> None:
         self.asked: list[tuple[Any, ...]] = []
         self.refreshed = Identity(ALICE, expires_at=7.0)
+        self.closed_to_tokens = ""
+        self.page = Page([Message("m1", 5, "alice", "Alice", "hi", 1234)], 5, Position("e", 5))
 
     def max_body(self, room: str) -> int:
         return 100
@@ -37,7 +39,7 @@ class Service:
 
     async def history(self, client: RoomClient, request: wire.HistoryRequest) -> Page:
         self.asked.append(("history", request.before, request.after, request.limit))
-        return Page([Message("m1", 5, "alice", "Alice", "hi", 1234)], 5, Position("e", 5))
+        return self.page
 
     async def members(self, client: RoomClient, *, everybody: bool) -> Any:
         self.asked.append(("members", everybody))
@@ -52,11 +54,16 @@ class Service:
 
     async def refresh(self, client: RoomClient, token: str) -> Identity:
         self.asked.append(("refresh", token))
+        if client.room == self.closed_to_tokens:
+            raise Refusal("forbidden")
         return self.refreshed
 
     async def identify(self, hello: wire.Hello, made_up: str) -> Identity:
         self.asked.append(("identify", hello.token))
         return self.refreshed
+
+    async def leave_for_good(self, client: RoomClient) -> None:
+        self.asked.append(("leave for good",))
 
     def relays(self, room: str, name: str) -> bool:
         return name == "move"
@@ -78,7 +85,12 @@ class Desk:
         service: Any = self.service
         self.now = 100.0
         self.requests = Requests(
-            service, lambda: self.now, history_page=50, refreshed=self.refreshed.append
+            service,
+            lambda: self.now,
+            history_page=50,
+            page_binaries=2,
+            page_bytes=100,
+            refreshed=self.refreshed.append,
         )
 
     def client(self, room: str = "den", expires_at: float | None = None) -> RoomClient:
@@ -146,6 +158,7 @@ def desk() -> Desk:
         (["read", 2], ("read", 2), {"ok": True, "unread": 3}),
         (["typing", True], ("typing", True), {"ok": True}),
         (["auth", {"token": "t"}], ("refresh", "t"), {"ok": True, "expires_at": 7.0}),
+        (["leave"], ("leave for good",), {"ok": True}),
         (["move", 1, "e4"], ("relay", "move", [1, "e4"]), {"ok": True}),
     ],
 )
@@ -171,7 +184,7 @@ async def test_what_is_no_event(desk: Desk, name: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "request_", [["message"], ["read", -1], ["typing"], ["auth"], ["history", 1]]
+    "request_", [["message"], ["read", -1], ["typing"], ["auth"], ["history", 1], ["leave", {}]]
 )
 async def test_bad_arguments_get_no_further(desk: Desk, request_: list[Any]) -> None:
     with pytest.raises(Refusal) as refused:
@@ -186,6 +199,33 @@ async def test_what_is_relayed_has_a_size_too(desk: Desk) -> None:
     assert refused.value.code == "too_large"
 
 
+@pytest.mark.parametrize(
+    ("bodies", "newest", "oldest"),
+    [
+        ([b"1", b"2", b"3"], [2, 3], [1, 2]),
+        (["x" * 60, "y" * 60], [2], [1]),
+        (["x" * 200], [1], [1]),
+    ],
+)
+async def test_a_page_of_history_is_no_more_than_an_answer_can_carry(
+    desk: Desk, bodies: list[Any], newest: list[int], oldest: list[int]
+) -> None:
+    messages = [Message("m", n, "alice", "Alice", body, 0) for n, body in enumerate(bodies, 1)]
+    desk.service.page = Page(messages, 1, Position("e", len(bodies)))
+    for options, kept in (({}, newest), ({"before": 9}, newest), ({"after": 0}, oldest)):
+        answer = await desk.ask("history", options)
+        assert [item["offset"] for item in answer["items"]] == kept
+        assert answer["more"] == (len(kept) < len(bodies))
+
+
+async def test_what_looks_like_an_attachment_gets_no_further(desk: Desk) -> None:
+    for request in (["message", {"_placeholder": True, "num": 9}], ["move", [{"_placeholder": 1}]]):
+        with pytest.raises(Refusal) as refused:
+            await desk.ask(*request)
+        assert refused.value.code == "bad_request"
+    assert desk.service.asked == []
+
+
 async def test_a_fresh_token_is_passed_on(desk: Desk) -> None:
     client = desk.client()
     await desk.requests.answer(client, "auth", [{"token": "t"}])
@@ -195,7 +235,7 @@ async def test_a_fresh_token_is_passed_on(desk: Desk) -> None:
 async def test_the_session_room(desk: Desk) -> None:
     answer = await desk.ask("rooms", room="@me")
     assert answer == {"ok": True, "rooms": [{"room": "a", "unread": 1, "last": 2}]}
-    for name in ("message", "history", "members", "read", "typing", "move", 5):
+    for name in ("message", "history", "members", "read", "typing", "leave", "move", 5):
         with pytest.raises(Refusal) as refused:
             await desk.ask(name, room="@me")
         assert refused.value.code == "unknown_event"
@@ -214,6 +254,19 @@ async def test_a_fresh_token_in_the_session_room(desk: Desk) -> None:
     assert refused.value.code == "forbidden"
     assert client.identity.user == ALICE
     assert desk.refreshed == [client]
+
+
+async def test_a_fresh_token_in_the_session_room_is_for_the_rooms_too(desk: Desk) -> None:
+    session = desk.client("@me", expires_at=200.0)
+    room, guest, closed = (desk.client(name) for name in ("den", "yard", "vault"))
+    for client in (session, room, guest, closed):
+        client.connection = session.connection
+        session.connection.clients["/" + client.room] = client
+    for client in (room, closed):
+        client.identity = Identity(ALICE, expires_at=200.0, authenticated=True)
+    desk.service.closed_to_tokens = "vault"
+    await desk.requests.answer(session, "auth", [{"token": "t"}])
+    assert desk.refreshed == [session, room]  # a guest has no token, and the vault refuses it
 
 
 async def test_an_expired_token_in_the_session_room(desk: Desk) -> None:

@@ -11,7 +11,6 @@ import engineio
 import msgspec
 import pytest
 import socketio
-from socketio.exceptions import DisconnectedError, TimeoutError
 
 import sioserver
 from sioserver.transport.packet import RESERVED
@@ -126,59 +125,6 @@ async def test_handlers_run_in_the_order_of_the_events(sio: Site) -> None:
         await client.send(f'42["step",{number}]')
     await until(lambda: len(seen) == 40)
     assert seen == list(range(40))
-
-
-@pytest.mark.parametrize("async_handlers", [True, False])
-async def test_call_inside_a_handler(async_handlers: bool) -> None:
-    server = quiet(async_handlers=async_handlers)
-
-    async def ask(sid: str) -> Any:
-        return await server.call("question", 1, to=sid)
-
-    server.on("ask", ask)
-    async with serve(server) as site:
-        client = await site.websocket()
-        await client.join()
-        await client.send('427["ask"]')
-        assert await client.receive() == '421["question",1]'
-        await client.send('431["answer"]')
-        assert await client.receive() == '437["answer"]'
-        assert server.manager.callbacks == {} or not any(
-            id for waiting in server.manager.callbacks.values() for id in waiting
-        )
-
-
-@MODES
-async def test_call_ends_when_the_client_goes(sio: Site, transport: str) -> None:
-    client = await sio.connect(transport)
-    sid = (await client.join())["sid"]
-    calls = [asyncio.create_task(sio.server.call("question", to=sid)) for _ in range(3)]
-    assert str(await client.receive()).startswith("421")
-    await client.send("1")
-    for call in calls:
-        with pytest.raises(DisconnectedError):
-            await soon(call)
-    assert (sio.server._calls, sio.server.manager.callbacks) == ({}, {})
-    with pytest.raises(DisconnectedError):
-        await soon(sio.server.call("question", to=sid))
-
-
-async def test_call_times_out_and_leaves_nothing(sio: Site) -> None:
-    client = await sio.websocket()
-    sid = (await client.join())["sid"]
-    with pytest.raises(TimeoutError):
-        await sio.server.call("question", to=sid, timeout=0.01)
-    assert sio.server._calls == {}
-    assert [id for id in sio.server.manager.callbacks[sid] if id != 0] == []
-    with pytest.raises(ValueError, match="broadcast"):
-        await sio.server.call("question")
-    assert await client.receive() == '421["question"]'
-    await client.send("431[1]")  # too late: no news, and no harm
-    await client.send("4399[1]")
-    call = asyncio.create_task(sio.server.call("question", to=sid))
-    assert await client.receive() == '422["question"]'
-    await client.send("432[1,2]")
-    assert await soon(call) == (1, 2)
 
 
 async def test_callbacks_are_forgotten_with_the_client(sio: Site) -> None:
@@ -331,71 +277,6 @@ async def test_rejoining_while_the_disconnect_handler_runs(sio: Site) -> None:
     assert await client.receive() == '42["hi"]'
 
 
-HANDLERS = {
-    "two arguments": (lambda sid, environ: None, "40"),
-    "three arguments": (lambda sid, environ, auth: None, "40"),
-    "any arguments": (lambda *args: None, "40"),
-    "refusing": (lambda sid, environ: False, '44{"message":"Connection rejected by server"}'),
-    "of no use": (lambda: None, '44{"message":"Internal server error"}'),
-}
-
-
-@pytest.mark.parametrize(("handler", "answer"), HANDLERS.values(), ids=HANDLERS.keys())
-@pytest.mark.parametrize("auth", ["", '{"token":1}'])
-async def test_connect_handlers(sio: Site, handler: Any, answer: str, auth: str) -> None:
-    sio.server.on("connect", handler)
-    client = await sio.websocket()
-    await client.send("40" + auth)
-    assert str(await client.receive()).startswith(answer)
-
-
-async def test_a_type_error_is_the_handlers_own(
-    sio: Site, logged: pytest.LogCaptureFixture
-) -> None:
-    calls: list[tuple[Any, ...]] = []
-
-    async def connect(*args: Any) -> None:
-        calls.append(args)
-        if len(calls) == 1:
-            raise TypeError("mine")
-
-    async def disconnect(*args: Any) -> None:
-        calls.append(args)
-        raise TypeError("mine too")
-
-    sio.server.on("connect", connect)
-    sio.server.on("disconnect", disconnect)
-    client = await sio.websocket()
-    assert await client.join() == {"message": "Internal server error"}
-    assert len(calls) == 1
-    assert "sid" in await client.join()
-    await client.leave()
-    await until(lambda: not sio.server._connections)
-    assert [len(args) for args in calls] == [3, 3, 2]
-    assert (logged.text.count("TypeError: mine\n"), logged.text.count("TypeError: mine too")) == (
-        1,
-        1,
-    )
-
-
-async def test_refusals_carry_their_reason(sio: Site) -> None:
-    refusals: list[Exception] = [
-        socketio.exceptions.ConnectionRefusedError("no", {"code": 1}),
-        ConnectionRefusedError(),
-        asyncio.CancelledError(),  # type: ignore[list-item]
-    ]
-
-    async def connect(sid: str, environ: Any) -> None:
-        raise refusals.pop(0)
-
-    sio.server.on("connect", connect)
-    client = await sio.websocket()
-    assert await client.join() == {"message": "no", "data": {"code": 1}}
-    assert await client.join() == {"message": "Connection refused by server"}
-    assert await client.join() == {"message": "Internal server error"}
-    assert sio.server.manager.rooms == {}
-
-
 async def test_faulty_handlers_do_not_end_the_connection(
     sio: Site, logged: pytest.LogCaptureFixture
 ) -> None:
@@ -445,61 +326,6 @@ async def test_what_handlers_return_is_the_ack(sio: Site) -> None:
         '461-1[{"_placeholder":true,"num":0}]',
     ]
     assert await client.receive() == b"x"
-
-
-async def test_catch_all_handlers_and_namespaces() -> None:
-    seen: list[Any] = []
-
-    class Room(socketio.AsyncNamespace):
-        async def on_connect(self, sid: str, environ: Any) -> None:
-            seen.append("class connect")
-
-        async def on_say(self, sid: str, data: Any) -> Any:
-            return {"said": data}
-
-        def on_disconnect(self, sid: str) -> None:
-            seen.append("class disconnect")
-
-    class Any_(socketio.AsyncNamespace):
-        async def trigger_event(self, event: str, namespace: str, sid: str, *args: Any) -> Any:
-            seen.append((event, namespace, args[-1] if event != "connect" else None))
-            return "any"
-
-    server = quiet(namespaces=["/", "/stars"])
-    server.on("*", lambda event, sid, *args: seen.append((event, args)))
-    server.on("*", lambda event, namespace, sid, *args: (event, namespace), namespace="*")
-    server.register_namespace(Room("/room"))
-    async with serve(server) as site:
-        client = await site.websocket()
-        for name in ("/", "/room", "/stars"):
-            assert "sid" in await client.join(name)
-        await client.send('42["any",1]')
-        await client.send('42/room,1["say","x"]')
-        await client.send('42/room,2["nobody"]')
-        await client.send('42/stars,3["any"]')
-        # catch-all functions come before namespace classes, as in python-socketio
-        assert await client.receive() == '43/room,1["say","/room"]'
-        assert await client.receive() == '43/room,2["nobody","/room"]'
-        assert await client.receive() == '43/stars,3["any","/stars"]'
-        assert seen == ["class connect", ("any", [1])] or seen == ["class connect", ("any", (1,))]
-        await client.leave()
-        await until(lambda: "class disconnect" in seen)
-    seen.clear()
-    server = quiet(namespaces="*")
-    server.register_namespace(Room("/room"))
-    server.register_namespace(Any_("*"))
-    async with serve(server) as site:
-        client = await site.websocket()
-        await client.join("/room")
-        await client.join("/other")
-        await client.send('42/room,1["say","x"]')
-        await client.send('42/room,2["nobody"]')
-        await client.send('42/other,3["say","x"]')
-        assert await client.receive() == '43/room,1[{"said":"x"}]'
-        assert await client.receive() == "43/room,2[]"
-        assert await client.receive() == '43/other,3["any"]'
-        await client.send("41/other")
-        await until(lambda: seen[-1] == ("disconnect", "/other", "client disconnect"))
 
 
 async def test_always_connect() -> None:

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from sioserver.transport import session as module
-from sioserver.transport.engineio import EngineServer
 from sioserver.transport.frames import Outgoing
-from sioserver.transport.session import Control, Session
+from sioserver.transport.session import Session
 
 from .kit import (
     CLOSE,
@@ -378,27 +377,6 @@ async def test_a_broadcast_costs_no_task(sio: Site, monkeypatch: pytest.MonkeyPa
     assert (made, encoded) == ([], [1])
     for client in clients:
         assert await client.receive() == '42["hello",{"a":1}]'
-
-
-def test_control_packets_are_no_messages() -> None:
-    assert Control("2").packets == ["2"]
-    assert Control("2").frames == b"\x81\x012"
-
-
-async def test_hooks_are_told_of_the_life_of_a_session() -> None:
-    eio = EngineServer(ping_interval=20)
-    told: list[str] = []
-    for name in ("on_opened", "on_upgraded", "on_closed"):
-        setattr(eio.hooks, name, lambda session, name=name: told.append(name))
-    async with serve(eio, "engine.io") as site:
-        client = await site.polling()
-        upgraded = await site.websocket(client.sid)
-        await upgraded.send("2probe")
-        await upgraded.send("5")
-        await until(lambda: eio.sockets[client.sid].upgraded)
-        await upgraded.leave()
-        await until(lambda: not eio.sockets)
-    assert told == ["on_opened", "on_upgraded", "on_closed"]
 
 
 async def test_disconnecting_a_server_without_clients() -> None:

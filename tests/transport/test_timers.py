@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sioserver.transport import timers
@@ -63,6 +63,7 @@ def later(loop: Loop, wheel: Wheel, delay: float, callback: Callable[[], None]) 
     return loop.run_until_complete(set_it())
 
 
+@settings(deadline=None)  # of the machine's time; the wheel's is checked below, on the loop's clock
 @given(
     st.lists(st.tuples(st.floats(0, 3), st.floats(0, 2), st.booleans()), min_size=1, max_size=30)
 )

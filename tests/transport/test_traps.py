@@ -357,7 +357,7 @@ async def test_a_replayed_attachment_is_no_amplifier() -> None:
 
 
 async def test_log_amplification(logged: pytest.LogCaptureFixture) -> None:
-    """B2-10: a client that sends nonsense is one line."""
+    """B2-10: clients that send nonsense fill no log."""
     async with site_of(sioserver.AsyncServer) as site:
         logged.clear()
         for _ in range(20):
@@ -365,7 +365,7 @@ async def test_log_amplification(logged: pytest.LogCaptureFixture) -> None:
             await client.send("42" + "[" * 900)
             await client.closed()
         loud = [record for record in logged.records if record.levelname in ("WARNING", "ERROR")]
-        assert len(loud) == 1
+        assert not loud
         assert "Traceback" not in logged.text
         assert all(len(record.getMessage()) < 400 for record in logged.records)
 

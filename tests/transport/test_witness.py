@@ -10,9 +10,11 @@ import pytest
 from sioserver.auth import Identity
 from sioserver.errors import DISCONNECTS
 from sioserver.limits import NoBucket
-from sioserver.metrics import DROPS, LIMITS, Metrics
+from sioserver.metrics import DROPS, LIMITS, REQUEST_REFUSALS, Metrics
 from sioserver.model import User
+from sioserver.transport import edge
 from sioserver.transport.clients import RoomClient, RoomConnection
+from sioserver.transport.edge import BAD_ORIGIN, SESSION_UNKNOWN
 from sioserver.transport.witness import Witness
 
 
@@ -185,3 +187,28 @@ def test_refused_requests(scene: Scene) -> None:
     assert not any(scene.metrics.limit_hits.values())
     scene.witness.count("requests", "The body is larger than maxPayload")
     assert scene.metrics.limit_hits["max_payload"] == 1
+
+
+def test_a_ping_that_proves_nothing_asks_again_for_what_came_meanwhile(scene: Scene) -> None:
+    """A message written between a ping and its answer could not have a ping of its own."""
+    session: Any = Session()
+    client = session.client()
+    scene.tops = {client: 5}
+    scene.witness.proven(session, None)
+    assert scene.delivered_ == []
+    scene.run()
+    assert session.pings == 1
+
+
+def test_refused_requests_are_counted_by_their_reason(scene: Scene) -> None:
+    for refused in (BAD_ORIGIN, SESSION_UNKNOWN, SESSION_UNKNOWN):
+        scene.witness.count("requests", refused.message)
+    counted = {
+        reason: number for reason, number in scene.metrics.request_refusals.items() if number
+    }
+    assert counted == {BAD_ORIGIN.message: 1, SESSION_UNKNOWN.message: 2}
+
+
+def test_every_refusal_of_a_request_has_its_counter() -> None:
+    refusals = {value.message for value in vars(edge).values() if isinstance(value, edge.Refused)}
+    assert refusals == set(REQUEST_REFUSALS)

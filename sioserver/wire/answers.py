@@ -1,0 +1,114 @@
+"""What the acks say: values in, objects of builtins out.
+
+It knows neither how a packet is made of them nor what else the client is told.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sioserver.errors import Refusal
+from sioserver.model import Counts, Message, Page, Published, User
+from sioserver.wire.bodies import body_size, count_binaries
+from sioserver.wire.requests import HistoryRequest
+
+
+def person(user: User) -> dict[str, str]:
+    """A user as others see them."""
+    return {"user": user.id, "name": user.name}
+
+
+def message_payload(message: Message) -> dict[str, Any]:
+    """A message as clients get it, live, recovered or in a page of history."""
+    return {
+        "id": message.id,
+        "offset": message.offset,
+        "user": message.user,
+        "name": message.name,
+        "body": message.body,
+        "at": message.at,
+    }
+
+
+def published_answer(published: Published) -> dict[str, Any]:
+    """The ack of `message`."""
+    return {
+        "ok": True,
+        "id": published.id,
+        "offset": published.position.offset,
+        "at": published.at,
+    }
+
+
+def cut_page(page: Page, request: HistoryRequest, most_binaries: int, most_bytes: int) -> Page:
+    """As much of a page as one answer carries: at most so many binaries and bytes of bodies, but a
+    message at least.
+
+    What is cut off lies in the direction of reading: who reads on gets it with the next page.
+    """
+    messages = page.messages
+    kept = binaries = size = 0
+    for message in messages if request.after is not None else reversed(messages):
+        size += body_size(message.body)
+        if kept and size > most_bytes:
+            break
+        binaries += count_binaries(message.body)
+        if kept and binaries > most_binaries:
+            break
+        kept += 1
+    rest = len(messages) - kept
+    return Page(
+        messages[:kept] if request.after is not None else messages[rest:], page.first, page.top
+    )
+
+
+def history_answer(page: Page, request: HistoryRequest) -> dict[str, Any]:
+    """The ack of `history`. `more`: the log goes on in the direction in which it was read."""
+    items = [message_payload(message) for message in page.messages]
+    if not page.messages:
+        more = False  # a page has room for one message at least: there is none in this direction
+    elif request.after is not None:
+        before = page.top.offset + 1 if request.before is None else request.before
+        more = page.messages[-1].offset < min(page.top.offset, before - 1)
+    else:
+        more = page.messages[0].offset > page.first
+    return {"ok": True, "items": items, "more": more, "position": str(page.top)}
+
+
+def members_answer(
+    online: Iterable[User], counts: Counts, members: Iterable[User] | None
+) -> dict[str, Any]:
+    """The ack of `members`."""
+    answer: dict[str, Any] = {
+        "ok": True,
+        "online": [person(user) for user in online],
+        "total": counts.total,
+    }
+    if members is not None:
+        answer["members"] = [person(user) for user in members]
+    return answer
+
+
+def rooms_list(rooms: Mapping[str, Mapping[str, int]]) -> list[dict[str, Any]]:
+    """The rooms of a user, as the session room tells them: [{room, unread, last}]."""
+    return [{"room": room, **numbers} for room, numbers in rooms.items()]
+
+
+def refusal_body(refusal: Refusal) -> dict[str, Any]:
+    """`{code, message, temporary, retry_after?}`; `retry_after` in seconds."""
+    body: dict[str, Any] = {
+        "code": refusal.code,
+        "message": refusal.message,
+        "temporary": refusal.temporary,
+    }
+    if refusal.retry_after is not None:
+        # rounded up: who comes back exactly then must not be too early
+        body["retry_after"] = math.ceil(refusal.retry_after * 1000) / 1000
+    return body
+
+
+def refusal_answer(refusal: Refusal) -> dict[str, Any]:
+    """The ack of a request that was refused."""
+    return {"ok": False, "error": refusal_body(refusal)}

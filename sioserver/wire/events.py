@@ -1,0 +1,109 @@
+"""What the server tells by itself: values in, `Event`s out.
+
+It decides neither who is told nor when, and not how an event is written into a packet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sioserver.errors import Disconnect
+from sioserver.model import (
+    Counts,
+    Event,
+    Membership,
+    Message,
+    Position,
+    PresenceDiff,
+    User,
+)
+from sioserver.wire.answers import message_payload, person
+
+
+def message_event(message: Message, epoch: str) -> Event:
+    """A message for everybody in the room."""
+    return Event("message", message_payload(message), Position(epoch, message.offset))
+
+
+def gap_event(first: int, last: int, after: Position) -> Event:
+    """The messages `first` to `last` were not recovered; delivery goes on behind `after`.
+
+    Where they are still in the log (too many were missed), pages of `history` have them. From 0 to
+    n: the log began anew, and what was in the old one is unknown.
+    """
+    return Event("gap", {"from": first, "to": last}, after)
+
+
+def presence_event(diff: PresenceDiff) -> Event:
+    """Who came and who left."""
+    return Event(
+        "presence",
+        {
+            "online": diff.counts.online,
+            "total": diff.counts.total,
+            "joined": [person(user) for user in diff.joined],
+            "left": [person(user) for user in diff.left],
+        },
+    )
+
+
+def typing_event(user: User, on: bool) -> Event:
+    """Somebody began or stopped typing."""
+    return Event("typing", {**person(user), "on": on})
+
+
+def read_event(user: User, offset: int) -> Event:
+    """Somebody has read up to `offset`."""
+    return Event("read", {**person(user), "offset": offset})
+
+
+def relayed_event(name: str, args: Sequence[Any], sender: User) -> Event:
+    """An event of a client for the others, the sender appended (as an object: a string in the last
+    place would be taken for a position)."""
+    return Event(name, person(sender), before=tuple(args))
+
+
+def notice_event(code: str, message: str, **more: Any) -> Event:
+    """Something that the client should know about its own connection."""
+    return Event("notice", {"code": code, "message": message, **more})
+
+
+def farewell(ending: Disconnect) -> Event:
+    """The notice that comes before the server ends a connection."""
+    return notice_event(
+        ending.code, ending.reason, number=ending.number, reconnect=ending.reconnect
+    )
+
+
+def welcome_event(
+    room: str,
+    user: User,
+    counts: Counts,
+    membership: Membership,
+    top: Position,
+    begins: Position,
+    *,
+    recovered: bool,
+    permissions: Sequence[str],
+) -> Event:
+    """The first event after every connect.
+
+    `top` is the log's newest position. The event itself leaves the client at `begins`, the place
+    from which delivery goes on: what was missed follows as ordinary messages, and a client that is
+    cut off in the middle of them must not believe that it had them all.
+    """
+    return Event(
+        "welcome",
+        {
+            "room": room,
+            **person(user),
+            "online": counts.online,
+            "total": counts.total,
+            "position": str(top),
+            "recovered": recovered,
+            "unread": max(0, top.offset - membership.read),
+            "permissions": list(permissions),
+        },
+        begins,
+    )

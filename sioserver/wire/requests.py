@@ -1,0 +1,193 @@
+"""What clients send: arguments in, values out, or a `Refusal` that says what was expected.
+
+It reads one request at a time and knows neither who sent it nor what has become of the room.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from sioserver.errors import Refusal
+from sioserver.model import MAX_OFFSET, Position
+from sioserver.wire.bodies import check_body
+
+MAX_ID: Final = 128
+MAX_PAGE: Final = 10_000
+
+_ID: Final = re.compile(r"[!-~]{1,128}", re.ASCII)
+
+# ---------------------------------------------------------------------------- connecting
+
+
+class Hello(msgspec.Struct, frozen=True):
+    """What a client says of itself when it connects to a room."""
+
+    token: str | None = None
+    user: str | None = None
+    name: str | None = None
+    position: Position | None = None
+    pid: str | None = None
+    """The recovery token it was given by an earlier connection."""
+    offset: Position | None = None
+    """Where that connection had got to; only with `pid`."""
+
+
+def parse_hello(auth: object, header_token: str | None = None) -> Hello:
+    """Read the `auth` payload of a connect: `{token?, user?, name?, position?, pid?, offset?}`.
+
+    Raises `Refusal("bad_request")`. A `pid` or `offset` that cannot be read is left out: clients
+    add them by themselves, and a stale one must not keep anybody out.
+    """
+    if auth is None:
+        auth = {}
+    if not isinstance(auth, Mapping):
+        raise Refusal("bad_request", "auth is an object such as {token} or {user, name}")
+    texts: dict[str, str | None] = {}
+    for field in ("token", "user", "name"):
+        value = auth.get(field)
+        if value is not None and not isinstance(value, str):
+            raise Refusal("bad_request", f"auth.{field} is a string")
+        texts[field] = value or None
+    position = auth.get("position")
+    if position is not None:
+        position = _position(position, "auth.position")
+    pid, offset = auth.get("pid"), auth.get("offset")
+    known: Position | None = None
+    if isinstance(pid, str) and isinstance(offset, str) and len(pid) <= 2048:
+        try:
+            known = Position.parse(offset)
+        except ValueError:
+            known = None
+    return Hello(
+        token=texts["token"] or header_token,
+        user=texts["user"],
+        name=texts["name"],
+        position=position,
+        pid=pid if isinstance(pid, str) and len(pid) <= 2048 else None,
+        offset=known,
+    )
+
+
+def _position(value: object, what: str) -> Position:
+    if isinstance(value, str):
+        try:
+            return Position.parse(value)
+        except ValueError as error:
+            raise Refusal("bad_request", f"{what}: {error}") from None
+    raise Refusal("bad_request", f"{what} is a string such as the last argument of a message")
+
+
+# ---------------------------------------------------------------------------- requests
+
+
+class SendRequest(msgspec.Struct, frozen=True):
+    """Post `body`; `id` is the client's own and makes a resend harmless."""
+
+    body: Any
+    id: str | None
+
+
+class HistoryRequest(msgspec.Struct, frozen=True):
+    """A page of messages with `after < offset < before`."""
+
+    before: int | None
+    after: int | None
+    limit: int
+
+
+def parse_send(args: Sequence[Any], max_body: int) -> SendRequest:
+    """`message` body [, {id}]. Raises `Refusal("bad_request" | "too_large")`."""
+    if not 1 <= len(args) <= 2:
+        raise Refusal("bad_request", "message takes a body and, if you like, {id}")
+    body = args[0]
+    check_body(body, max_body, "the message")
+    options = _options(args[1] if len(args) == 2 else None, "message", {"id"})
+    message_id = options.get("id")
+    if message_id is not None and not (isinstance(message_id, str) and _ID.fullmatch(message_id)):
+        raise Refusal("bad_request", "id is a string of 1 to 128 printable ASCII characters")
+    return SendRequest(body, message_id)
+
+
+def parse_relayed(args: list[Any], max_body: int) -> list[Any]:
+    """What comes with an event that is passed on. Raises `Refusal("bad_request" | "too_large")`."""
+    check_body(args, max_body, "the event")  # many empty arguments are not nothing
+    return args
+
+
+def parse_history(args: Sequence[Any], largest_page: int) -> HistoryRequest:
+    """`history` [{before?, after?, limit?}]."""
+    options = _options(_only(args, "history"), "history", {"before", "after", "limit"})
+    limit = _whole(options.get("limit", min(50, largest_page)), "limit", 1, MAX_PAGE)
+    before, after = options.get("before"), options.get("after")
+    return HistoryRequest(
+        before=None if before is None else _whole(before, "before", 0, MAX_OFFSET),
+        after=None if after is None else _whole(after, "after", 0, MAX_OFFSET),
+        limit=min(limit, largest_page),
+    )
+
+
+def parse_members(args: Sequence[Any]) -> bool:
+    """`members` [{all?}] -> whether the members who are away are wanted too."""
+    options = _options(_only(args, "members"), "members", {"all"})
+    wanted = options.get("all", False)
+    if not isinstance(wanted, bool):
+        raise Refusal("bad_request", "all is true or false")
+    return wanted
+
+
+def parse_read(args: Sequence[Any]) -> int:
+    """`read` offset."""
+    if len(args) != 1:
+        raise Refusal("bad_request", "read takes the offset of the last message that was read")
+    return _whole(args[0], "the offset", 0, MAX_OFFSET)
+
+
+def parse_typing(args: Sequence[Any]) -> bool:
+    """`typing` bool."""
+    if len(args) != 1 or not isinstance(args[0], bool):
+        raise Refusal("bad_request", "typing takes true or false")
+    return args[0]
+
+
+def parse_auth(args: Sequence[Any]) -> str:
+    """`auth` {token}."""
+    options = _options(_only(args, "auth"), "auth", {"token"})
+    token = options.get("token")
+    if not isinstance(token, str):
+        raise Refusal("bad_request", "auth takes {token}")
+    return token
+
+
+def parse_nothing(args: Sequence[Any], event: str) -> None:
+    """`leave`, `rooms`: events without arguments."""
+    if args:
+        raise Refusal("bad_request", f"{event} takes nothing")
+
+
+def _only(args: Sequence[Any], event: str) -> Any:
+    if len(args) > 1:
+        raise Refusal("bad_request", f"{event} takes one object")
+    return args[0] if args else None
+
+
+def _options(value: Any, event: str, names: set[str]) -> Mapping[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise Refusal("bad_request", f"{event}: the options are an object")
+    if unknown := value.keys() - names:
+        known = ", ".join(sorted(names))
+        raise Refusal("bad_request", f"{event}: {min(unknown)[:64]!r} is not one of {known}")
+    return value
+
+
+def _whole(value: Any, what: str, least: int, most: int) -> int:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # JavaScript has one kind of number
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise Refusal("bad_request", f"{what} is a whole number from {least} to {most}")
+    return value

@@ -1,0 +1,105 @@
+"""What the server tells by itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sioserver import wire
+from sioserver.errors import DISCONNECTS, Disconnect
+from sioserver.model import Counts, Event, Membership, Position
+
+from ..fakes import ANN, BEN, diff, message
+from .kit import JSON
+
+
+@given(st.lists(JSON, max_size=3))
+def test_an_ephemeral_event_never_ends_with_a_string(args: list[Any]) -> None:
+    """A client would take it for its position."""
+    events = [
+        wire.presence_event(diff([ANN], [BEN], 1, 2)),
+        wire.typing_event(ANN, on=True),
+        wire.read_event(ANN, 7),
+        wire.relayed_event("cursor", args, ANN),
+        wire.notice_event("code", "message", event="message"),
+        wire.farewell(Disconnect("kicked")),
+    ]
+    assert {event.name for event in events} > {"presence", "typing", "read", "notice"}
+    for event in events:
+        assert event.position is None
+        assert isinstance(event.payload, dict)
+    assert events[3].before == tuple(args)
+    assert events[3].payload == wire.person(ANN)
+
+
+def test_ephemeral_events() -> None:
+    ann, ben = {"user": "ann", "name": "Ann"}, {"user": "ben", "name": "Ben"}
+    assert wire.presence_event(diff([ANN], [BEN], 1, 2)) == Event(
+        "presence", {"online": 1, "total": 2, "joined": [ann], "left": [ben]}
+    )
+    assert wire.typing_event(ANN, on=False) == Event("typing", {**ann, "on": False})
+    assert wire.read_event(ANN, 7) == Event("read", {**ann, "offset": 7})
+
+
+@pytest.mark.parametrize("code", DISCONNECTS)
+def test_a_farewell_says_whether_to_come_back(code: str) -> None:
+    payload = wire.farewell(Disconnect(code, "because")).payload
+    assert payload == {
+        "code": code,
+        "message": "because",
+        "number": DISCONNECTS[code].number,
+        "reconnect": DISCONNECTS[code].reconnect,
+    }
+
+
+def test_a_gap_leaves_the_client_behind_it() -> None:
+    assert wire.gap_event(3, 5, Position("e", 5)) == Event(
+        "gap", {"from": 3, "to": 5}, Position("e", 5)
+    )
+
+
+@pytest.mark.parametrize(("read", "unread"), [(0, 9), (4, 5), (9, 0), (12, 0)])
+def test_a_welcome_leaves_the_client_where_delivery_goes_on(read: int, unread: int) -> None:
+    event = wire.welcome_event(
+        "lobby",
+        ANN,
+        Counts(2, 3),
+        Membership(1, 4, read),
+        Position("e", 9),
+        Position("e", 4),
+        recovered=False,
+        permissions=("join", "read"),
+    )
+    assert event.position == Position("e", 4)
+    assert event.payload == {
+        "room": "lobby",
+        "user": "ann",
+        "name": "Ann",
+        "online": 2,
+        "total": 3,
+        "position": "e.9",
+        "recovered": False,
+        "unread": unread,
+        "permissions": ["join", "read"],
+    }
+
+
+def test_all_events_of_the_server_are_in_the_list() -> None:
+    position = Position("e", 1)
+    welcome = wire.welcome_event(
+        "r", ANN, Counts(1, 1), Membership(0, 0, 0), position, position,
+        recovered=True, permissions=[],
+    )  # fmt: skip
+    made = [
+        welcome,
+        wire.message_event(message(1), "e"),
+        wire.gap_event(1, 1, position),
+        wire.presence_event(diff([], [], 1, 1)),
+        wire.typing_event(ANN, on=True),
+        wire.read_event(ANN, 1),
+        wire.notice_event("c", "m"),
+    ]
+    assert tuple(event.name for event in made) == wire.SERVER_EVENTS

@@ -22,11 +22,11 @@ from sioserver.hub import Client, Hub
 from sioserver.limits import Budget
 from sioserver.metrics import Metrics
 from sioserver.model import (
+    MAX_OFFSET,
     Counts,
     Draft,
     Event,
     Membership,
-    MAX_OFFSET,
     Page,
     Position,
     Published,

@@ -33,6 +33,12 @@ async def site(kind: Any) -> AsyncIterator[Site]:
         await until(lambda: not sio.manager.rooms)
 
 
+def stock_client(site: Site) -> Any:
+    """A client that is ended by the server. The HTTP session is not its own: it closes that one
+    and, when its goodbye has not gone out by then, opens another which nobody closes."""
+    return socketio.AsyncClient(reconnection=False, http_session=site.http)
+
+
 async def gone(client: Any) -> None:
     await soon(client.disconnect())
 
@@ -81,7 +87,7 @@ async def test_the_async_client(site: Any, kind: Any, transports: Any) -> None:
 @SERVERS
 @MODES
 async def test_two_clients_and_a_kick(site: Any, kind: Any, transports: Any) -> None:
-    clients = [socketio.AsyncClient(reconnection=False) for _ in range(2)]
+    clients = [stock_client(site) for _ in range(2)]
     heard: list[Any] = []
     for number, client in enumerate(clients):
         client.on("said", lambda *args, number=number: heard.append((number, *args)))
@@ -105,7 +111,7 @@ async def test_refusals(site: Any, kind: Any, transports: Any) -> None:
         ({"refuse": True}, {"message": "not you", "data": {"code": 7}}),
         ({"false": True}, {"message": "Connection rejected by server"}),
     ):
-        client = socketio.AsyncClient(reconnection=False)
+        client = stock_client(site)
         errors: list[Any] = []
         client.on("connect_error", errors.append)
         with pytest.raises(socketio.exceptions.ConnectionError):

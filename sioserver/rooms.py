@@ -131,11 +131,14 @@ class RoomService:
         """
         room, user = client.room, client.user
         self._check_entry(client.identity, room)
-        if self._hub.begin(client, presence=self._policy.rule(room).presence):
+        rule = self._policy.rule(room)
+        first = self._hub.begin(client, presence=rule.presence)
+        if first:
             self._engine.watch(room)
         try:
-            # a rule may have become stricter, and messages older, while nobody was here
-            await self._engine.trim(room, self._policy.rule(room), self._clock())
+            if first:
+                # the rule may have become stricter, and messages older, while nobody was here
+                await self._engine.trim(room, rule, self._clock())
             membership = await self._engine.join(room, user)
             page, at = await self._catch_up(client, since, membership)
             # last, so that nobody is told of somebody who did not get in

@@ -226,6 +226,32 @@ class Hub:
                 clients = [client for client in clients if client.offset < message.offset]
             self._hand_out(outbox, clients, event)
 
+    def on_gap(self, room: str, after: Position) -> None:
+        """See `EngineListener`."""
+        local = self._rooms.get(room)
+        if local is None:
+            return
+        if after.epoch != local.epoch:
+            self._begin_anew(local, after.epoch, after.offset)
+        elif after.offset <= local.top:
+            return
+        else:
+            # clients that are still joining have a hole now, which `live` sees
+            gap = wire.gap_event(local.top + 1, after.offset, after)
+            for outbox, clients in local.groups():
+                behind = [client for client in clients if client.offset < after.offset]
+                self._hand_out(outbox, behind, gap)
+        local.top = after.offset
+
+    def on_event(self, room: str, event: Event) -> None:
+        """See `EngineListener`."""
+        self.tell(room, event)
+
+    def on_left(self, room: str, user_id: str) -> None:
+        """See `EngineListener`."""
+        for device in self.devices(room, user_id):
+            device.outbox.close(device, Disconnect("left"))
+
     def on_presence(self, room: str, diff: PresenceDiff) -> None:
         """See `EngineListener`."""
         local = self._rooms.get(room)

@@ -119,6 +119,17 @@ class PresenceDiff(msgspec.Struct, frozen=True):
     left: list[User]
 
 
+class Peer(msgspec.Struct, frozen=True):
+    """A node, as the others find it."""
+
+    id: str
+    """Hexadecimal digits; session ids begin with it."""
+    directory: str = ""
+    """Where its sockets lie, for nodes of the same machine that share it; empty: nowhere."""
+    address: str = ""
+    """host:port at which nodes of other machines reach it; empty: they do not."""
+
+
 class Event(msgspec.Struct, frozen=True):
     """Something that clients of a room are told.
 

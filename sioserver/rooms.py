@@ -208,13 +208,13 @@ class RoomService:
         if self._hub.remove(client):
             self._engine.unwatch(client.room)
         if was_live and client.typing_at is not None:
-            self._hub.tell(client.room, wire.typing_event(client.user, on=False))
+            self._tell(client.room, wire.typing_event(client.user, on=False))
         grace = self._config.presence.grace if for_good else 0.0
         await self._engine.exit(client.room, client.user.id, client.id, self._clock() - grace)
 
     async def leave_for_good(self, client: Client) -> None:
-        """The user is no longer a member, and all their clients in the room here are ended, this
-        one too; joining again makes a new member of them."""
+        """The user is no longer a member, and all their clients in the room are ended, this one
+        too; joining again makes a new member of them."""
         self._live(client)
         room, user = client.room, client.user
         await self._engine.leave(room, user.id)
@@ -291,7 +291,7 @@ class RoomService:
             client.told_read = read
             counts = await self._engine.counts(room)
             if counts.online <= self._config.rooms.receipts_max_members:
-                self._hub.tell(room, wire.read_event(user, read), but=client)
+                self._tell(room, wire.read_event(user, read), but=client)
         return max(0, self._hub.written(client) - read)
 
     def typing(self, client: Client, on: bool) -> None:
@@ -306,7 +306,7 @@ class RoomService:
             if client.typing_at is None:
                 return
             client.typing_at = None
-        self._hub.tell(client.room, wire.typing_event(client.user, on), but=client)
+        self._tell(client.room, wire.typing_event(client.user, on), but=client)
 
     def relays(self, room: str, name: str) -> bool:
         """Is this one of the events that the room passes on?"""
@@ -316,7 +316,7 @@ class RoomService:
         """Pass an event on to the others: ephemeral, in no log."""
         self._live(client)
         self._policy.check_post(client.identity, client.room)
-        self._hub.tell(client.room, wire.relayed_event(name, args, client.user), but=client)
+        self._tell(client.room, wire.relayed_event(name, args, client.user), but=client)
 
     async def rooms_of(self, identity: Identity) -> dict[str, dict[str, int]]:
         """The user's rooms: room -> {unread, last}, at most `rooms.members_page`."""
@@ -327,6 +327,11 @@ class RoomService:
         }
 
     # ------------------------------------------------------------ common
+
+    def _tell(self, room: str, event: Event, but: Client | None = None) -> None:
+        """Send an ephemeral event to the room's clients: here at once, elsewhere soon."""
+        self._hub.tell(room, event, but)
+        self._engine.tell(room, event)
 
     def _live(self, client: Client) -> float:
         """The time, if the client may ask for something at all."""

@@ -154,6 +154,7 @@ class FakeEngine:
         self.devices: dict[str, set[str]] = defaultdict(set)
         self.watched: list[str] = []
         self.advanced: list[tuple[str, int]] = []
+        self.passed_on: list[tuple[str, Event]] = []
         self.at: Callable[[str], object] = lambda point: None
 
     # what the test does
@@ -234,6 +235,9 @@ class FakeEngine:
 
     def advance(self, room: str, user_id: str, offset: int) -> None:
         self.advanced.append((user_id, offset))
+
+    def tell(self, room: str, event: Event) -> None:
+        self.passed_on.append((room, event))
 
 
 class NodeEngine:

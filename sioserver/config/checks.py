@@ -38,6 +38,7 @@ def problems(config: Config, taken_events: Collection[str] = ()) -> Iterator[Pro
     yield from _origins(config)
     yield from _sizes(config)
     yield from _transports(config)
+    yield from _cluster(config)
     yield from _rooms(config)
     yield from _relays(config, taken_events)
 
@@ -146,6 +147,42 @@ def _transports(config: Config) -> Iterator[Problem]:
         yield Problem(
             ("transport.transports",), 'expected "polling", "websocket" or both, each once'
         )
+
+
+def _cluster(config: Config) -> Iterator[Problem]:
+    redis, cluster = config.redis, config.cluster
+    scheme = redis.url.partition(":")[0]
+    if redis.url and scheme not in ("redis", "rediss", "unix"):
+        yield Problem(
+            ("redis.url",),
+            "expected redis://host:port, rediss://host:port (TLS) or unix:///path/of/the.sock",
+        )
+    if redis.sentinels and not redis.url:
+        yield Problem(
+            ("redis.url", "redis.sentinels"),
+            "without it the embedded engine is used; redis:// is enough beside redis.sentinels",
+        )
+    for address in redis.sentinels:
+        if not _is_address(address):
+            yield Problem(("redis.sentinels",), f'"{address}" is not host:port')
+    if not re.fullmatch(r"[A-Za-z0-9._:-]{1,64}", redis.prefix):
+        yield Problem(("redis.prefix",), "expected 1 to 64 letters, digits and . _ : -")
+    if cluster.address and not _is_address(cluster.address):
+        yield Problem(("cluster.address",), "expected host:port, such as 10.0.0.5:9000")
+    size = len(cluster.secret.encode())
+    if size < SECRET_BYTES and (cluster.address or cluster.secret):
+        yield Problem(
+            ("cluster.secret", "cluster.address"),
+            f"the secret has {size} bytes, at least {SECRET_BYTES} are needed; "
+            "make one with: openssl rand -base64 32",
+        )
+
+
+def _is_address(text: str) -> bool:
+    host, _, port = text.rpartition(":")
+    return bool(re.fullmatch(r"[^\s/\[\]:]+|\[[0-9a-fA-F:.]+\]", host)) and (
+        port.isdecimal() and port.isascii() and int(port) <= 65535
+    )
 
 
 def _rooms(config: Config) -> Iterator[Problem]:

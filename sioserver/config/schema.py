@@ -55,6 +55,13 @@ class Server(Section, frozen=True):
         ),
     ] = []
     web: Annotated[bool, about("Serve the page at /.")] = True
+    workers: Annotated[
+        Annotated[int, Meta(ge=1, le=1024)],
+        about(
+            "Processes that serve. More than one without a redis.url: they share a private Valkey, "
+            "whose data lie beside the store."
+        ),
+    ] = 1
 
 
 class Auth(Section, frozen=True):
@@ -148,6 +155,10 @@ class Presence(Section, frozen=True):
 
     grace: Annotated[Seconds, about("A user who comes back within this time was never away.")] = 5.0
     batch: Annotated[Positive, about("Comings and goings are told together this often.")] = 0.25
+    lease: Annotated[
+        Annotated[float, Meta(ge=1, le=3600)],
+        about("The clients of a node that died are gone within this time (Redis engine)."),
+    ] = 15.0
 
 
 class Delivery(Section, frozen=True):
@@ -236,6 +247,62 @@ class Store(Section, frozen=True):
     ] = 10_000
 
 
+class Redis(Section, frozen=True):
+    """The Redis engine: for many workers, on many hosts."""
+
+    url: Annotated[
+        str,
+        about(
+            "A Redis (6.2 or newer) or Valkey, alone or any node of a cluster: redis://, rediss:// "
+            "(TLS) or unix:// with user:password@ and /database as usual. Empty: the embedded "
+            "engine.",
+            secret=True,
+        ),
+    ] = ""
+    sentinels: Annotated[
+        list[str],
+        about(
+            "Addresses (host:port) of Sentinels that know the master; `url` then only says user, "
+            "password, database and whether TLS is used."
+        ),
+    ] = []
+    service: Annotated[str, about("The master's name among the Sentinels.")] = "mymaster"
+    prefix: Annotated[
+        str, about("All keys and channels begin with this: one Redis can serve many clusters.")
+    ] = "sioserver"
+    timeout: Annotated[
+        Annotated[float, Meta(ge=0.1, le=3600)],
+        about("What Redis has not confirmed within this time is refused, for the moment."),
+    ] = 3.0
+    dedup_window: Annotated[
+        Positive,
+        about(
+            "A message sent again with its id within this time is not posted twice. Each id costs "
+            "some 150 bytes of Redis' memory until then."
+        ),
+    ] = 3600.0
+    queue: Annotated[
+        AtLeastOne,
+        about("Commands that may wait for Redis; then requests are refused for a moment."),
+    ] = 50_000
+
+
+class Cluster(Section, frozen=True):
+    """How workers on different hosts reach each other (not needed on one host)."""
+
+    address: Annotated[
+        str,
+        about(
+            "host:port at which the other hosts reach this one; the first worker listens there, "
+            "the next ones on the ports after it. Not for the public."
+        ),
+    ] = ""
+    secret: Annotated[
+        str,
+        about("At least 32 bytes, the same on all hosts: who knows it is believed.", secret=True),
+    ] = ""
+
+
 class Drain(Section, frozen=True):
     """How the server stops."""
 
@@ -262,5 +329,7 @@ class Config(Section, frozen=True):
     limits: Limits = Limits()
     transport: Transport = Transport()
     store: Store = Store()
+    redis: Redis = Redis()
+    cluster: Cluster = Cluster()
     drain: Drain = Drain()
     log: Log = Log()

@@ -6,18 +6,28 @@
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 from pathlib import Path
+from typing import Final
 
 from sioserver.config.schema import Config
 from sioserver.engine.base import Engine, EngineListener, Retention, StoreError
 from sioserver.engine.embedded import EmbeddedEngine
+from sioserver.model import Peer
 
 __all__ = ["Engine", "EngineListener", "Retention", "StoreError", "create_engine", "store_path"]
 
+NODE_ID_BYTES: Final = 4
 
-def create_engine(config: Config) -> Engine:
-    """Build the engine that the configuration asks for; nothing is opened yet."""
+
+def create_engine(config: Config, node: Peer | None = None) -> Engine:
+    """Build the engine that the configuration asks for; nothing is opened yet. `node`: how the
+    others find this node, where there are others."""
+    if config.redis.url:
+        from sioserver.engine.redis import RedisEngine
+
+        return RedisEngine(config, node or Peer(secrets.token_hex(NODE_ID_BYTES)))
     return EmbeddedEngine(
         config.store, grace=config.presence.grace, path=store_path(config.store.path)
     )

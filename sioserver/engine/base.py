@@ -17,9 +17,12 @@ from typing import Protocol
 from sioserver.model import (
     Counts,
     Draft,
+    Event,
     Membership,
     Message,
     Page,
+    Peer,
+    Position,
     PresenceDiff,
     Published,
     User,
@@ -44,12 +47,23 @@ class EngineListener(Protocol):
 
     def on_message(self, room: str, epoch: str, message: Message) -> None:
         """A message was published. Called for one room in the order of the offsets, without holes
-        from the moment the room was watched; never before the message is as durable as the engine
-        makes it. May come before `publish` returns to the publisher."""
+        from the moment the room was watched (but see `on_gap`); never before the message is as
+        durable as the engine makes it. May come before `publish` returns to the publisher."""
+
+    def on_gap(self, room: str, after: Position) -> None:
+        """What was not announced of a watched room, up to and including `after`, never will be: it
+        is no longer kept, or (when the epoch is another than before) the log was lost. The
+        announcements go on behind it."""
 
     def on_presence(self, room: str, diff: PresenceDiff) -> None:
         """People came to a watched room or left it, all of the batch at once; `counts` are those
         after it."""
+
+    def on_event(self, room: str, event: Event) -> None:
+        """Another node passed an ephemeral event to the clients of a watched room."""
+
+    def on_left(self, room: str, user_id: str) -> None:
+        """Through another node a user left a watched room for good: end their clients here."""
 
 
 class Log(Protocol):
@@ -91,7 +105,8 @@ class Members(Protocol):
         guest's always are, and so is `joined`."""
 
     async def leave(self, room: str, user_id: str) -> None:
-        """Leave for good: the membership and its cursors are forgotten."""
+        """Leave for good: the membership and its cursors are forgotten. The other nodes that watch
+        the room are told."""
 
     def advance(self, room: str, user_id: str, offset: int) -> None:
         """The user has provably received everything up to `offset`. Monotonic: a smaller offset
@@ -146,11 +161,27 @@ class Tokens(Protocol):
         """Is the token revoked?"""
 
 
-class Engine(Log, Members, Presence, Tokens, Protocol):
+class Nodes(Protocol):
+    """Who else serves clients. An engine for one node knows nobody, and has nothing to do here."""
+
+    def tell(self, room: str, event: Event) -> None:
+        """Pass an ephemeral event to the other nodes that watch the room: at most once, in no order
+        with the messages, and not at all while they cannot be reached. Never fails."""
+
+    async def peer(self, node: str) -> Peer | None:
+        """The node of this id, if it is alive, and is not this one. Costs next to nothing also for
+        ids that somebody made up."""
+
+    def peers(self) -> Mapping[str, Peer]:
+        """The other nodes that were alive when this one last looked, by id."""
+
+
+class Engine(Log, Members, Presence, Tokens, Nodes, Protocol):
     """Everything that is shared."""
 
     async def start(self, listener: EngineListener) -> None:
-        """Open the store and begin to announce; raises `StoreError` with what to do about it."""
+        """Open the store and begin to announce; raises `StoreError` with what to do about it. From
+        now on the other nodes find this one."""
 
     async def stop(self) -> None:
         """Finish what was accepted, write everything down, let go. Safe to call twice."""

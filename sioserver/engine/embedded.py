@@ -30,9 +30,11 @@ from sioserver.errors import Refusal
 from sioserver.model import (
     Counts,
     Draft,
+    Event,
     Membership,
     Message,
     Page,
+    Peer,
     Position,
     PresenceDiff,
     Published,
@@ -398,6 +400,19 @@ class EmbeddedEngine:
 
     def _remember_revoked(self, token_id: str, until: float) -> None:
         self._revoked[token_id] = max(until, self._revoked.get(token_id, until))
+
+    # -- other nodes: none ------------------------------------------------------------------------
+
+    def tell(self, room: str, event: Event) -> None:
+        """See `Nodes.tell`."""
+
+    async def peer(self, node: str) -> Peer | None:
+        """See `Nodes.peer`."""
+        return None
+
+    def peers(self) -> Mapping[str, Peer]:
+        """See `Nodes.peers`."""
+        return {}
 
     # -- the store --------------------------------------------------------------------------------
 

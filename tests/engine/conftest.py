@@ -12,7 +12,7 @@ import pytest
 from sioserver.config.schema import Store
 from sioserver.engine.base import Engine
 from sioserver.engine.embedded import EmbeddedEngine
-from sioserver.model import Draft, Message, PresenceDiff, User
+from sioserver.model import Draft, Event, Message, Position, PresenceDiff, User
 
 GRACE = 5.0
 CACHED = 8  # few, so that history comes from the store as well
@@ -31,12 +31,24 @@ class Listener:
 
     messages: list[tuple[str, str, Message]] = field(default_factory=list)
     presence: list[tuple[str, PresenceDiff]] = field(default_factory=list)
+    gaps: list[tuple[str, Position]] = field(default_factory=list)
+    events: list[tuple[str, Event]] = field(default_factory=list)
+    left: list[tuple[str, str]] = field(default_factory=list)
 
     def on_message(self, room: str, epoch: str, message: Message) -> None:
         self.messages.append((room, epoch, message))
 
     def on_presence(self, room: str, diff: PresenceDiff) -> None:
         self.presence.append((room, diff))
+
+    def on_gap(self, room: str, after: Position) -> None:
+        self.gaps.append((room, after))
+
+    def on_event(self, room: str, event: Event) -> None:
+        self.events.append((room, event))
+
+    def on_left(self, room: str, user_id: str) -> None:
+        self.left.append((room, user_id))
 
     def offsets(self, room: str) -> list[int]:
         return [message.offset for name, _, message in self.messages if name == room]

@@ -231,17 +231,21 @@ class Hub:
         local = self._rooms.get(room)
         if local is None:
             return
-        if after.epoch != local.epoch:
-            self._begin_anew(local, after.epoch, after.offset)
-        elif after.offset <= local.top:
+        anew = after.epoch != local.epoch
+        if not anew and after.offset <= local.top:
             return
-        else:
-            # clients that are still joining have a hole now, which `live` sees
-            gap = wire.gap_event(local.top + 1, after.offset, after)
-            for outbox, clients in local.groups():
-                behind = [client for client in clients if client.offset < after.offset]
-                self._hand_out(outbox, behind, gap)
+        known = 0 if anew else local.top
+        # clients that are still joining have a hole now, which `live` sees
+        behind: dict[tuple[int, Outbox], list[Client]] = {}
+        for outbox, clients in local.groups():
+            for client in clients:
+                if client.epoch == after.epoch and client.offset < after.offset:
+                    behind.setdefault((max(known, client.offset), outbox), []).append(client)
+        if anew:
+            self._begin_anew(local, after.epoch, after.offset)
         local.top = after.offset
+        for (last, outbox), clients in behind.items():
+            self._hand_out(outbox, clients, wire.gap_event(last + 1, after.offset, after))
 
     def on_event(self, room: str, event: Event) -> None:
         """See `EngineListener`."""

@@ -7,7 +7,7 @@ import pytest
 from sioserver import wire
 from sioserver.hub import JOIN_BUFFER, Client, Hub
 from sioserver.metrics import Metrics
-from sioserver.model import Event
+from sioserver.model import Event, Position
 
 from .fakes import ANN, BEN, FakeOutbox, client, diff, message
 
@@ -399,3 +399,90 @@ def test_a_join_on_the_new_log_waits_for_the_rest_of_it(hub: Hub, outbox: FakeOu
     assert hub.live(one) == [message(2)]
     announce(hub, 3, epoch="f")
     assert outbox.offsets(one) == [3]
+
+
+# -- a log with a hole ----------------------------------------------------------------------------
+
+
+def gaps(outbox: FakeOutbox, who: Client) -> list[tuple[int, int, str]]:
+    return [
+        (event.payload["from"], event.payload["to"], str(event.position))
+        for event in outbox.told[who.id]
+        if event.name == "gap"
+    ]
+
+
+def test_what_will_not_be_announced_is_a_gap(hub: Hub, outbox: FakeOutbox) -> None:
+    one = enter(hub, client(outbox, "c1"))
+    ahead = enter(hub, client(outbox, "c2"), at=4)
+    announce(hub, 1, 2)
+    hub.on_gap("lobby", Position("e", 4))
+    announce(hub, 3, 4, 5)
+    assert outbox.names(one) == ["message", "message", "gap", "message"]
+    assert gaps(outbox, one) == [(3, 4, "e.4")]
+    assert outbox.names(ahead) == ["message"]
+    assert hub.written(one) == hub.written(ahead) == 5
+
+
+def test_a_gap_before_anything_was_announced(hub: Hub, outbox: FakeOutbox) -> None:
+    one, two = enter(hub, client(outbox, "c1"), at=5), enter(hub, client(outbox, "c2"), at=6)
+    hub.on_gap("lobby", Position("e", 8))
+    announce(hub, 9)
+    assert gaps(outbox, one) == [(6, 8, "e.8")]
+    assert gaps(outbox, two) == [(7, 8, "e.8")]
+    assert outbox.names(one) == ["gap", "message"]
+
+
+def test_a_gap_that_is_known_is_no_news(hub: Hub, outbox: FakeOutbox) -> None:
+    one = enter(hub, client(outbox))
+    announce(hub, 1, 2)
+    hub.on_gap("lobby", Position("e", 2))
+    hub.on_gap("elsewhere", Position("e", 2))
+    assert gaps(outbox, one) == []
+
+
+def test_a_lost_log_is_a_gap_at_once(hub: Hub, outbox: FakeOutbox) -> None:
+    one = enter(hub, client(outbox))
+    announce(hub, 1, 2)
+    hub.on_gap("lobby", Position("f", 7))
+    announce(hub, 8, epoch="f")
+    assert gaps(outbox, one) == [(0, 7, "f.7")]
+    assert hub.written(one) == 8
+
+
+def test_a_client_that_joins_over_a_gap_comes_again(hub: Hub, outbox: FakeOutbox) -> None:
+    one, late = client(outbox, "c1"), client(outbox, "c2")
+    hub.begin(one)
+    one.epoch, one.offset = "e", 2
+    announce(hub, 1, 2)
+    hub.on_gap("lobby", Position("e", 4))
+    announce(hub, 5)
+    assert hub.live(one) is None
+    hub.begin(late)
+    late.epoch, late.offset = "e", 4
+    assert hub.live(late) is None  # 5 came before it was registered
+    late.offset = 5
+    assert hub.live(late) == []
+
+
+# -- other nodes ----------------------------------------------------------------------------------
+
+
+def test_what_another_node_passes_on_reaches_everybody(hub: Hub, outbox: FakeOutbox) -> None:
+    one = enter(hub, client(outbox))
+    hub.on_event("lobby", TYPING)
+    hub.on_event("elsewhere", TYPING)
+    assert outbox.told[one.id] == [TYPING]
+
+
+def test_who_left_elsewhere_is_ended_here(hub: Hub, outbox: FakeOutbox) -> None:
+    one, two = (
+        enter(hub, client(outbox, "c1", user=ANN)),
+        enter(hub, client(outbox, "c2", user=BEN)),
+    )
+    joining = client(outbox, "c3", user=ANN)
+    hub.begin(joining)
+    hub.on_left("lobby", "ann")
+    hub.on_left("elsewhere", "ben")
+    assert outbox.closed == [(one, "left"), (joining, "left")]
+    assert two not in [who for who, _ in outbox.closed]

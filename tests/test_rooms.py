@@ -1192,6 +1192,23 @@ async def test_the_rooms_of_a_user(make: Make) -> None:
 # -- what is ephemeral ----------------------------------------------------------------------------
 
 
+async def test_what_is_ephemeral_is_passed_on_to_the_other_nodes() -> None:
+    engine = FakeEngine()
+    world = World(Config(rooms=Rooms(rules=[RoomRule(relay=["cursor"])])), engine)
+    engine.listener = world.hub
+    one = await world.enter()
+    world.service.typing(one, True)
+    world.service.relay(one, "cursor", [{"x": 1}])
+    await world.service.leave(one)
+    assert [(room, event.name) for room, event in engine.passed_on] == [
+        ("lobby", "typing"),
+        ("lobby", "cursor"),
+        ("lobby", "typing"),
+    ]
+    assert engine.passed_on[1][1].before == ({"x": 1},)
+    assert [event.payload["on"] for _, event in engine.passed_on[::2]] == [True, False]
+
+
 async def test_typing(world: World) -> None:
     one, ben = await world.enter(), await world.enter(BEN)
 

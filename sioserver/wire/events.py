@@ -6,7 +6,7 @@ It decides neither who is told nor when, and not how an event is written into a 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from sioserver.errors import Disconnect
 from sioserver.model import (
@@ -19,6 +19,10 @@ from sioserver.model import (
     User,
 )
 from sioserver.wire.answers import message_payload, person
+
+PRESENCE_LISTED: Final = 100
+"""People who are named in one presence event, of those who came and of those who left: thousands
+who come at once would each be told to thousands."""
 
 
 def message_event(message: Message, epoch: str) -> Event:
@@ -36,14 +40,14 @@ def gap_event(first: int, last: int, after: Position) -> Event:
 
 
 def presence_event(diff: PresenceDiff) -> Event:
-    """Who came and who left."""
+    """Who came and who left: everybody is counted, the first `PRESENCE_LISTED` are named."""
     return Event(
         "presence",
         {
             "online": diff.counts.online,
             "total": diff.counts.total,
-            "joined": [person(user) for user in diff.joined],
-            "left": [person(user) for user in diff.left],
+            "joined": [person(user) for user in diff.joined[:PRESENCE_LISTED]],
+            "left": [person(user) for user in diff.left[:PRESENCE_LISTED]],
         },
     )
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from sioserver import wire
 from sioserver.errors import DISCONNECTS, Disconnect
-from sioserver.model import Counts, Event, Membership, Position
+from sioserver.model import Counts, Event, Membership, Position, User
+from sioserver.wire.events import PRESENCE_LISTED
 
 from ..fakes import ANN, BEN, diff, message
 from .kit import JSON
@@ -42,6 +43,14 @@ def test_ephemeral_events() -> None:
     )
     assert wire.typing_event(ANN, on=False) == Event("typing", {**ann, "on": False})
     assert wire.read_event(ANN, 7) == Event("read", {**ann, "offset": 7})
+
+
+def test_a_crowd_is_counted_and_not_all_of_it_named() -> None:
+    crowd = [User(f"u{number}", f"U{number}") for number in range(PRESENCE_LISTED + 1)]
+    event = wire.presence_event(diff(crowd, crowd, 500, 600))
+    assert (event.payload["online"], event.payload["total"]) == (500, 600)
+    assert event.payload["joined"] == event.payload["left"]
+    assert [one["user"] for one in event.payload["joined"]] == [one.id for one in crowd[:-1]]
 
 
 @pytest.mark.parametrize("code", DISCONNECTS)

@@ -23,9 +23,10 @@ from sioserver.engine import embedded_tokens as token_rows
 from sioserver.engine.base import EngineListener, Retention
 from sioserver.engine.embedded_members import Known
 from sioserver.engine.embedded_presence import Presence
-from sioserver.engine.embedded_rooms import TAIL_BYTES, Room, RoomCache
+from sioserver.engine.embedded_rooms import Room, RoomCache
 from sioserver.engine.embedded_store import RETRY_AFTER, Journal, refusal
-from sioserver.engine.embedded_tables import Append, Loaded, Rule, span
+from sioserver.engine.embedded_tables import Append, Loaded, Rule
+from sioserver.engine.tail import TAIL_BYTES, span
 from sioserver.errors import Refusal
 from sioserver.model import (
     Counts,

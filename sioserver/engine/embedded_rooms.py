@@ -10,24 +10,20 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
-from typing import Final
 
 from sioserver.engine.embedded_tables import Loaded
+from sioserver.engine.tail import Tail
 from sioserver.errors import Refusal
 from sioserver.model import Message
 
-TAIL_BYTES: Final = 2**20
-"""Most bytes of encoded bodies that stay in memory of one room: 256 messages of 4 KiB. By their
-count alone, messages of 64 KiB could be 32 MiB in each room; the rest is read from the table."""
 
-
-class Room:
+class Room(Tail):
     """A room as of the last result that was handed out."""
 
-    __slots__ = ("first", "members", "oldest", "sizes", "stored", "tail", "tail_bytes", "top")
+    __slots__ = ("first", "members", "oldest", "stored")
 
     def __init__(self, loaded: Loaded) -> None:
-        self.top = loaded.top
+        super().__init__(loaded.top, loaded.tail, loaded.sizes)
         self.first = loaded.first
         """The first offset that is shown; what lies before it is deleted sooner or later."""
         self.stored = loaded.first
@@ -36,36 +32,19 @@ class Room:
         """Milliseconds since 1970 of the message at `first`, or earlier."""
         self.members = loaded.members
         """How many there are."""
-        self.tail = loaded.tail
-        """The newest messages without a hole, up to `top`."""
-        self.sizes = loaded.sizes
-        """Bytes of their bodies, encoded."""
-        self.tail_bytes = sum(loaded.sizes)
 
     def append(self, message: Message, size: int, cached: int) -> None:
-        """Take the next message, whose body has `size` bytes; keep at least the `cached` newest,
-        unless they are too big."""
-        self.top = message.offset
+        """See `Tail.append`."""
         if self.first == message.offset:
             self.oldest = message.at
-        self.tail.append(message)
-        self.sizes.append(size)
-        self.tail_bytes += size
-        if len(self.tail) >= 2 * cached:  # seldom, because it moves the whole list
-            self._cut(len(self.tail) - cached)
-        if self.tail_bytes > TAIL_BYTES:
-            count, left = 0, self.tail_bytes
-            while left > TAIL_BYTES:
-                left -= self.sizes[count]
-                count += 1
-            self._cut(count)
+        super().append(message, size, cached)
 
     def drop_before(self, first: int) -> None:
         """Nothing before `first` is shown any more."""
         if first <= self.first:
             return
         self.first = first
-        self._cut(min(len(self.tail), max(0, first - self._oldest())))
+        self.cut_before(first)
         if self.tail and self._oldest() == first:
             self.oldest = self.tail[0].at
 
@@ -75,21 +54,6 @@ class Room:
             return False
         too_long = self.top - self.first + 1 > length
         return too_long or bool(age and self.oldest < now - age * 1000)
-
-    def messages(self, start: int, end: int) -> list[Message] | None:
-        """The messages [start, end); None when not all of them are in memory."""
-        if start >= end:
-            return []
-        oldest = self._oldest()
-        return None if start < oldest else self.tail[start - oldest : end - oldest]
-
-    def _cut(self, count: int) -> None:
-        self.tail_bytes -= sum(self.sizes[:count])
-        del self.tail[:count]
-        del self.sizes[:count]
-
-    def _oldest(self) -> int:
-        return self.top - len(self.tail) + 1
 
 
 Fetch = Callable[[str, Callable[[Loaded], None], Callable[[Refusal], None]], None]

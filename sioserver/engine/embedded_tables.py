@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from sioserver.engine.tail import span
 from sioserver.model import Draft, Message, Page, Position
 
 TRIM_EVERY: Final = 64
@@ -111,17 +112,6 @@ class Loaded(NamedTuple):
     sizes: list[int]
     """Bytes of the tail's bodies, encoded."""
     members: int
-
-
-def span(
-    first: int, top: int, after: int | None, before: int | None, limit: int
-) -> tuple[int, int]:
-    """The offsets [start, end) that `Log.history` answers with."""
-    low = first if after is None else max(first, after + 1)
-    high = top + 1 if before is None else min(top + 1, before)
-    if after is None:
-        low = max(low, high - limit)
-    return low, max(low, min(high, low + limit))
 
 
 class Tables:

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import pytest
 
-from sioserver.config.schema import Store
+from sioserver.config.schema import Config, Presence, Store
 from sioserver.engine.base import Engine
 from sioserver.engine.embedded import EmbeddedEngine
-from sioserver.model import Draft, Event, Message, Position, PresenceDiff, User
+from sioserver.engine.redis import RedisEngine
+from sioserver.model import Draft, Event, Message, Peer, Position, PresenceDiff, User
+from sioserver.valkey import Valkey
+from tests.redis_servers import Cluster, free_port, settings, standalone
 
 GRACE = 5.0
 CACHED = 8  # few, so that history comes from the store as well
@@ -71,11 +79,57 @@ class Harness:
         return self.engine
 
 
-DURABLE = ["embedded-file"]
+SYSTEM = shutil.which("valkey-server") or shutil.which("redis-server")
+"""The distribution's own server, where there is one: it may be another version than ours."""
+
+REDIS = ["redis", "redis-cluster", *(["redis-system"] if SYSTEM else [])]
+DURABLE = ["embedded-file", *REDIS]
 KINDS = [*DURABLE, "embedded-memory"]
+
+_servers: dict[str, tuple[Valkey | Cluster, Path]] = {}  # those that run, by kind
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _stop_servers() -> Iterator[None]:
+    yield
+    while _servers:
+        _, (running, directory) = _servers.popitem()
+        running.kill()
+        shutil.rmtree(directory)
+
+
+def server(kind: str) -> Valkey | Cluster:
+    """The kind's server, which is started once for all tests."""
+    if kind not in _servers:
+        directory = Path(tempfile.mkdtemp(prefix="sioserver-"))  # short: a socket's path is
+        made: Valkey | Cluster
+        if kind == "redis-cluster":
+            made = Cluster(directory)
+        elif kind == "redis-system":
+            made = Valkey(directory, port=free_port(), program=SYSTEM)
+        else:
+            made = standalone(directory)
+        made.start()
+        _servers[kind] = made, directory
+    return _servers[kind][0]
+
+
+def config(where: Any, prefix: str, *, lease: float = 15.0, **redis: Any) -> Config:
+    """What a node of the Redis engine is configured with; `where` is a server or its kind."""
+    if isinstance(where, str) and where in REDIS:
+        where = server(where)
+    options = {"dedup_window": WINDOW, "prefix": prefix, **redis}
+    return Config(
+        redis=settings(where, **options),
+        presence=Presence(grace=GRACE, lease=lease),
+        store=Store(cached_messages=CACHED),
+    )
 
 
 def build(kind: str, directory: Path, **store: Any) -> Engine:
+    if kind in REDIS:
+        prefix = sha256(str(directory).encode()).hexdigest()[:12]
+        return RedisEngine(config(kind, prefix), Peer(token_hex(4)))
     path = directory / "data" / "rooms.db" if kind == "embedded-file" else ":memory:"
     options = {
         "durability": "normal",
@@ -85,6 +139,14 @@ def build(kind: str, directory: Path, **store: Any) -> Engine:
         **store,
     }
     return EmbeddedEngine(Store(**options), grace=GRACE, path=path)
+
+
+async def until(condition: Callable[[], Any], what: str, within: float = 20.0) -> None:
+    """Wait for something that other tasks and servers bring about."""
+    end = asyncio.get_running_loop().time() + within
+    while not condition():
+        assert asyncio.get_running_loop().time() < end, f"it never came to this: {what}"
+        await asyncio.sleep(0.005)
 
 
 @pytest.fixture(params=KINDS)

@@ -8,10 +8,11 @@ import pytest
 from sioserver.config.schema import RoomRule
 from sioserver.engine import base
 from sioserver.engine.embedded import EmbeddedEngine
+from sioserver.engine.redis import RedisEngine
 
 from .conftest import Listener
 
-ENGINES: list[type[Any]] = [EmbeddedEngine]
+ENGINES: list[type[Any]] = [EmbeddedEngine, RedisEngine]
 
 
 def promised(protocol: type[Any]) -> dict[str, Any]:

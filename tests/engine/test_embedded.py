@@ -19,8 +19,8 @@ from sioserver.config.schema import Store
 from sioserver.engine import create_engine, store_path
 from sioserver.engine.base import Engine
 from sioserver.engine.embedded import EmbeddedEngine
-from sioserver.engine.embedded_rooms import TAIL_BYTES
 from sioserver.engine.embedded_tables import Rule, Tables
+from sioserver.engine.tail import TAIL_BYTES
 from sioserver.errors import Refusal
 from sioserver.model import Counts, Membership, User
 

@@ -7,8 +7,8 @@ import pytest
 from sioserver.engine import embedded_members as members
 from sioserver.engine.embedded_file import StoreFile
 from sioserver.engine.embedded_members import Known
-from sioserver.engine.embedded_rooms import TAIL_BYTES
 from sioserver.engine.embedded_tables import Append, Tables
+from sioserver.engine.tail import TAIL_BYTES
 from sioserver.model import Membership, User
 
 from .conftest import ANN, BEN, draft

@@ -3,7 +3,7 @@ from collections.abc import Callable
 
 import pytest
 
-from sioserver.engine.embedded_rooms import TAIL_BYTES, Room, RoomCache
+from sioserver.engine.embedded_rooms import Room, RoomCache
 from sioserver.engine.embedded_tables import Loaded
 from sioserver.errors import Refusal
 from sioserver.model import Message
@@ -18,23 +18,6 @@ def room(first: int, top: int, oldest: int) -> Room:
     return Room(Loaded(top, first, 0, tail, [1] * len(tail), 0))
 
 
-def test_messages_come_from_memory_or_not_at_all() -> None:
-    state = room(first=1, top=10, oldest=6)
-    assert state.messages(5, 8) is None
-    assert state.messages(6, 8) == [message(6), message(7)]
-    assert state.messages(10, 11) == [message(10)]
-    assert state.messages(3, 3) == []
-
-
-def test_the_newest_are_kept() -> None:
-    state = room(first=1, top=0, oldest=1)
-    for n in range(1, 100):
-        state.append(message(n), 1, cached=8)
-        assert 8 <= len(state.tail) < 16 or n < 8
-        oldest = n - len(state.tail) + 1
-        assert state.messages(oldest, n + 1) == [message(i) for i in range(oldest, n + 1)]
-
-
 def test_what_was_trimmed_is_gone_from_memory() -> None:
     state = room(first=1, top=10, oldest=6)
     state.drop_before(4)
@@ -45,20 +28,6 @@ def test_what_was_trimmed_is_gone_from_memory() -> None:
     assert state.tail == []
     state.append(message(11), 1, cached=8)
     assert state.messages(11, 12) == [message(11)]
-
-
-def test_a_tail_is_bounded_by_its_bytes() -> None:
-    state = room(first=1, top=0, oldest=1)
-    for n in range(1, 50):
-        state.append(message(n), TAIL_BYTES // 10, cached=8)
-        assert state.tail_bytes == sum(state.sizes) <= TAIL_BYTES
-        assert len(state.tail) == len(state.sizes)
-    assert len(state.tail) == 10
-    state.append(message(50), TAIL_BYTES + 1, cached=8)
-    assert (state.tail, state.tail_bytes) == ([], 0)
-    assert state.messages(50, 51) is None
-    state.append(message(51), 5, cached=8)
-    assert state.messages(51, 52) == [message(51)]
 
 
 class Source:

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from sioserver.engine.base import StoreError
-from sioserver.engine.embedded_rooms import TAIL_BYTES
 from sioserver.engine.embedded_store import WAITING_BYTES, Journal
 from sioserver.engine.embedded_tables import Append, Tables
+from sioserver.engine.tail import TAIL_BYTES
 from sioserver.errors import Refusal
 
 from .conftest import draft

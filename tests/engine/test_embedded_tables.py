@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sioserver.engine.embedded_file import StoreFile
-from sioserver.engine.embedded_rooms import TAIL_BYTES
 from sioserver.engine.embedded_tables import (
     PRUNE_ROWS,
     TRIM_EVERY,
@@ -19,8 +18,8 @@ from sioserver.engine.embedded_tables import (
     Tables,
     marks,
     parts,
-    span,
 )
+from sioserver.engine.tail import TAIL_BYTES
 
 from .conftest import draft
 
@@ -177,20 +176,6 @@ def test_no_two_rooms_share_an_id(tables: Tables) -> None:
     assert rows(tables, "room") == 40
     with pytest.raises(sqlite3.IntegrityError):
         tables.connection.execute("INSERT INTO room SELECT 99, name, top, first FROM room")
-
-
-@given(st.integers(1, 50), st.integers(-1, 60), st.data())
-def test_a_span_is_what_the_contract_says(first: int, length: int, data: st.DataObject) -> None:
-    top = max(first - 1, length)
-    log = list(range(first, top + 1))
-    after = data.draw(st.none() | st.integers(-2, 70))
-    before = data.draw(st.none() | st.integers(-2, 70))
-    limit = data.draw(st.integers(0, 80))
-    wanted = [n for n in log if (after is None or n > after) and (before is None or n < before)]
-    expected = wanted[:limit] if after is not None else wanted[len(wanted) - limit :][:limit]
-    if limit >= len(wanted):
-        expected = wanted
-    assert list(range(*span(first, top, after, before, limit))) == expected
 
 
 @given(st.integers(0, 2000))

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from sioserver.engine.embedded_file import StoreFile
-from sioserver.engine.embedded_rooms import TAIL_BYTES
 from sioserver.engine.embedded_tables import Append, Tables
 from sioserver.engine.embedded_writer import Batch, Call, Writer
+from sioserver.engine.tail import TAIL_BYTES
 from sioserver.model import User
 
 from .conftest import draft

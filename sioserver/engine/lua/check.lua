@@ -1,0 +1,43 @@
+-- Is a room's log still the one that a node knows, and what came after it?
+-- KEYS: meta, log. ARGV: the node's epoch or "" when it knows none, its top, how the message at its top begins
+-- or "", a name for a new epoch, most messages to answer with, the highest offset that the node knows to be given.
+-- Answers {epoch, top, first, [offset, message, ...]}: the messages after the node's top, when the epoch is the node's.
+local meta = redis.call('HMGET', KEYS[1], 'e', 's')
+local epoch, top = meta[1], tonumber(meta[2] or 0)
+local known = tonumber(ARGV[2])
+if not epoch then
+  epoch = ARGV[4]
+  redis.call('HSET', KEYS[1], 'e', epoch)
+  redis.call('EXPIRE', KEYS[1], 86400)
+  redis.call('DEL', KEYS[2])
+elseif top == 0 and redis.call('TTL', KEYS[1]) > 0 then
+  redis.call('EXPIRE', KEYS[1], 86400)
+end
+
+local found = {}
+if epoch == ARGV[1] then
+  local lost = top < tonumber(ARGV[6])
+  if not lost and ARGV[3] ~= '' then
+    local number = string.format('%.0f-0', known)
+    local entry = redis.call('XRANGE', KEYS[2], number, number)[1]
+    lost = entry and string.sub(entry[2][4] or '', 1, #ARGV[3]) ~= ARGV[3]
+  end
+  if lost then
+    -- The server lost its end, and perhaps the offsets were given again. What it still has stays, under a
+    -- new name: also the places of the drafts up to here.
+    redis.call('HSET', KEYS[1], 'e', ARGV[4], 'p', epoch, 'q', string.format('%.0f', top))
+    epoch = ARGV[4]
+  elseif known < top then
+    local from = string.format('%.0f-0', known + 1)
+    for _, entry in ipairs(redis.call('XRANGE', KEYS[2], from, '+', 'COUNT', ARGV[5])) do
+      found[#found + 1] = tonumber(string.sub(entry[1], 1, -3))
+      found[#found + 1] = entry[2][4] or ''
+    end
+  end
+end
+local oldest = redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', 1)[1]
+local first = top + 1
+if oldest then
+  first = tonumber(string.sub(oldest[1], 1, -3))
+end
+return {epoch, top, first, found}

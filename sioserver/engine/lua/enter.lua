@@ -1,0 +1,46 @@
+-- A lease holds users in a room from now on.
+-- KEYS: meta, members, on, here, at (what this lease holds).
+-- ARGV: deadline (ms), lease, then for each user: id, name, 1 for a guest or "", 1 or "": what to believe of
+-- whether the user's coming has been told, when nobody here knows the user.
+-- Answers {online, total, a 1 or 0 for each user: has the coming been told}; nil: too late, nothing was done.
+local time = redis.call('TIME')
+if time[1] * 1000 + math.floor(time[2] / 1000) > tonumber(ARGV[1]) then
+  return nil
+end
+local lease, told = ARGV[2], {}
+for i = 3, #ARGV, 4 do
+  local id, name, guest = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+  local known = redis.call('HGET', KEYS[3], id)
+  -- Who is online: {told, name, guest, lease, lease, ...}
+  local entry = known and cmsgpack.unpack(known) or { ARGV[i + 3], name, guest }
+  local held = false
+  for n = 4, #entry do
+    held = held or entry[n] == lease
+  end
+  if not held then
+    entry[#entry + 1] = lease
+  end
+  -- In the order of the names, as `names` is; the flag comes last, so that it takes no part in the order.
+  if known and (entry[2] ~= name or entry[3] ~= guest) then
+    redis.call('ZREM', KEYS[4], entry[2] .. '\0' .. id .. '\0' .. entry[3])
+    if entry[3] == '1' then
+      redis.call('HINCRBY', KEYS[1], 'g', -1)
+    end
+    known = false
+  end
+  if not known then
+    redis.call('ZADD', KEYS[4], 0, name .. '\0' .. id .. '\0' .. guest)
+    if guest == '1' then
+      redis.call('HINCRBY', KEYS[1], 'g', 1)
+    end
+    entry[2], entry[3] = name, guest
+  end
+  if not (known and held) then
+    redis.call('HSET', KEYS[3], id, cmsgpack.pack(entry))
+  end
+  redis.call('SADD', KEYS[5], id)
+  told[#told + 1] = entry[1] == '1' and 1 or 0
+end
+local online = redis.call('HLEN', KEYS[3])
+local guests = math.max(0, tonumber(redis.call('HGET', KEYS[1], 'g') or 0))
+return { online, redis.call('HLEN', KEYS[2]) + guests, told }

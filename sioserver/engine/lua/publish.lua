@@ -1,0 +1,61 @@
+-- Number, store and announce a message, in one step.
+-- KEYS: meta, log, place of the draft. ARGV: a name for a new epoch, at (ms), the message, history_length,
+-- history_age (ms), PUBLISH or SPUBLISH, deadline (ms of this server's clock), dedup window (ms).
+-- Answers {epoch, offset, at, 1 if it had been published before}, or {""} when the deadline is over:
+-- who asked has been refused by then, so nothing is done.
+local meta = redis.call('HMGET', KEYS[1], 'e', 's')
+local epoch, top = meta[1], tonumber(meta[2] or 0)
+
+local first = redis.call('GET', KEYS[3])
+if first then
+  local e, s, a = string.match(first, '^(%w+) (%d+) (-?%d+)$')
+  local last = top
+  if e ~= epoch then
+    local before = redis.call('HMGET', KEYS[1], 'p', 'q')
+    last = e == before[1] and tonumber(before[2]) or -1
+  end
+  if tonumber(s) <= last and tonumber(ARGV[2]) - tonumber(a) <= tonumber(ARGV[8]) then
+    return {epoch, tonumber(s), tonumber(a), 1}
+  end
+end
+
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+if now > tonumber(ARGV[7]) then
+  return {''}
+end
+
+local offset = top + 1
+if not epoch then
+  epoch = ARGV[1]
+  redis.call('HSET', KEYS[1], 'e', epoch)
+end
+if offset == 1 then
+  -- A log without its meta (it was evicted, say) is of another life; and a room that was only looked at
+  -- would be forgotten.
+  redis.call('DEL', KEYS[2])
+  redis.call('PERSIST', KEYS[1])
+end
+local number = string.format('%.0f', offset)
+local length, age = tonumber(ARGV[4]), tonumber(ARGV[5])
+if length > 0 then
+  redis.call('XADD', KEYS[2], 'MAXLEN', '~', length, number .. '-0', 'a', ARGV[2], 'd', ARGV[3])
+  if age > 0 then
+    if offset % 64 == 0 then
+      local oldest, fresh = tonumber(ARGV[2]) - age, nil
+      for _, entry in ipairs(redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', 96)) do
+        fresh = entry[1]
+        if tonumber(entry[2][2]) >= oldest then break end
+      end
+      redis.call('XTRIM', KEYS[2], 'MINID', fresh)
+    end
+    redis.call('PEXPIRE', KEYS[2], age)
+  end
+else
+  redis.call('DEL', KEYS[2])
+end
+-- Last, because a script that fails is not undone: without this nothing has happened.
+redis.call('HSET', KEYS[1], 's', number)
+redis.call('SET', KEYS[3], epoch .. ' ' .. number .. ' ' .. ARGV[2], 'PX', ARGV[8])
+redis.call(ARGV[6], string.sub(KEYS[1], 1, -6), 'm' .. number .. ':' .. epoch .. ':' .. ARGV[3])
+return {epoch, offset, tonumber(ARGV[2]), 0}

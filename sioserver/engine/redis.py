@@ -1,0 +1,380 @@
+"""The Redis engine: rooms that many nodes share, through a Redis or Valkey, alone or a cluster.
+
+See `base` for the contract. This module puts the parts together and says who is told what comes
+over the bus: the logs are `redis_log` (asking) and `redis_watch` (announcing), the people
+`redis_members`, `redis_presence` and `redis_lease`, the other nodes `redis_nodes`. The connections,
+and what becomes of commands when one breaks, are `redis_servers` and `redis_bus`.
+
+The engine owns its timers and tasks, other than the rest of the server, where the node does: a
+lease has to be kept up while the node is still starting, and given back after it has stopped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Final
+
+from sioserver.config import Config
+from sioserver.engine.base import EngineListener, Retention, StoreError
+from sioserver.engine.redis_bus import Bus
+from sioserver.engine.redis_keys import Keys
+from sioserver.engine.redis_lease import Lease
+from sioserver.engine.redis_log import RedisLog
+from sioserver.engine.redis_members import RedisMembers
+from sioserver.engine.redis_nodes import RedisNodes
+from sioserver.engine.redis_presence import RedisPresence
+from sioserver.engine.redis_replies import RETRY_AFTER
+from sioserver.engine.redis_servers import Redis
+from sioserver.engine.redis_tokens import RedisTokens
+from sioserver.engine.redis_watch import RedisWatch
+from sioserver.engine.tail import span
+from sioserver.errors import Refusal
+from sioserver.model import (
+    Counts,
+    Draft,
+    Event,
+    Membership,
+    Page,
+    Peer,
+    Position,
+    PresenceDiff,
+    Published,
+    User,
+)
+
+log = logging.getLogger(__name__)
+
+_TIDY_EVERY: Final = 60.0
+"""Seconds between two rounds of trimming."""
+_PATIENCE: Final = 10
+"""Times that a page is read again because it ended before the announcements began."""
+
+
+class RedisEngine:
+    """An `Engine` for many nodes. See `base`."""
+
+    def __init__(self, config: Config, peer: Peer) -> None:
+        """`peer`: this node, as the others find it."""
+        settings = config.redis
+        self._timeout = settings.timeout
+        self._keys = keys = Keys(settings.prefix)
+        self._redis = redis = Redis(
+            settings, name=peer.id, on_connected=self._on_connected, on_lost=self._on_lost
+        )
+        self._watch = watch = RedisWatch(
+            redis, keys, cached=config.store.cached_messages, on_new_epoch=self._on_new_epoch
+        )
+        self._log = RedisLog(redis, keys, settings, watched=watch.rooms, on_own=watch.on_own)
+        self._members = RedisMembers(redis, keys, peer.id)
+        self._tokens = RedisTokens(redis, keys)
+        self._nodes = RedisNodes(redis, keys, peer, on_event=self._on_event)
+        self._presence = RedisPresence(
+            redis,
+            keys,
+            peer.id,
+            grace=config.presence.grace,
+            timeout=settings.timeout,
+            on_diff=self._on_diff,
+        )
+        self._lease = Lease(
+            redis,
+            keys,
+            peer,
+            self._presence,
+            self._nodes,
+            seconds=config.presence.lease,
+            grace=config.presence.grace,
+        )
+        self._bus = Bus(
+            redis,
+            on_message=self._on_bus,
+            on_subscribed=watch.on_subscribed,
+            on_lost=watch.on_deaf,
+        )
+        self._tidied = float("-inf")
+        self._foreign = 0
+        self._unwatched = 0
+        self._running = False
+        self._stopping: asyncio.Task[None] | None = None
+        self._listener: EngineListener
+
+    # -- life -------------------------------------------------------------------------------------
+
+    async def start(self, listener: EngineListener) -> None:
+        """See `Engine.start`."""
+        self._listener = listener
+        await self._redis.start()
+        try:
+            self._watch.start(listener, self._log)
+            await self._bus.start()
+            self._bus.subscribe(self._keys.nodes)
+            await self._lease.start()
+        except Refusal as error:
+            await self._shut_down()
+            raise StoreError(
+                "Redis answers, but this node cannot register there: see what was logged before, "
+                "and whether the user of `redis.url` may write keys that begin with "
+                f"{self._keys.leases!r}"
+            ) from error
+        except BaseException:
+            await self._shut_down()
+            raise
+        self._running = True
+
+    async def stop(self) -> None:
+        """See `Engine.stop`."""
+        if self._stopping is None:
+            if not self._running:
+                return
+            self._running = False
+            self._stopping = asyncio.create_task(self._shut_down(), name="redis-engine-stop")
+        # Not taken along by a caller who is cancelled: another may be waiting too.
+        await asyncio.shield(self._stopping)
+
+    async def _shut_down(self) -> None:
+        self._watch.stop()
+        await self._lease.stop()
+        await self._members.write_rest()
+        await self._bus.stop()
+        await self._redis.stop()
+        await asyncio.sleep(0)  # whoever was answered announces it now
+
+    def watch(self, room: str) -> None:
+        """See `Engine.watch`."""
+        if self._watch.add(room):
+            self._bus.subscribe(self._keys.room(room).channel)
+
+    def unwatch(self, room: str) -> None:
+        """See `Engine.unwatch`."""
+        self._watch.remove(room)
+        self._bus.unsubscribe(self._keys.room(room).channel)
+
+    def ready(self) -> str | None:
+        """See `Engine.ready`."""
+        if not self._running:
+            return "the engine does not run"
+        return self._redis.trouble or self._bus.trouble
+
+    def stats(self) -> Mapping[str, float]:
+        """See `Engine.stats`."""
+        return {
+            **self._redis.stats(),
+            **self._bus.stats(),
+            **self._watch.stats(),
+            **self._members.stats(),
+            **self._presence.stats(),
+            **self._nodes.stats(),
+            **self._lease.stats(),
+            "publish_late_total": self._log.late,
+            "bus_unwatched_total": self._unwatched,
+            "bus_foreign_total": self._foreign,
+        }
+
+    # -- the log ----------------------------------------------------------------------------------
+
+    async def publish(self, room: str, draft: Draft, keep: Retention) -> Published:
+        """See `Log.publish`. A body that cannot be stored is a `bad_request`."""
+        if not self._running:
+            raise _stopped()
+        return await self._log.publish(room, draft, keep)
+
+    async def history(
+        self, room: str, *, after: int | None = None, before: int | None = None, limit: int
+    ) -> Page:
+        """See `Log.history`. A watched room answers from memory what is there, also while Redis is
+        away; unless somebody knows of more than was announced here."""
+        self._check_running()
+        for _ in range(_PATIENCE):
+            state = self._watch.rooms.get(room)
+            if state is not None and state.is_whole and (after is None or after <= state.top):
+                start, end = span(state.first, state.top, after, before, limit)
+                messages = state.messages(start, end)
+                if messages is not None:
+                    return Page(messages, state.first, Position(state.epoch, state.top))
+            page = await self._log.page(room, after, before, limit)
+            state = self._watch.rooms.get(room)
+            if state is None:
+                return page
+            await self._watch.placed(state, self._timeout)
+            if self._watch.rooms.get(room) is not state:
+                continue
+            if page.top.epoch != state.epoch:
+                self._watch.doubt(state)  # whoever reads this page is told of the new log, too
+                return page
+            if page.top.offset >= state.base:
+                return page
+        raise Refusal("unavailable", retry_after=RETRY_AFTER)
+
+    async def trim(self, room: str, keep: Retention, now: float) -> None:
+        """See `Log.trim`."""
+        if not self._running:
+            return
+        rule = keep.history_length, keep.history_age
+        first = await self._log.trim(room, rule, now)
+        state = self._watch.rooms.get(room)
+        if state is not None:
+            state.rule = rule
+            if first is not None:
+                state.drop_before(first)
+
+    # -- members ----------------------------------------------------------------------------------
+
+    async def join(self, room: str, user: User) -> Membership:
+        """See `Members.join`."""
+        self._check_running()
+        return await self._members.join(room, user)
+
+    async def leave(self, room: str, user_id: str) -> None:
+        """See `Members.leave`."""
+        self._check_running()
+        await self._members.leave(room, user_id)
+
+    def advance(self, room: str, user_id: str, offset: int) -> None:
+        """See `Members.advance`."""
+        self._members.advance(room, user_id, offset)
+
+    async def read(self, room: str, user_id: str, offset: int) -> Membership:
+        """See `Members.read`."""
+        self._check_running()
+        return await self._members.read(room, user_id, offset)
+
+    async def members(self, room: str, *, limit: int) -> list[User]:
+        """See `Members.members`."""
+        self._check_running()
+        return await self._members.members(room, limit=limit)
+
+    async def rooms_of(self, user_id: str, *, limit: int) -> Mapping[str, tuple[Membership, int]]:
+        """See `Members.rooms_of`."""
+        self._check_running()
+        return await self._members.rooms_of(user_id, limit=limit)
+
+    # -- presence ---------------------------------------------------------------------------------
+
+    async def enter(self, room: str, user: User, client: str) -> Counts:
+        """See `Presence.enter`."""
+        self._check_running()
+        return await self._presence.enter(room, user, client)
+
+    async def exit(self, room: str, user_id: str, client: str, now: float) -> None:
+        """See `Presence.exit`."""
+        if self._running:
+            self._members.write_one(room, user_id)
+        await self._presence.exit(room, user_id, client, now)
+
+    async def online(self, room: str, *, limit: int) -> list[User]:
+        """See `Presence.online`."""
+        self._check_running()
+        return await self._presence.online(room, limit=limit)
+
+    async def counts(self, room: str) -> Counts:
+        """See `Presence.counts`."""
+        self._check_running()
+        return await self._presence.counts(room)
+
+    async def sweep(self, now: float) -> None:
+        """See `Presence.sweep`. Also has cursors written and the logs here trimmed now and then."""
+        if not self._running:
+            return
+        self._members.write(now)
+        if not 0 <= now - self._tidied < _TIDY_EVERY:
+            self._tidied = now
+            self._watch.tidy(now)
+        await self._presence.sweep(now)
+
+    # -- tokens -----------------------------------------------------------------------------------
+
+    async def secret(self, name: str) -> bytes:
+        """See `Tokens.secret`."""
+        self._check_running()
+        return await self._tokens.secret(name)
+
+    async def revoke(self, token_id: str, until: float) -> None:
+        """See `Tokens.revoke`."""
+        self._check_running()
+        await self._tokens.revoke(token_id, until)
+
+    async def revoked(self, token_id: str, now: float) -> bool:
+        """See `Tokens.revoked`."""
+        self._check_running()
+        return await self._tokens.revoked(token_id, now)
+
+    # -- other nodes ------------------------------------------------------------------------------
+
+    def tell(self, room: str, event: Event) -> None:
+        """See `Nodes.tell`."""
+        if self._running:
+            self._nodes.tell(room, event)
+
+    async def peer(self, node: str) -> Peer | None:
+        """See `Nodes.peer`."""
+        return await self._nodes.peer(node) if self._running else None
+
+    def peers(self) -> Mapping[str, Peer]:
+        """See `Nodes.peers`."""
+        return self._nodes.peers()
+
+    # -- what Redis tells -------------------------------------------------------------------------
+
+    def _on_connected(self) -> None:
+        if self._running:
+            self._watch.on_connected()
+            self._tokens.restore()
+            self._lease.doubt()
+
+    def _on_lost(self, reason: str) -> None:
+        log.warning("Redis does not answer: %s", reason)
+
+    def _on_new_epoch(self, room: str) -> None:
+        self._members.forget_room(room)
+        self._lease.doubt()
+
+    def _on_bus(self, channel: str, payload: bytes) -> None:
+        room = self._watch.by_channel.get(channel)
+        kind = payload[:1]
+        if room is None:
+            if channel == self._keys.nodes and kind == b"n":
+                self._nodes.on_bus(payload[1:])
+            elif channel == self._keys.nodes:
+                self._foreign += 1
+            else:
+                self._unwatched += 1  # still subscribed for a moment
+        elif kind == b"m":
+            self._watch.on_bus(room, payload)
+        elif kind == b"p":
+            self._presence.on_bus(room.name, payload[1:])
+        elif kind == b"e":
+            self._nodes.on_room(room.name, payload[1:])
+        elif kind == b"l":
+            self._on_left(room.name, payload[1:])
+        else:
+            self._foreign += 1
+
+    def _on_left(self, room: str, body: bytes) -> None:
+        try:
+            user_id = self._members.left(body)
+        except ValueError:
+            self._foreign += 1
+            return
+        if user_id is not None:
+            try:
+                self._listener.on_left(room, user_id)
+            except Exception:
+                log.exception("a leave could not be passed on")
+
+    def _on_diff(self, room: str, diff: PresenceDiff) -> None:
+        if room in self._watch.rooms:
+            self._listener.on_presence(room, diff)
+
+    def _on_event(self, room: str, event: Event) -> None:
+        if room in self._watch.rooms:
+            self._listener.on_event(room, event)
+
+    def _check_running(self) -> None:
+        if not self._running:
+            raise _stopped()
+
+
+def _stopped() -> Refusal:
+    return Refusal("unavailable", retry_after=RETRY_AFTER)

@@ -1,0 +1,98 @@
+"""What the nodes tell each other of who came and left: read, put in order, handed on.
+
+It knows neither who is here nor what is in Redis: sweep.lua makes the diffs, and `redis_presence`
+says of which rooms the counts are worth keeping.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Container
+
+import msgspec
+
+from sioserver.model import Counts, PresenceDiff, User
+
+log = logging.getLogger(__name__)
+
+
+class _Diff(msgspec.Struct, array_like=True, forbid_unknown_fields=True, frozen=True):
+    """What sweep.lua publishes; a person is (id, name, "1" for a guest or "")."""
+
+    node: str
+    """Whose sweep it was; empty: a dead lease's people were taken away."""
+    version: int
+    online: int
+    total: int
+    joined: list[tuple[str, str, str]]
+    left: list[tuple[str, str, str]]
+
+
+class Diffs:
+    """Hands each diff on once, as a `PresenceDiff` with the newest counts that are known."""
+
+    def __init__(
+        self, node: str, kept: Container[str], on_diff: Callable[[str, PresenceDiff], None]
+    ) -> None:
+        """`node`: this one. `kept`: the rooms whose newest counts are remembered."""
+        self._node = node
+        self._kept = kept
+        self._on_diff = on_diff
+        self._decode = msgspec.msgpack.Decoder(_Diff).decode
+        self._newest: dict[str, tuple[int, Counts]] = {}
+        """(version, counts) by room. Versions of a room rise, with holes."""
+        self.told = 0
+        self.reaped = 0
+        """People who were told of as taken from the dead."""
+        self.foreign = 0
+        """Messages that were no diffs."""
+
+    def on_answer(self, room: str, body: bytes | memoryview) -> None:
+        """This node's own diff, from the answer of the script that made it."""
+        diff = self._read(body)
+        if diff is not None:
+            self._tell(room, diff)
+
+    def on_bus(self, room: str, body: bytes | memoryview) -> None:
+        """A diff that came over the bus. This node's own were told with the answer already."""
+        diff = self._read(body)
+        if diff is not None and diff.node != self._node:
+            self._tell(room, diff)
+
+    def knows(self, room: str) -> bool:
+        """Is there something that `recounted` could be compared with?"""
+        return room in self._newest
+
+    def recounted(self, room: str, counts: Counts, version: int) -> None:
+        """These are the counts now. If they are newer than the newest diff, some were missed: who
+        came and left is lost, so only the counts are told."""
+        if version > self._newest.get(room, (version, counts))[0]:
+            self._tell(room, _Diff("", version, counts.online, counts.total, [], []))
+
+    def forget(self, room: str) -> None:
+        """The room's counts are of no use any more."""
+        self._newest.pop(room, None)
+
+    def _read(self, body: bytes | memoryview) -> _Diff | None:
+        try:
+            return self._decode(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            self.foreign += 1
+            return None
+
+    def _tell(self, room: str, diff: _Diff) -> None:
+        counts = Counts(diff.online, diff.total)
+        version, newest = self._newest.get(room, (0, counts))
+        if version > diff.version:
+            counts = newest  # it was overtaken
+        elif room in self._kept:
+            self._newest[room] = diff.version, counts
+        self.told += 1
+        if not diff.node:
+            self.reaped += len(diff.left)
+        joined = [User(id, name, bool(guest)) for id, name, guest in diff.joined]
+        left = [User(id, name, bool(guest)) for id, name, guest in diff.left]
+        try:
+            self._on_diff(room, PresenceDiff(counts, joined, left))
+        except Exception:
+            log.exception("presence could not be announced")

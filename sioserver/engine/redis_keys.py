@@ -1,0 +1,99 @@
+"""The names of all keys and channels of the Redis engine, made in one place.
+
+What shares the tag in braces lies on one server of a cluster, so one script may touch it: a room's
+keys do. Nothing here knows what the keys hold. Room names have no braces (`wire.names`).
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+from urllib.parse import quote
+
+_CACHED: Final = 4096
+"""Rooms whose names are kept: those that are posted in right now."""
+
+
+class RoomKeys(NamedTuple):
+    """A room's. All on one server."""
+
+    channel: str
+    """What happens in the room is told here, to the nodes that have clients in it."""
+    meta: str
+    """Hash: `e` epoch, `s` top, `g` guests online, `v` version of the presence diffs; `p`, `q`: the
+    epoch before, and up to where its log is still the same."""
+    log: str
+    """Stream: <offset>-0 with `a` (milliseconds since 1970) and `d` (the message)."""
+    members: str
+    """Hash: user id -> "joined cursor read name"."""
+    names: str
+    """Sorted set, all scores 0: name NUL id of the members."""
+    on: str
+    """Hash: user id -> who is online."""
+    here: str
+    """Sorted set, all scores 0: name NUL id NUL whether a guest, of who is online."""
+
+
+class Keys:
+    """The names below one prefix."""
+
+    def __init__(self, prefix: str) -> None:
+        # A brace in the prefix would move the tag that holds a room together.
+        self._prefix = prefix = prefix.replace("{", "%7B").replace("}", "%7D")
+        self._rooms: dict[str, RoomKeys] = {}
+        # Room names that begin with @ are the server's own.
+        self.nodes = f"{prefix}:{{@nodes}}"
+        """Channel: nodes that come and go."""
+        self.leases = f"{prefix}:{{@nodes}}:leases"
+        """Sorted set: lease -> its end, in milliseconds of the server's clock."""
+        self.peers = f"{prefix}:{{@nodes}}:peers"
+        """Hash: lease -> the node's `Peer`. On the same server as `leases`, as are the next two."""
+        self.dying = f"{prefix}:{{@nodes}}:dying"
+        """Sorted set: lease -> from when on its people may be taken away, in milliseconds, too."""
+        self.dead = f"{prefix}:{{@nodes}}:dead"
+        """Sorted set: lease -> when it was found to be over."""
+
+    def room(self, room: str) -> RoomKeys:
+        """The keys of a room."""
+        keys = self._rooms.get(room)
+        if keys is None:
+            if len(self._rooms) >= _CACHED:
+                self._rooms.clear()
+            tag = f"{self._prefix}:{{{room}}}"
+            keys = self._rooms[room] = RoomKeys(
+                tag, *(f"{tag}:{end}" for end in ("meta", "log", "members", "names", "on", "here"))
+            )
+        return keys
+
+    def draft(self, room: str, user_id: str, id: str) -> str:
+        """String with an end: the place of the draft that a user sent with this id. With the room's
+        other keys."""
+        return f"{self._prefix}:{{{room}}}:dedup:{len(user_id)}:{user_id}:{id}"
+
+    def once(self, room: str, token: str) -> str:
+        """The same of one call that nobody makes again but the connection itself."""
+        return f"{self._prefix}:{{{room}}}:once:{token}"
+
+    def at(self, room: str, lease: str) -> str:
+        """Set of the users whom a lease holds in a room. With the room's other keys."""
+        return f"{self._prefix}:{{{room}}}:at:{lease}"
+
+    def swept(self, room: str, lease: str) -> str:
+        """String with an end: what the lease's last sweep of a room told. With the room's other
+        keys."""
+        return f"{self._prefix}:{{{room}}}:swept:{lease}"
+
+    def rooms(self, lease: str) -> str:
+        """Set of the rooms in which a lease holds somebody."""
+        return f"{self._prefix}:rooms:{lease}"
+
+    def user(self, user_id: str) -> str:
+        """Set of the rooms that a user is a member of."""
+        return f"{self._prefix}:user:{{{quote(user_id, safe='')}}}"
+
+    def secret(self, name: str) -> str:
+        """String."""
+        return f"{self._prefix}:secret:{name}"
+
+    def revoked(self, token_id: str) -> str:
+        """String with an end: until when the token is refused, seconds since 1970."""
+        return f"{self._prefix}:revoked:{token_id}"

@@ -1,0 +1,298 @@
+"""When a watched room's log is looked at, and that all ways of a message end in one order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from sioserver.engine import redis_watch
+from sioserver.engine.redis_keys import Keys
+from sioserver.engine.redis_link import Unavailable
+from sioserver.engine.redis_log import RedisLog
+from sioserver.engine.redis_rooms import Room, pack
+from sioserver.engine.redis_servers import Redis
+from sioserver.engine.redis_watch import RedisWatch
+from sioserver.errors import Refusal
+from sioserver.model import Position
+from tests.redis_servers import ask, settings
+
+from .conftest import Keep, Listener, draft, server, until
+
+KEEP = Keep()
+
+
+class Kit:
+    """Watched rooms without a bus: the test is the bus."""
+
+    def __init__(self) -> None:
+        self.settings = settings(server("redis"), timeout=1.0)
+        self.keys = Keys(self.settings.prefix)
+        self.redis = Redis(
+            self.settings, name="test", on_connected=lambda: None, on_lost=lambda reason: None
+        )
+        self.lost: list[str] = []
+        self.watch = RedisWatch(self.redis, self.keys, cached=8, on_new_epoch=self.lost.append)
+        self.elsewhere = RedisLog(self.redis, self.keys, self.settings)
+        self.here = RedisLog(
+            self.redis,
+            self.keys,
+            self.settings,
+            watched=self.watch.rooms,
+            on_own=self.watch.on_own,
+        )
+        self.listener = Listener()
+        self.script = self.redis.script
+
+    def counted(self, name: str) -> float:
+        return self.watch.stats()[name]
+
+    async def room(self, name: str = "a") -> Room:
+        self.watch.add(name)
+        room = self.watch.rooms[name]
+        await self.watch.placed(room, 5)
+        return room
+
+    async def post(self, id: str, log: RedisLog | None = None, room: str = "a") -> Position:
+        return (await (log or self.elsewhere).publish(room, draft(id), KEEP)).position
+
+    def payload(self, id: str, position: Position) -> bytes:
+        data = pack(id, "ann", "Ann", "hi", 1_700_000_000_000)
+        return f"m{position.offset}:{position.epoch}:".encode() + data
+
+    def offsets(self, room: str = "a") -> list[int]:
+        return self.listener.offsets(room)
+
+
+@pytest.fixture
+async def kit() -> AsyncIterator[Kit]:
+    kit = Kit()
+    await kit.redis.start()
+    kit.watch.start(kit.listener, kit.here)
+    yield kit
+    kit.watch.stop()
+    await kit.redis.stop()
+
+
+def fail(*_: Any) -> asyncio.Future[Any]:
+    future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    future.set_exception(Unavailable("planted"))
+    return future
+
+
+async def test_announcing_begins_where_the_log_stands(kit: Kit) -> None:
+    await kit.post("m1")
+    room = await kit.room()
+    assert (room.base, kit.offsets()) == (1, [])
+    await kit.post("m2", kit.here)
+    assert kit.offsets() == [2]
+
+
+async def test_the_copy_of_an_own_message_changes_nothing_whichever_comes_first(kit: Kit) -> None:
+    room = await kit.room()
+    first = await kit.post("m1", kit.here)
+    kit.watch.on_bus(room, kit.payload("m1", first))
+    second = await kit.post("m2")
+    kit.watch.on_bus(room, kit.payload("m2", second))
+    again = await kit.post("m2", kit.here)
+    assert again == second
+    assert kit.offsets() == [1, 2]
+    assert kit.counted("room_holes_total") == 0
+
+
+async def test_what_was_published_before_the_bus_tells_is_read(kit: Kit) -> None:
+    room = await kit.room()
+    for n in range(1, 6):
+        await kit.post(f"m{n}")
+    kit.watch.on_subscribed([room.keys.channel, "foreign"])
+    await until(lambda: kit.offsets() == [1, 2, 3, 4, 5], "announced")
+    assert kit.counted("rooms_heard") == 1
+    assert kit.counted("room_filled_total") == 5
+    kit.watch.on_deaf()
+    assert kit.counted("rooms_heard") == 0
+
+
+async def test_a_hole_is_given_a_moment_and_then_read(
+    kit: Kit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = await kit.room()
+    positions = [await kit.post(f"m{n}") for n in range(1, 5)]
+    before = kit.counted("room_checks_total")
+    kit.watch.on_bus(room, kit.payload("m2", positions[1]))
+    kit.watch.on_bus(room, kit.payload("m1", positions[0]))
+    assert kit.offsets() == [1, 2]
+    kit.watch.on_bus(room, kit.payload("m4", positions[3]))
+    assert kit.offsets() == [1, 2]
+    assert kit.counted("rooms_with_holes") == 1
+    await until(lambda: kit.offsets() == [1, 2, 3, 4], "announced")
+    assert kit.counted("room_checks_total") == before + 1
+    await until(lambda: kit.counted("rooms_with_holes") == 0, "forgotten")
+
+
+async def test_a_long_hole_is_read_in_pages(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+    room = await kit.room()
+    monkeypatch.setattr(redis_watch, "PAGE", 4)
+    for n in range(1, 20):
+        await kit.post(f"m{n}")
+    kit.watch.look(room)
+    await until(lambda: kit.offsets() == list(range(1, 20)), "announced")
+    assert kit.listener.gaps == []
+
+
+async def test_a_duplicate_of_what_was_not_announced_is_a_hole(kit: Kit) -> None:
+    await kit.room()
+    await kit.post("m1")
+    await kit.post("m1", kit.here)
+    assert kit.offsets() == []
+    await until(lambda: kit.offsets() == [1], "announced")
+
+
+async def test_another_epoch_is_looked_into_before_anything_is_believed(kit: Kit) -> None:
+    room = await kit.room()
+    first = await kit.post("m1", kit.here)
+    # what a master says that is none any more
+    kit.watch.on_bus(room, kit.payload("lie", Position("e0", 2)))
+    assert not room.is_whole
+    await until(lambda: room.is_whole, "looked into")
+    assert (kit.offsets(), kit.listener.gaps, room.epoch) == ([1], [], first.epoch)
+    # and what is true
+    ask(server("redis"), "DEL", room.keys.meta)  # type: ignore[arg-type]
+    again = await kit.post("m2", kit.here)
+    assert kit.offsets() == [1]
+    await until(lambda: kit.listener.gaps, "told")
+    assert kit.listener.gaps == [("a", again)]
+    assert kit.lost == ["a"]
+    await kit.post("m3", kit.here)
+    assert [epoch for _, epoch, _ in kit.listener.messages] == [first.epoch, again.epoch]
+
+
+@pytest.mark.parametrize(
+    "payload", [b"m", b"m1", b"m1:e", b"m1:e:", b"mx:e:x", b"m1:\xff:\xff", b"m-1:e:x"]
+)
+async def test_foreign_words_change_nothing(kit: Kit, payload: bytes) -> None:
+    room = await kit.room()
+    kit.watch.on_bus(room, payload.replace(b":e:", b":" + room.raw_epoch + b":"))
+    await until(lambda: room.is_whole, "looked into, if need be")
+    assert (kit.listener.messages, kit.listener.gaps) == ([], [])
+    await kit.post("m1", kit.here)
+    assert kit.offsets() == [1]
+
+
+async def test_a_look_that_failed_is_made_again(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redis_watch, "TICK", 0.05)
+    with monkeypatch.context() as broken:
+        broken.setattr(kit.redis, "script", fail)
+        kit.watch.add("a")
+        room = kit.watch.rooms["a"]
+        with pytest.raises(Refusal) as refused:
+            await kit.watch.placed(room, 0.05)
+        assert refused.value.code == "unavailable"
+    await kit.watch.placed(room, 5)
+    assert room.is_whole
+
+
+async def test_every_room_is_looked_at_now_and_then(
+    kit: Kit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rooms = [await kit.room(f"room{n}") for n in range(30)]
+    kit.watch.on_subscribed([room.keys.channel for room in rooms])
+    await until(lambda: kit.counted("room_checks_total") == 60, "all were looked at twice")
+    for n in range(30):
+        await kit.post("m", room=f"room{n}")
+    for _ in range(20):
+        kit.watch._tick()
+        await until(lambda: not any(room.checking for room in rooms), "the looks are over")
+    assert all(kit.offsets(f"room{n}") == [1] for n in range(30))
+    assert kit.counted("room_checks_total") <= 60 + 20 * 3
+
+
+async def test_so_many_looks_at_once_and_no_more(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+    rooms = [await kit.room(f"room{n}") for n in range(50)]
+    monkeypatch.setattr(redis_watch, "UNDER_WAY", 8)
+    under_way = most = 0
+
+    def counting(*call: Any) -> asyncio.Future[Any]:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        future = kit.script(*call)
+
+        def answered(_: Any) -> None:
+            nonlocal under_way
+            under_way -= 1
+
+        future.add_done_callback(answered)
+        return future
+
+    monkeypatch.setattr(kit.redis, "script", counting)
+    before = kit.counted("room_checks_total")
+    for _ in range(2):  # the second time they are waiting already
+        for room in rooms:
+            kit.watch.look(room)
+    assert kit.counted("checks_waiting") == 42
+    await until(lambda: kit.counted("checks_waiting") == 0, "all were begun")
+    await until(lambda: not any(room.checking or room.queued for room in rooms), "all are over")
+    assert most <= 9
+    assert kit.counted("room_checks_total") - before == 58
+
+
+async def test_when_the_connection_is_back_the_looks_come_first(kit: Kit) -> None:
+    rooms = [await kit.room(f"room{n}") for n in range(300)]
+    kit.watch.on_connected()
+    assert all(room.checking == 1 for room in rooms)
+    kit.watch.on_connected()  # again: what is under way may stand behind messages
+    assert all(room.checking == 2 for room in rooms)
+    await until(lambda: not any(room.checking or room.queued for room in rooms), "all are over")
+    assert kit.counted("room_checks_total") == 300 * 3
+
+
+async def test_two_looks_that_find_a_new_log_tell_of_it_once(kit: Kit) -> None:
+    room = await kit.room()
+    await kit.post("m1", kit.here)
+    ask(server("redis"), "DEL", room.keys.meta)  # type: ignore[arg-type]
+    kit.watch.on_connected()
+    kit.watch.on_connected()
+    positions = await asyncio.gather(*(kit.post(f"n{n}") for n in range(3)))
+    await until(lambda: kit.offsets() == [1, 1, 2, 3], "announced")
+    epoch = positions[0].epoch
+    assert kit.listener.gaps == [("a", Position(epoch, 0))]
+    assert room.is_whole
+
+
+async def test_nothing_comes_of_a_room_that_is_watched_no_more(kit: Kit) -> None:
+    room = await kit.room()
+    kit.watch.look(room)
+    kit.watch.remove("a")
+    kit.watch.remove("a")
+    await kit.post("m1", kit.here)
+    assert kit.offsets() == []
+    new = await kit.room()
+    assert new is not room
+    assert new.base == 1
+    assert kit.counted("rooms_watched") == 1
+
+
+async def test_whoever_waits_looks_again_when_the_room_goes(kit: Kit) -> None:
+    kit.watch.add("a")
+    room = kit.watch.rooms["a"]
+    waiting = asyncio.create_task(kit.watch.placed(room, 5))
+    await asyncio.sleep(0)
+    kit.watch.remove("a")
+    await waiting
+    assert room.epoch == ""
+
+
+async def test_old_messages_go_with_the_round(kit: Kit) -> None:
+    room = await kit.room()
+    for n in range(3):
+        await kit.elsewhere.publish("a", draft(f"m{n}", at=1_700_000_000_000 + n * 100_000), KEEP)
+    kit.watch.look(room)
+    await until(lambda: kit.offsets() == [1, 2, 3], "announced")
+    room.rule = (1000, 600.0)
+    for _ in range(3):  # once is enough
+        kit.watch.tidy(1_700_000_000 + 750)
+    await until(lambda: room.first == 3, "trimmed")
+    assert (await kit.elsewhere.page("a", 0, None, 9)).first == 3
+    assert room.messages(1, 4) is None

@@ -6,12 +6,27 @@
             print(message)
 
 It comes back by itself, loses nothing and delivers nothing twice, also when the server was killed.
-The package knows what travels (docs/protocol.md) and nothing else of the server.
+The package knows what travels (docs/protocol.md) and nothing else of the server; but for
+`Publisher`, which posts messages straight into a cluster's Redis (docs/cluster-from-outside.md).
 """
+
+from typing import TYPE_CHECKING, Any
 
 from sioserver.client.identity import Token
 from sioserver.client.inbox import Gap
 from sioserver.client.link import Transport
 from sioserver.client.room import RoomClient, Sent
 
-__all__ = ["Gap", "RoomClient", "Sent", "Token", "Transport"]
+if TYPE_CHECKING:
+    from sioserver.client.publisher import Publisher
+
+__all__ = ["Gap", "Publisher", "RoomClient", "Sent", "Token", "Transport"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use: a `RoomClient` needs nothing of Redis."""
+    if name != "Publisher":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from sioserver.client.publisher import Publisher
+
+    return Publisher

@@ -63,3 +63,7 @@ class Calls:
         waiting = self._manager.callbacks.get(sid, {})
         for id in [id for id, known in waiting.items() if known is callback]:
             del waiting[id]
+        # what other nodes are to acknowledge is kept elsewhere, by managers that know some
+        forget = getattr(self._manager, "forget_callback", None)
+        if forget is not None:
+            forget(callback)

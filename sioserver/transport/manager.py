@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import socketio
-from socketio import packet as stock
 
 from sioserver.transport.frames import Outgoing
 from sioserver.transport.session import DRAINED
@@ -87,6 +86,10 @@ class Manager(Base):
         self.callbacks.pop(sid, None)
         self._connecting.discard(sid)
         self._leaving.discard(sid)
+
+    def replaced(self, sid: str, namespace: str) -> None:
+        """A session was recovered here, and no connection that still has it is: the other nodes, if
+        there are any, look for one."""
 
     def _drop(self, sid: str, namespace: str, room: Any) -> None:
         rooms = self.rooms.get(namespace)
@@ -177,9 +180,12 @@ class Manager(Base):
         skip_sid: Any = None,
         callback: Any = None,
         to: Any = None,
+        *,
+        volatile: bool = False,
         **_: Any,
     ) -> None:
-        """Emit to a client, a room, or everybody in the namespace."""
+        """Emit to a client, a room, or everybody in the namespace; `volatile`: not to those who are
+        far behind with reading."""
         arguments = list(data) if isinstance(data, tuple) else [] if data is None else [data]
         skipped = skip_sid if isinstance(skip_sid, (list, tuple, set, frozenset)) else (skip_sid,)
         sessions = self.server.eio.sockets
@@ -191,10 +197,8 @@ class Manager(Base):
                 continue
             if callback is not None or out is None:
                 ack = None if callback is None else self._generate_ack_id(sid, callback)
-                out = self.server.encode(
-                    stock.EVENT, namespace=namespace, data=[event, *arguments], id=ack
-                )
-            session.write(out)
+                out = self.server.encode_emitted(namespace, [event, *arguments], ack)
+            session.write(out, droppable=volatile)
             crowded = crowded or session.queued > DRAINED
         if crowded:
             # Whoever emits in a loop and never waits would not let anything be sent, and the

@@ -47,6 +47,9 @@ REPLAY_CHUNK: Final = 262_144
 the most that is replayed before CONNECT: clients keep those aside without noting their offset, so
 a replay that is cut off there would come a second time."""
 
+NO_ACK: Final = 0
+"""The number of an ack that nobody waits for: real ones begin at 1."""
+
 DRAIN_SLICE: Final = 0.05
 """Seconds between two groups of connections that are closed when the node stops."""
 
@@ -65,9 +68,12 @@ class RoomServer(AsyncServer):
         recovery: Recovery,
         metrics: Metrics,
         clock: Callable[[], float],
+        node_id: str = "",
+        client_manager: Manager | None = None,
     ) -> None:
         limits, transport = config.limits, config.transport
         super().__init__(
+            client_manager=client_manager,
             async_mode="aiohttp",
             serializer=Packet,
             namespaces="*",
@@ -82,6 +88,7 @@ class RoomServer(AsyncServer):
             inbox=limits.inbox,
             upgrade_timeout=limits.upgrade_timeout,
             max_connections=limits.connections,
+            node_id=node_id,
             connect_timeout=limits.connect_timeout,
             max_namespaces=limits.rooms_per_connection,
             logger=log,
@@ -126,18 +133,22 @@ class RoomServer(AsyncServer):
         return connection
 
     async def drain(self, seconds: float) -> None:
-        """Close the connections a few at a time, in no order that clients could share, so that
-        they come back (here or elsewhere) spread over `seconds`."""
+        """Close the connections a few at a time, in no order that clients could share and at no
+        even pace, so that they come back (here or elsewhere) spread over `seconds`."""
         self.eio.stopping = True
-        sessions = list(self.eio.sockets.values())
-        random.shuffle(sessions)
+        endings: list[Callable[[], None]] = [
+            partial(session.end, self.reason.SERVER_DISCONNECT, "shutdown")
+            for session in self.eio.sockets.values()
+        ]
+        endings += self.eio.carried()
+        random.shuffle(endings)
         slices = max(1, int(seconds / DRAIN_SLICE))
-        size = -(-len(sessions) // slices)
-        for start in range(0, len(sessions), size or 1):
-            for session in sessions[start : start + size]:
-                session.end(self.reason.SERVER_DISCONNECT, "shutdown")
-            if start + size < len(sessions):
-                await asyncio.sleep(DRAIN_SLICE)
+        size = -(-len(endings) // slices)
+        for start in range(0, len(endings), size or 1):
+            for end in endings[start : start + size]:
+                end()
+            if start + size < len(endings):
+                await asyncio.sleep(DRAIN_SLICE * random.uniform(0.5, 1.5))  # noqa: S311
 
     # ------------------------------------------------------------ joining
 
@@ -285,13 +296,26 @@ class RoomServer(AsyncServer):
 
     async def _replace(self, client: RoomClient, sid: str) -> None:
         """The session is recovered here: close the connection that still holds its id."""
-        while (old := self._holder(client.room, sid)) is not None:
+        old = self._holder(client.room, sid)
+        if old is None:
+            self.manager.replaced(sid, client.namespace)
+        while old is not None:
             if old.connection is client.connection:  # under the room's other name
                 await self._end(old, Disconnect("replaced"))
             else:
-                # at first, so that nothing that ends later takes the new one's entry along
-                await self._leave(old)
-                old.session.end(self.reason.SERVER_DISCONNECT, "replaced", flush=False)
+                await self._cut_off(old)
+            old = self._holder(client.room, sid)
+
+    async def replaced(self, sid: str, namespace: str) -> None:
+        """Another node has recovered this session: close the connection that holds it here."""
+        old = self._holder(namespace[1:] or self._config.rooms.root, sid)
+        if old is not None:
+            await self._cut_off(old)
+
+    async def _cut_off(self, old: RoomClient) -> None:
+        # at first, so that nothing that ends later takes the new one's entry along
+        await self._leave(old)
+        old.session.end(self.reason.SERVER_DISCONNECT, "replaced", flush=False)
 
     def _holder(self, room: str, sid: str) -> RoomClient | None:
         names = ["/" + room, "/"] if room == self._config.rooms.root else ["/" + room]
@@ -358,12 +382,15 @@ class RoomServer(AsyncServer):
     async def disconnect(
         self, sid: str, namespace: str | None = None, ignore_queue: bool = False
     ) -> None:
-        """End a client's connection to its room, for good (as a library user asks for it)."""
+        """End a client's connection to its room, for good (as a library user asks for it), on
+        whatever node it is."""
         namespace = namespace or "/"
         connection = self._connection(self.manager.eio_sid_from_sid(sid, namespace))
         client = None if connection is None else connection.clients.get(namespace)
         if client is not None:
             await self._end(client, Disconnect("kicked"))
+        elif not ignore_queue:
+            await self.manager.can_disconnect(sid, namespace)  # which tells the others
 
     async def _leave(self, client: RoomClient, *, for_good: bool = False) -> None:
         """The client is over. Called more than once without harm."""
@@ -428,6 +455,15 @@ class RoomServer(AsyncServer):
         if event.position is not None:
             data.append(str(event.position))
         return self.encode(stock.EVENT, namespace=namespace, data=data)
+
+    def encode_emitted(self, namespace: str, data: list[Any], ack: int | None) -> Outgoing:
+        """See `AsyncServer`."""
+        if ack is None and isinstance(data[-1], str):
+            # Stock clients would take the last string (be it the event's own name) for the position
+            # to recover from. Where an ack is asked for, a function comes last instead; which
+            # client answers to this one, if any does, is of no interest.
+            ack = NO_ACK
+        return super().encode_emitted(namespace, data, ack)
 
     # ------------------------------------------------------------ requests
 

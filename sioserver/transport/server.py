@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, Final
 
 import socketio
+from aiohttp import web
 from socketio import exceptions
 from socketio import packet as stock
 
@@ -85,6 +86,14 @@ class AsyncServer(Handlers):
     def _engineio_server_class(self) -> type[EngineServer]:
         return EngineServer
 
+    def attach(self, app: web.Application, socketio_path: str = "socket.io") -> None:
+        """Serve below the path in an aiohttp application. A manager that shares its clients with
+        other nodes' begins and ends with the application."""
+        super().attach(app, socketio_path)
+        if hasattr(self.manager, "start"):
+            app.on_startup.append(lambda _: self.manager.start())
+            app.on_cleanup.append(lambda _: self.manager.stop())
+
     # ------------------------------------------------------------ out
 
     def encode(self, kind: int, **fields: Any) -> Outgoing:
@@ -99,6 +108,11 @@ class AsyncServer(Handlers):
             # better told to who sends it than a connection closed by each who gets it
             raise ValueError(f"clients take at most {packet.MAX_ATTACHMENTS} attachments")
         return Outgoing(encoded)
+
+    def encode_emitted(self, namespace: str, data: list[Any], ack: int | None) -> Outgoing:
+        """Encode an event that a user of the server emits; `ack`: by which number it is asked to be
+        acknowledged."""
+        return self.encode(stock.EVENT, namespace=namespace, data=data, id=ack)
 
     def send_now(self, session: Session, kind: int, **fields: Any) -> None:
         """Encode a packet and write it to one client."""
@@ -328,6 +342,9 @@ class AsyncServer(Handlers):
             return
         self.manager.pre_disconnect(sid, namespace=namespace)
         await self._left(eio_sid, namespace, sid, reason or self.reason.CLIENT_DISCONNECT)
+
+    async def replaced(self, sid: str, namespace: str) -> None:
+        """Another node has recovered this session. Only `RoomServer` recovers any."""
 
     async def _left(self, eio_sid: str | None, namespace: str, sid: str, reason: str) -> None:
         self._calls.abort(sid)

@@ -7,8 +7,8 @@ import { io } from "socket.io-client";
 export const [, , url, transports = "polling,websocket"] = process.argv;
 
 /** A socket whose `seen` holds everything in order, its connects and disconnects among them. */
-export function open(room, options = {}) {
-  const socket = io(url + room, {
+export function open(room, options = {}, where = url) {
+  const socket = io(where + room, {
     transports: transports.split(","),
     forceNew: true,
     reconnectionDelay: 20,

@@ -9,15 +9,36 @@ import pytest
 from sioserver.client import RoomClient
 from sioserver.model import Message
 from sioserver.testing import ServerProcess
+from tests import redis_servers
 
 EXAMPLES = sorted((Path(__file__).resolve().parents[2] / "examples").glob("*.py"))
+CHATS = [path for path in EXAMPLES if path.stem.endswith("_client")]
 
 
 def test_there_are_examples() -> None:
-    assert [path.stem for path in EXAMPLES] == ["bare_client", "chat_client"]
+    assert [path.stem for path in EXAMPLES] == ["bare_client", "chat_client", "publish"]
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+async def test_publishing_from_a_program(tmp_path: Path) -> None:
+    (path,) = (path for path in EXAMPLES if path.stem == "publish")
+    with redis_servers.standalone(tmp_path) as redis:
+        async with (
+            ServerProcess(settings={"drain.seconds": 0, "redis.url": redis.tcp_url}) as server,
+            RoomClient(server.url, room="news", user="ann") as ann,
+            asyncio.timeout(60),
+        ):
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, str(path), redis.tcp_url, "news", "it is out"),
+                stdout=asyncio.subprocess.PIPE,
+            )
+            message = await anext(ann)
+            assert isinstance(message, Message)
+            assert (message.user, message.body) == ("bot", "it is out")
+            printed, _ = await process.communicate()
+            assert (process.returncode, printed) == (0, b"number 1 of news\n")
+
+
+@pytest.mark.parametrize("path", CHATS, ids=lambda path: path.stem)
 async def test_an_example_chats(path: Path) -> None:
     async with (
         ServerProcess(settings={"drain.seconds": 0}) as server,

@@ -14,6 +14,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -1565,6 +1566,21 @@ async def test_the_old_connection_that_holds_the_sid_is_closed(
     assert len(bob.events("/", "presence")) == 1
 
 
+async def test_a_sid_that_is_recovered_on_another_node(serve: Serve, transport: str) -> None:
+    running = await serve(presence=MANUALLY)
+    bob = await running.enter("bob")
+    alice = await running.enter("alice", "/", transport)
+    sid = Ticket(alice).sid
+    await running.server.replaced("stranger", "/")
+    await running.server.replaced(sid, "/elsewhere")
+    await alice.marker(bob)
+    await running.server.replaced(sid, "/lobby")
+    await alice.gone()
+    assert running.metrics.disconnects["replaced"] == 1
+    assert not any(packet.packet_type == stock.DISCONNECT for packet in alice.packets)
+    assert running.metrics.clients == 1
+
+
 async def test_a_sid_that_is_recovered_under_the_rooms_other_name(serve: Serve) -> None:
     running = await serve()
     bob = await running.enter("bob")
@@ -2627,6 +2643,35 @@ async def test_a_drain_closes_a_few_at_a_time(serve: Serve) -> None:
     again = await running.open()
     answer = await again.connect("/", {"user": "u0", **tickets[0].auth})
     assert answer.data["sid"] == tickets[0].sid
+
+
+async def test_a_drain_ends_what_is_carried_for_other_nodes(serve: Serve) -> None:
+    running = await serve()
+    ended: list[int] = []
+    running.server.eio.carried = lambda: [partial(ended.append, number) for number in range(20)]
+    await running.server.drain(3 * namespace_module.DRAIN_SLICE)
+    assert sorted(ended) == [*range(20)]
+
+
+async def test_the_pace_of_a_drain_is_not_even(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = await serve()
+    for number in range(6):
+        await running.enter(f"u{number}", "/", "websocket")
+    pauses: list[float] = []
+    sleep, mine = asyncio.sleep, asyncio.current_task()
+
+    async def paused(seconds: float) -> None:
+        if asyncio.current_task() is mine:
+            pauses.append(seconds)
+        await sleep(seconds)
+
+    monkeypatch.setattr(namespace_module.asyncio, "sleep", paused)
+    await running.server.drain(6 * namespace_module.DRAIN_SLICE)
+    assert len(set(pauses)) == 5
+    slice_ = namespace_module.DRAIN_SLICE
+    assert all(0.5 * slice_ <= pause <= 1.5 * slice_ for pause in pauses)
 
 
 async def test_a_drain_of_nobody(serve: Serve) -> None:

@@ -7,28 +7,41 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import signal
+import socket
 import sys
 import time
-from collections.abc import AsyncIterator
-from typing import Final
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Final, Protocol
 
 from aiohttp import web
 
-from sioserver._version import __version__
 from sioserver.api import health, middleware
 from sioserver.api import web as page
 from sioserver.auth import Policy, Signer, Verifier
 from sioserver.config import Config
-from sioserver.engine import create_engine, store_path
+from sioserver.engine import NODE_ID_BYTES, create_engine, store_path
 from sioserver.engine.base import Engine, StoreError
 from sioserver.hub import Hub
 from sioserver.limits import Budget
 from sioserver.metrics import Metrics
+from sioserver.model import Peer
 from sioserver.node import Node
 from sioserver.rooms import RoomService
+from sioserver.startup import (
+    BACKLOG,
+    CANNOT_START,
+    CannotStart,
+    Terminal,
+    announce,
+    cannot_listen,
+    complain,
+    redis_in_words,
+)
 from sioserver.transport.namespace import RoomServer
 from sioserver.transport.recovery import Recovery
+from sioserver.transport.routing import Router, host_tag
 
 log = logging.getLogger(__name__)
 
@@ -37,29 +50,41 @@ ROOMS: Final = web.AppKey("rooms", RoomService)
 SERVER: Final = web.AppKey("server", RoomServer)
 METRICS: Final = web.AppKey("metrics", Metrics)
 
-BACKLOG: Final = 1024
 CLOSE_TIMEOUT: Final = 5.0
 """Seconds that requests under way have when the server stops."""
 
-CANNOT_START: Final = 1
-"""The exit code when the store or the port cannot be had."""
+SETTLE: Final = 1.0
+"""Seconds that a worker which leaves waits for requests on the connections that it still has, to
+answer them with "Connection: close", before it closes what is idle."""
+SETTLE_PAUSE: Final = 0.05
 
 
-def create_app(config: Config | None = None, *, engine: Engine | None = None) -> web.Application:
+def create_app(
+    config: Config | None = None, *, engine: Engine | None = None, peer: Peer | None = None
+) -> web.Application:
     """The whole server as an aiohttp application.
 
     It can be run by itself or mounted with `add_subapp`. Starting it opens the store; that raises
-    `StoreError`. The parts are found under `NODE`, `ROOMS`, `SERVER` and `METRICS`.
+    `StoreError`. `peer`: how other nodes find this one; without it they do not. The parts are found
+    under `NODE`, `ROOMS`, `SERVER` and `METRICS`.
     """
     config = config or Config()
-    engine = engine or create_engine(config)
+    peer = peer or Peer(secrets.token_hex(NODE_ID_BYTES))
+    engine = engine or create_engine(config, peer)
     metrics = Metrics()
     hub = Hub(metrics)
     verifier, policy = Verifier(config.auth), Policy(config)
     budget = Budget(config.limits, metrics.count_limit)
     rooms = RoomService(config, engine, hub, verifier, policy, budget, metrics, time.time)
     recovery = Recovery(config.auth.recovery_max_age)
-    server = RoomServer(config, rooms, hub, budget, recovery, metrics, time.time)
+    shared = None
+    if config.redis.url:
+        from sioserver.transport.bus import ClusterManager
+
+        shared = ClusterManager(config.redis, metrics.count_bus)
+    server = RoomServer(config, rooms, hub, budget, recovery, metrics, time.time, peer.id, shared)
+    secret, metrics.node = config.cluster.secret, peer.id
+    router = Router(peer, engine.peer, server.eio, metrics, secret=secret, clock=time.time)
     node = Node(config, engine, hub, metrics, time.time)
 
     path = "/" + config.server.path.strip("/")
@@ -70,18 +95,30 @@ def create_app(config: Config | None = None, *, engine: Engine | None = None) ->
 
     async def running(_: web.Application) -> AsyncIterator[None]:
         try:
+            try:
+                await router.start()  # before the others find this node
+            except OSError as error:
+                raise CannotStart(f"cannot listen for the other nodes: {error}") from error
             await node.start()
             recovery.use(Signer(await engine.secret("recovery")))
             yield
         finally:
+            await router.stop()
             await node.stop()
 
     async def stopping(_: web.Application) -> None:
         node.drain()
         await server.drain(config.drain.seconds)
 
+    async def closing(_: web.Request, response: web.StreamResponse) -> None:
+        if node.draining and response.status != 101:
+            # the next request of the connection shall go to somebody who stays
+            response.force_close()
+            response.headers["Connection"] = "close"
+
     app.cleanup_ctx.append(running)
     app.on_shutdown.append(stopping)
+    app.on_response_prepare.append(closing)
     server.attach(app, path)
     app.router.add_routes(health.routes(node.ready, metrics))
     if config.server.web:
@@ -92,18 +129,39 @@ def create_app(config: Config | None = None, *, engine: Engine | None = None) ->
 # ---------------------------------------------------------------------------- the program
 
 
-class CannotStart(Exception):
-    """The program cannot run here. The message says why."""
+class Worker(Protocol):
+    """What a process knows that is one of several: its supervisor, seen from here."""
+
+    @property
+    def peer(self) -> Peer:
+        """How the others find it."""
+
+    @property
+    def sockets(self) -> Sequence[socket.socket]:
+        """Where it accepts connections. Others hold them too: nothing that waits there is lost when
+        this process lets go of them."""
+
+    def obey(self, stop: Callable[[], None], leave: Callable[[], None]) -> None:
+        """From now on call `stop` when all workers are to end, and `leave` when this one is, or
+        when the supervisor has gone."""
+
+    def serving(self) -> None:
+        """Tell the supervisor that clients may come."""
+
+    def failed(self, reason: str) -> None:
+        """Tell the supervisor why this process cannot start."""
 
 
-def run(config: Config) -> int:
-    """Serve until SIGTERM or SIGINT; returns the exit code."""
+def run(config: Config, worker: Worker | None = None) -> int:
+    """Serve until SIGTERM or SIGINT (a worker: until its supervisor says so, too); returns the exit
+    code."""
     try:
         with asyncio.Runner(loop_factory=_loop_factory(config)) as runner:
-            runner.run(_serve(config))
+            runner.run(_serve(config, worker))
     except (StoreError, CannotStart) as error:
-        sys.stderr.write(f"sioserver: {error}\n")
-        return CANNOT_START
+        if worker is not None:
+            worker.failed(str(error))
+        return CANNOT_START if worker is not None else complain(error)
     return 0
 
 
@@ -120,58 +178,101 @@ def _loop_factory(config: Config) -> type[asyncio.AbstractEventLoop] | None:
     return uvloop.Loop
 
 
-async def _serve(config: Config) -> None:
-    told = _hear_signals()
-    app = create_app(config)
+async def _serve(config: Config, worker: Worker | None) -> None:
+    told = _hear_orders(worker)
+    app = create_app(config, peer=worker.peer if worker is not None else peer_of(config))
     runner = web.AppRunner(
         app, access_log=None, handle_signals=False, shutdown_timeout=CLOSE_TIMEOUT
     )
-    host, port = config.server.host, config.server.port
     try:
         await runner.setup()
-        try:
-            await web.TCPSite(runner, host, port, backlog=BACKLOG).start()
-        except OSError as error:
-            where = f"{_shown(host)}:{port}"
-            reason = error.strerror or str(error)
-            raise CannotStart(f"cannot listen on {where}: {reason}") from error
-        _announce(config, runner.addresses[0][1])
-        await told.wait()
+        await _listen(runner, config, worker)
+        if worker is not None:
+            worker.serving()
+        else:
+            announce(config, runner.addresses[0][1], _store_in_words(config))
+        leaving = await told
         log.info("stopping: connections are closed, clients come back by themselves")
-        # while still listening, so that whoever asks learns that this node is stopping
+        if leaving:
+            for site in runner.sites:
+                await site.stop()
+        # else it goes on listening, so that whoever asks learns that this node is stopping
         app[NODE].drain()
         await app[SERVER].drain(config.drain.seconds)
+        if leaving:
+            await _settle(runner)
     finally:
         await runner.cleanup()
 
 
-def _hear_signals() -> asyncio.Event:
-    """Set by the first SIGTERM or SIGINT; a second one ends the program at once."""
-    loop = asyncio.get_running_loop()
-    told = asyncio.Event()
-    signals = (signal.SIGTERM, signal.SIGINT)
+async def _settle(runner: web.AppRunner) -> None:
+    for _ in range(round(SETTLE / SETTLE_PAUSE)):
+        if runner.server is None or not runner.server.connections:
+            return
+        await asyncio.sleep(SETTLE_PAUSE)
 
-    def tell() -> None:
-        told.set()
+
+async def _listen(runner: web.AppRunner, config: Config, worker: Worker | None) -> None:
+    if worker is not None:
+        for listener in worker.sockets:
+            await web.SockSite(runner, listener, backlog=BACKLOG).start()
+        return
+    host, port = config.server.host, config.server.port
+    try:
+        await web.TCPSite(runner, host, port, backlog=BACKLOG).start()
+    except OSError as error:
+        raise cannot_listen(host, port, error) from error
+
+
+def _hear_orders(worker: Worker | None) -> asyncio.Future[bool]:
+    """Done when the program has to stop; true when others go on accepting at its address.
+
+    SIGTERM and SIGINT say so; a second one ends the program at once.
+    """
+    loop = asyncio.get_running_loop()
+    told: asyncio.Future[bool] = loop.create_future()
+
+    def tell(leaving: bool) -> None:
+        if not told.done():
+            told.set_result(leaving)
+
+    def hear(*_: object) -> None:
+        tell(worker is not None)
         for number in signals:
             loop.remove_signal_handler(number)
 
+    if worker is not None:
+        # the others come to all processes of a terminal: the supervisor acts on them
+        signals = [signal.SIGTERM]
+        worker.obey(lambda: tell(False), lambda: tell(True))
+    else:
+        signals = [signal.SIGTERM, signal.SIGINT]
+        if sys.platform != "win32":
+            loop.add_signal_handler(signal.SIGHUP, _hung_up, Terminal(), hear)
     for number in signals:
-        loop.add_signal_handler(number, tell)
+        loop.add_signal_handler(number, hear)
     return told
 
 
-def _shown(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+def _hung_up(terminal: Terminal, stop: Callable[[], None]) -> None:
+    if terminal.gone:
+        stop()
+    else:
+        log.warning("SIGHUP: only with workers (--workers) is the configuration read again")
 
 
-def _announce(config: Config, port: int) -> None:
-    store = str(store_path(config.store.path))
-    lines = [
-        f"sioserver {__version__} serves http://{_shown(config.server.host)}:{port}",
-        f"  store: {'in memory, gone when it stops' if store == ':memory:' else store}",
-    ]
-    if not config.auth.secret:
-        lines.append("  ANYBODY WHO CAN REACH IT MAY JOIN AND USE ANY NAME: no auth.secret is set")
-    sys.stdout.write("\n".join(lines) + "\n")
-    sys.stdout.flush()
+def peer_of(config: Config, directory: str = "", place: int = 0) -> Peer:
+    """A new node. `directory`: where the sockets of this machine's nodes lie; `place`: its number
+    among those that listen at cluster.address and the ports after it."""
+    address = config.cluster.address
+    host, _, port = address.rpartition(":")
+    if address:
+        address = f"{host}:{int(port) + place}"
+    return Peer(host_tag(host) + secrets.token_hex(NODE_ID_BYTES), directory, address)
+
+
+def _store_in_words(config: Config) -> str:
+    if config.redis.url:
+        return redis_in_words(config.redis)
+    path = store_path(config.store.path)
+    return "in memory, gone when it stops" if path == ":memory:" else str(path)

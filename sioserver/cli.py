@@ -48,9 +48,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _serve(args: argparse.Namespace) -> int:
     config = _load(args).config
     from sioserver import logs
-    from sioserver.app import run
 
     logs.setup(config.log)
+    if config.server.workers > 1:
+        from sioserver.workers import supervise
+
+        return supervise(config, lambda: _load(args).config)
+    from sioserver.app import run
+
     return run(config)
 
 
@@ -136,6 +141,7 @@ def _parser() -> argparse.ArgumentParser:
     _configuration(serve)
     serve.add_argument("--host", metavar="H", help="address to listen on (server.host)")
     serve.add_argument("--port", metavar="P", help="port to listen on (server.port)")
+    serve.add_argument("--workers", metavar="N", help="processes that serve (server.workers)")
     serve.add_argument(
         "--store",
         metavar="PATH",

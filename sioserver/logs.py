@@ -24,6 +24,7 @@ _STEERING: Final = re.compile(
     "[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 _SECRETS: Final = (
+    (re.compile(r"\b((?:rediss?|unix)://)[^\s\"'<>]*@"), r"\1<hidden>@"),
     (re.compile(r"\beyJ[\w-]{5,}\.[\w-]*(?:\.[\w-]*)?"), "<token>"),
     (re.compile(r"(?<=[\w/])\?[^\s\"'<>]*=[^\s\"'<>]*"), "?<query>"),
     (
@@ -185,14 +186,31 @@ _FORMATTERS: Final[Mapping[str, type[logging.Formatter]]] = {
 }
 
 
-def setup(config: Log, stream: TextIO | None = None) -> logging.Handler:
+class _Stamp(logging.Filter):
+    """Says of each record which worker wrote it: they all write to the same place."""
+
+    def __init__(self, worker: int) -> None:
+        super().__init__()
+        self._worker = worker
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.worker = self._worker
+        return True
+
+
+def setup(
+    config: Log, stream: TextIO | None = None, *, worker: int | None = None
+) -> logging.Handler:
     """Let the process log as configured, to `stream` (standard error). For the command line only.
 
-    Doing it again replaces what it did before; handlers of others stay.
+    `worker`: its number, where it is one of several. Doing it again replaces what it did before;
+    handlers of others stay.
     """
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(_FORMATTERS[config.format]())
     handler.addFilter(once_per(5.0, logging.WARNING))
+    if worker is not None:
+        handler.addFilter(_Stamp(worker))
     setattr(handler, _MARK, True)
     root = logging.getLogger()
     for old in [old for old in root.handlers if hasattr(old, _MARK)]:

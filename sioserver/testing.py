@@ -7,19 +7,23 @@ acknowledged and received, and says which promises were broken; it is pure and k
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import signal
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
-READY_WITHIN: Final = 30.0
+READY_WITHIN: Final = 60.0
 LONGEST_LINE: Final = 1_000_000
 READY: Final = re.compile(r"serves http://[^ ]+:(\d+)")
+WORKER_READY: Final = re.compile(r"worker (\d+) is ready: pid (\d+), node (\w+)")
+WORKER_ENDED: Final = re.compile(r"worker (\d+), pid (\d+), has ended")
 
 # The process dies with the one that started it, however that ends (Linux; elsewhere it stays).
 _MAIN: Final = """
@@ -41,27 +45,45 @@ class ServerFailed(Exception):
         self.output = output
 
 
+class WorkerProcess(NamedTuple):
+    """One of several workers, as the server's log has it."""
+
+    pid: int
+    node: str
+
+
 class ServerProcess:
     """`sioserver serve` as a process of its own, with `async with` or `start` and `stop`.
 
-    `settings` are as for `--set`. Once started it keeps its port, so that it can be killed and
-    started again under the same address. `wrapper` is a command to run it with.
+    `workers`: with more than one, the process is their supervisor. `settings` are as for `--set`,
+    `config` is a file. Once started it keeps its port, so that it can be killed and started again
+    under the same address. `wrapper` is a command to run it with.
     """
+
+    program = _MAIN
 
     def __init__(
         self,
         store: str | Path = ":memory:",
         *,
         port: int = 0,
+        workers: int = 1,
         settings: Mapping[str, object] | None = None,
+        config: str | Path | None = None,
         wrapper: Sequence[str] = (),
     ) -> None:
         self.store = store
         self.port = port
+        self.count = workers
+        self.config = config
         self.settings = dict(settings or {})
         self.wrapper = wrapper
         self.output: list[str] = []
         """Every line that it has printed, also in earlier lives."""
+        self.workers: dict[int, WorkerProcess] = {}
+        """Those that are ready, by number from 1 (with log.level info or debug)."""
+        self._news = asyncio.Condition()
+        self._directory: tempfile.TemporaryDirectory[str] | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[None] | None = None
 
@@ -87,15 +109,22 @@ class ServerProcess:
         """Start it and wait until it serves; raises ServerFailed when it ends instead."""
         assert self._process is None, "it is running already"
         options = {"--host": "127.0.0.1", "--port": self.port, "--store": self.store}
+        if self.count > 1:
+            options["--workers"] = self.count
+        if self.config is not None:
+            options["--config"] = self.config
         arguments = [str(part) for option in options.items() for part in option]
         for key, value in self.settings.items():
             shown = str(value).lower() if isinstance(value, bool) else str(value)
             arguments += ["--set", f"{key}={shown}"]
         # settings of this machine are none of the test's
         clean = {name: os.environ[name] for name in os.environ if not name.startswith("SIOSERVER_")}
+        # what workers leave behind when all are killed at once goes with this directory
+        self._directory = tempfile.TemporaryDirectory(prefix="sio-", ignore_cleanup_errors=True)
+        clean["XDG_RUNTIME_DIR"] = self._directory.name
         self._process = await asyncio.create_subprocess_exec(
             *self.wrapper,
-            *(sys.executable, "-c", _MAIN, *arguments),
+            *(sys.executable, "-c", self.program, *arguments),
             env=clean | {"PYTHONUNBUFFERED": "1"},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
@@ -115,15 +144,55 @@ class ServerProcess:
         assert process.stdout is not None
         first = len(self.output)
         async for line in process.stdout:
-            self.output.append(line.decode(errors="replace").rstrip())
+            async with self._news:
+                self.output.append(line.decode(errors="replace").rstrip())
+                self._note_worker(self.output[-1])
+                self._news.notify_all()
             if not ready.done() and (found := READY.search(self.output[-1])):
                 ready.set_result(int(found[1]))
         code = await process.wait()
         if not ready.done():
             ready.set_exception(ServerFailed(code, "\n".join(self.output[first:])))
 
+    def _note_worker(self, line: str) -> None:
+        if found := WORKER_READY.search(line):
+            self.workers[int(found[1])] = WorkerProcess(int(found[2]), found[3])
+        elif found := WORKER_ENDED.search(line):
+            known = self.workers.get(int(found[1]))
+            if known is not None and known.pid == int(found[2]):
+                del self.workers[int(found[1])]
+
+    async def printed(self, pattern: str, *, since: int = 0) -> re.Match[str]:
+        """Wait until it has printed a line in which the pattern is found, `since` that index of
+        `output`; raises TimeoutError."""
+        async with asyncio.timeout(READY_WITHIN), self._news:
+            while True:
+                for line in self.output[since:]:
+                    if found := re.search(pattern, line):
+                        return found
+                since = len(self.output)
+                await self._news.wait()
+
+    def kill_worker(self, number: int) -> None:
+        """End one worker at once (SIGKILL); its supervisor replaces it."""
+        os.kill(self.workers[number].pid, signal.SIGKILL)
+
+    def reload(self) -> None:
+        """Ask for a rolling restart (SIGHUP)."""
+        os.kill(self.pid, signal.SIGHUP)
+
+    async def kill_supervisor(self) -> None:
+        """End the supervisor at once (SIGKILL), and wait until its workers have ended by
+        themselves."""
+        await self._end(signal.SIGKILL)
+
     async def kill(self) -> None:
-        """End it at once (SIGKILL), if it runs."""
+        """End it at once (SIGKILL), with its workers, if it runs."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.send_signal(signal.SIGKILL)
+            for worker in self.workers.values():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(worker.pid, signal.SIGKILL)
         await self._end(signal.SIGKILL)
 
     async def stop(self) -> int:
@@ -145,7 +214,10 @@ class ServerProcess:
             process.send_signal(how)
         code = await process.wait()
         assert self._reading is not None
-        await self._reading
+        await self._reading  # to its end, which is when no worker is left that could print
+        self.workers.clear()
+        assert self._directory is not None
+        self._directory.cleanup()
         return code
 
 

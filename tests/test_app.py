@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -22,14 +23,17 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
 
 from sioserver import __version__
-from sioserver.app import METRICS, NODE, ROOMS, SERVER, create_app
+from sioserver.app import METRICS, NODE, ROOMS, SERVER, create_app, peer_of
 from sioserver.config import Config
 from sioserver.engine import create_engine
 from sioserver.engine.base import StoreError
 from sioserver.metrics import Metrics
+from sioserver.model import Peer
 from sioserver.node import Node
 from sioserver.rooms import RoomService
+from sioserver.startup import CannotStart
 from sioserver.transport.namespace import RoomServer
+from sioserver.transport.routing import host_tag
 
 Http = TestClient[web.Request, web.Application]
 PATIENCE = 60.0
@@ -155,6 +159,64 @@ async def test_not_ready_while_draining(http: Http) -> None:
     while (message := await client.ws.receive()).type is aiohttp.WSMsgType.TEXT:
         pass
     assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 1001)
+
+
+async def test_while_draining_connections_are_not_kept(http: Http) -> None:
+    """The next request shall go to somebody who stays; so shall new sessions."""
+    answer = await http.get("/healthz")
+    assert "Connection" not in answer.headers
+    http.app[NODE].drain()
+    await http.app[SERVER].drain(0.0)
+    answer = await http.get("/healthz")
+    assert (answer.status, answer.headers["Connection"]) == (200, "close")
+    query = {"EIO": "4", "transport": "polling"}
+    answer = await http.get("/socket.io/", params=query)
+    assert (answer.status, answer.headers["Connection"]) == (503, "close")
+    assert answer.headers["Retry-After"] == "1"
+    assert "stopping" in (await answer.json())["message"]
+
+
+def test_a_node_and_how_the_others_find_it() -> None:
+    one, other = peer_of(configured()), peer_of(configured())
+    assert len(one.id) == 8
+    assert int(one.id, 16) != int(other.id, 16)
+    assert (one.directory, one.address) == ("", "")
+    config = configured(cluster={"address": "[::1]:9000", "secret": "x" * 32})
+    assert peer_of(config).address == "[::1]:9000"
+    assert peer_of(config).id[:4] == host_tag("[::1]")
+    assert len(peer_of(config).id) == 12
+    third = peer_of(config, "/run/x", 2)
+    assert (third.directory, third.address) == ("/run/x", "[::1]:9002")
+
+
+async def test_other_nodes_come_in_before_they_can_find_it() -> None:
+    config, engine = configured(), create_engine(configured())
+    with tempfile.TemporaryDirectory(prefix="s") as directory:
+        peer = Peer("0badcafe", directory)
+        found: list[list[str]] = []
+        start = engine.start
+
+        async def noted(listener: Any) -> None:
+            found.append(sorted(os.listdir(directory)))
+            await start(listener)
+
+        engine.start = noted  # type: ignore[method-assign]
+        async with client_of(create_app(config, engine=engine, peer=peer)) as http:
+            query = {"EIO": "4", "transport": "polling"}
+            answer = await http.get("/socket.io/", params=query)
+            assert '"sid":"0badcafe-' in await answer.text()
+            assert (await metrics_of(http))['node_info{id="0badcafe"}'] == 1
+        assert found == [["0badcafe.fd", "0badcafe.sock"]]
+        assert os.listdir(directory) == []
+
+
+async def test_an_internal_address_that_is_taken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        peer = Peer("0badcafe", "", f"127.0.0.1:{other.getsockname()[1]}")
+        runner = web.AppRunner(create_app(configured(), peer=peer))
+        with pytest.raises(CannotStart, match=r"for the other nodes: .*in use"):
+            await runner.setup()
+        await runner.cleanup()
 
 
 async def test_not_ready_without_its_engine(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -447,6 +509,17 @@ def test_a_signal_right_after_the_first_line() -> None:
         code, _, err = server.ended()
     assert code == 0
     assert "Traceback" not in err
+
+
+def test_the_signal_to_reload_does_not_end_it() -> None:
+    with program(*MEMORY) as server:
+        server.wait_until_it_serves()
+        server.process.send_signal(signal.SIGHUP)
+        assert server.process.stderr is not None
+        line = next(line for line in server.process.stderr if "SIGHUP" in line)
+        assert "only with workers (--workers) is the configuration read again" in line
+        server.process.send_signal(signal.SIGTERM)
+        assert server.ended()[0] == 0
 
 
 def test_with_a_secret_nobody_needs_a_warning() -> None:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -9,7 +10,7 @@ import pytest
 
 from sioserver._version import __version__
 from sioserver.cli import LARGEST_FILE, main
-from sioserver.config import Config
+from sioserver.config import Config, ConfigError
 from sioserver.config.load import FLAGS
 from sioserver.config.render import example
 
@@ -70,6 +71,29 @@ def test_serve_takes_all_layers(
     (config,) = served
     assert (config.server.host, config.server.port, config.store.path) == ("::1", 1, ":memory:")
     assert (config.log.level, config.log.format, config.limits.enabled) == ("error", "text", False)
+
+
+def test_many_workers_are_for_the_supervisor(
+    served: list[Config], file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[Config] = []
+
+    def supervise(config: Config, reload: Callable[[], Config]) -> int:
+        started.append(config)
+        file.write_text(GOOD + "[presence]\ngrace = 7\n")
+        started.append(reload())
+        file.write_text(BAD)
+        with pytest.raises(ConfigError, match=r"s\.toml:2: server\.prot: unknown key"):
+            reload()
+        return 8
+
+    workers = ModuleType("sioserver.workers")
+    workers.supervise = supervise  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "sioserver.workers", workers)
+    assert main(["serve", "--config", str(file), "--workers", "4"]) == 8
+    assert not served
+    assert [(config.server.workers, config.server.port) for config in started] == [(4, 9000)] * 2
+    assert [config.presence.grace for config in started] == [5, 7]
 
 
 def test_serve_does_not_start_with_a_fault(

@@ -121,12 +121,16 @@ def test_any_text_makes_one_line(text: str, extra: Any) -> None:
         ("Authorization: Bearer abc", "Authorization: <hidden>"),
         ("password=abc, user=x", "password=<hidden>, user=x"),
         ("secret: abc", "secret: <hidden>"),
+        ("at redis://joe:abc@h:1/0, again", "at redis://<hidden>@h:1/0, again"),
+        ("'rediss://:a@abc@h'", "'rediss://<hidden>@h'"),
+        ("unix://joe:abc@/x.sock", "unix://<hidden>@/x.sock"),
         # and nothing else
         ("are you there?", "are you there?"),
         ("why? because a=b", "why? because a=b"),
         ("eye.to.eye", "eye.to.eye"),
         ("the token has expired", "the token has expired"),
         ("listening on http://127.0.0.1:8000", "listening on http://127.0.0.1:8000"),
+        ("redis://h:1/0 and https://h/@me", "redis://h:1/0 and https://h/@me"),
     ],
 )
 def test_secrets_are_hidden(text: str, shown: str) -> None:
@@ -235,6 +239,16 @@ class TestSetup:
         logging.getLogger("sioserver.test").debug("not shown")
         assert out.getvalue().endswith("INFO    sioserver.test: shown\n")
         assert out.getvalue().count("\n") == 1
+
+    def test_the_lines_of_a_worker_say_so(self) -> None:
+        stream = io.StringIO()
+        setup(Log(), stream, worker=3)
+        logging.getLogger("sioserver.x").info("hello")
+        setup(Log(format="json"), stream, worker=4)
+        logging.getLogger("sioserver.x").info("hello")
+        text, line = stream.getvalue().splitlines()
+        assert text.endswith(" sioserver.x: hello worker=3")
+        assert json.loads(line)["worker"] == 4
 
     def test_twice_is_once(self) -> None:
         first, second = io.StringIO(), io.StringIO()

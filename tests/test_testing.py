@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 from sioserver.testing import Checker, Report, ServerFailed, ServerProcess
 
+from .workers.kit import Alone
+
 # ---------------------------------------------------------------------------- the checker
 
 
@@ -247,6 +249,29 @@ async def test_a_server_is_killed_and_comes_back_on_its_port(tmp_path: Path) -> 
         assert await server.stop() == 0
         assert not alive(pid)
         assert any(str(tmp_path) in line for line in server.output)
+
+
+async def test_workers_are_known_and_killed_one_by_one() -> None:
+    async with Alone(workers=2, settings={"drain.seconds": 0}) as server:
+        assert sorted(server.workers) == [1, 2]
+        assert len({worker.pid for worker in server.workers.values()} | {server.pid}) == 3
+        assert all(len(worker.node) == 8 for worker in server.workers.values())
+        before, seen = server.workers[2], len(server.output)
+        server.kill_worker(2)
+        found = await server.printed(r"worker 2 is ready: pid (\d+)", since=seen)
+        assert server.workers[2].pid == int(found[1]) != before.pid
+        pids = [worker.pid for worker in server.workers.values()]
+        await server.kill()
+        await until(lambda: not any(map(alive, pids)))
+        assert server.workers == {}
+
+
+async def test_waiting_for_a_line_that_does_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with ServerProcess(settings={"drain.seconds": 0}) as server:
+        assert await server.printed("serves http://")
+        monkeypatch.setattr("sioserver.testing.READY_WITHIN", 0.01)
+        with pytest.raises(TimeoutError):
+            await server.printed("serves http://", since=len(server.output))
 
 
 async def test_a_server_that_cannot_start_says_why() -> None:

@@ -12,10 +12,12 @@ from collections.abc import Collection, Iterator
 from fnmatch import fnmatchcase
 from ipaddress import ip_address, ip_network
 from typing import Final, NamedTuple
+from urllib.parse import urlsplit
 
 from sioserver.config.schema import Config
 
 SECRET_BYTES: Final = 32
+LAST_PORT: Final = 65535
 _ORIGIN: Final = re.compile(
     r"(?P<scheme>[a-z][a-z0-9+.-]*)://"
     r"(?P<host>(?:\*\.)?[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\])"
@@ -151,16 +153,16 @@ def _transports(config: Config) -> Iterator[Problem]:
 
 def _cluster(config: Config) -> Iterator[Problem]:
     redis, cluster = config.redis, config.cluster
-    scheme = redis.url.partition(":")[0]
-    if redis.url and scheme not in ("redis", "rediss", "unix"):
-        yield Problem(
-            ("redis.url",),
-            "expected redis://host:port, rediss://host:port (TLS) or unix:///path/of/the.sock",
-        )
+    if redis.url and (text := _redis_fault(redis.url, bool(redis.sentinels))):
+        yield Problem(("redis.url", "redis.sentinels"), text)
     if redis.sentinels and not redis.url:
         yield Problem(
             ("redis.url", "redis.sentinels"),
             "without it the embedded engine is used; redis:// is enough beside redis.sentinels",
+        )
+    if redis.sentinels and not redis.service:
+        yield Problem(
+            ("redis.service",), "expected the name that the Sentinels have for the master"
         )
     for address in redis.sentinels:
         if not _is_address(address):
@@ -169,6 +171,12 @@ def _cluster(config: Config) -> Iterator[Problem]:
         yield Problem(("redis.prefix",), "expected 1 to 64 letters, digits and . _ : -")
     if cluster.address and not _is_address(cluster.address):
         yield Problem(("cluster.address",), "expected host:port, such as 10.0.0.5:9000")
+    elif cluster.address and _port(cluster.address) + config.server.workers > LAST_PORT:
+        yield Problem(
+            ("cluster.address", "server.workers"),
+            f"each worker has a port of its own, and one more is needed when they are replaced: "
+            f"there are not that many after {_port(cluster.address)}",
+        )
     size = len(cluster.secret.encode())
     if size < SECRET_BYTES and (cluster.address or cluster.secret):
         yield Problem(
@@ -178,11 +186,36 @@ def _cluster(config: Config) -> Iterator[Problem]:
         )
 
 
+def _redis_fault(url: str, by_sentinels: bool) -> str:
+    """What is wrong with the URL; it is never repeated, for a password may be in it."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return "this is no URL; signs in the password other than letters and digits are written %XX"
+    if parts.scheme == "unix" and not by_sentinels:
+        return "" if parts.path.startswith("/") else "expected unix:///path/of/the.sock"
+    if parts.scheme not in ("redis", "rediss"):
+        also = "" if by_sentinels else " or unix:///path/of/the.sock"
+        return f"expected redis://host:port, rediss://host:port (TLS){also}"
+    if not by_sentinels and not host:
+        return f"the host is missing: {parts.scheme}://host:port"
+    if port == 0:
+        return "a port is from 1 to 65535"
+    if not re.fullmatch(r"/?|/[0-9]{1,9}", parts.path):
+        return "after the host comes nothing but the number of a database, such as /0"
+    return ""
+
+
 def _is_address(text: str) -> bool:
     host, _, port = text.rpartition(":")
     return bool(re.fullmatch(r"[^\s/\[\]:]+|\[[0-9a-fA-F:.]+\]", host)) and (
-        port.isdecimal() and port.isascii() and int(port) <= 65535
+        bool(re.fullmatch(r"[0-9]{1,5}", port)) and 0 < int(port) <= LAST_PORT
     )
+
+
+def _port(address: str) -> int:
+    return int(address.rpartition(":")[2])
 
 
 def _rooms(config: Config) -> Iterator[Problem]:

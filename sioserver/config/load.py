@@ -27,7 +27,12 @@ from sioserver.config.lines import Path, line_numbers
 from sioserver.config.schema import Config, RoomRule
 from sioserver.config.values import accept, parse, refused, shown
 
-FLAGS: Final = {"--host": "server.host", "--port": "server.port", "--store": "store.path"}
+FLAGS: Final = {
+    "--host": "server.host",
+    "--port": "server.port",
+    "--workers": "server.workers",
+    "--store": "store.path",
+}
 """Options of the command line that are short for a `--set`."""
 
 Where = Callable[[Path], str]

@@ -294,7 +294,8 @@ class Cluster(Section, frozen=True):
         str,
         about(
             "host:port at which the other hosts reach this one; the first worker listens there, "
-            "the next ones on the ports after it. Not for the public."
+            "the next ones on the ports after it, and one more while workers are replaced. Not for "
+            "the public."
         ),
     ] = ""
     secret: Annotated[

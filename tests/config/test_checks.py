@@ -174,6 +174,101 @@ def test_transports_are_offered_once(offered: list[str]) -> None:
     assert problem.keys == ("transport.transports",)
 
 
+# ---------------------------------------------------------------------------- many nodes
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://localhost",
+        "redis://:pw@localhost:6379/0",
+        "rediss://joe:p%40w@[::1]:6380/?ssl_ca_certs=/ca.pem",
+        "unix:///run/redis.sock?db=1",
+        "unix://joe:pw@/run/redis.sock",
+    ],
+)
+def test_addresses_of_redis(url: str) -> None:
+    assert found(redis={"url": url}) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "text"),
+    [
+        ("localhost:6379", "expected redis://host:port"),
+        ("http://:swordfish@localhost", "expected redis://host:port"),
+        ("redis:localhost", "the host is missing: redis://host:port"),
+        ("redis://", "the host is missing"),
+        ("rediss://joe:swordfish@", "the host is missing: rediss://host:port"),
+        ("redis://joe:swordfish@a:port", "no URL"),
+        ("redis://joe:sword/fish@a", "no URL"),
+        ("redis://joe:swordfish@[::1", "no URL"),
+        ("redis://a:65536", "no URL"),
+        ("redis://a:0", "from 1 to 65535"),
+        ("redis://a/lobby", "number of a database"),
+        ("unix://run.sock", "unix:///path"),
+    ],
+)
+def test_what_is_no_redis_is_told_without_its_password(url: str, text: str) -> None:
+    (problem,) = found(redis={"url": url})
+    assert problem.keys[0] == "redis.url"
+    assert text in problem.text
+    assert "fish" not in problem.text
+
+
+def test_sentinels() -> None:
+    sentinels = ["10.0.0.1:26379", "[::1]:26379", "sentinel-3:1"]
+    for url in ("redis://", "rediss://joe:pw@", "redis://whatever:1/2"):
+        assert found(redis={"url": url, "sentinels": sentinels}) == []
+    (problem,) = found(redis={"sentinels": sentinels})
+    assert problem.keys == ("redis.url", "redis.sentinels")
+    (problem,) = found(redis={"url": "unix:///x", "sentinels": sentinels})
+    assert problem.text == "expected redis://host:port, rediss://host:port (TLS)"
+    (problem,) = found(redis={"url": "redis://", "sentinels": sentinels, "service": ""})
+    assert problem.keys == ("redis.service",)
+
+
+@pytest.mark.parametrize(
+    "address", ["", "a", "a:", ":1", "a:0", "a:65536", "a:1:2", "::1:2", "a b:1", "a:٣", "a/b:1"]
+)
+def test_what_is_no_host_and_port(address: str) -> None:
+    wrong = found(redis={"url": "redis://", "sentinels": [address]})
+    assert [problem.keys for problem in wrong] == [("redis.sentinels",)]
+    cluster = {"address": address, "secret": SECRET}
+    wrong = found(cluster=cluster)
+    assert [problem.keys for problem in wrong] == [("cluster.address",)] * bool(address)
+
+
+@pytest.mark.parametrize("prefix", ["sioserver", "a", "A.b_c:d-1", "x" * 64])
+def test_prefixes(prefix: str) -> None:
+    assert found(redis={"prefix": prefix}) == []
+
+
+@pytest.mark.parametrize("prefix", ["", "a b", "{a}", "é", "x" * 65])
+def test_what_is_no_prefix(prefix: str) -> None:
+    assert [problem.keys for problem in found(redis={"prefix": prefix})] == [("redis.prefix",)]
+
+
+def test_who_listens_for_other_hosts_needs_a_secret() -> None:
+    address = "10.0.0.5:9000"
+    assert found(cluster={"address": address, "secret": SECRET}) == []
+    for secret in ("", "short", SECRET[:-1]):
+        (problem,) = found(cluster={"address": address, "secret": secret})
+        assert problem.keys == ("cluster.secret", "cluster.address")
+        assert f"{len(secret)} bytes, at least 32" in problem.text
+        assert not secret or secret not in problem.text
+    assert found(cluster={"secret": SECRET}) == []
+    assert len(found(cluster={"secret": "short"})) == 1
+
+
+def test_each_worker_needs_a_port_for_other_hosts() -> None:
+    """And one is needed besides, for the first that is replaced."""
+    cluster = {"address": "10.0.0.5:65530", "secret": SECRET}
+    assert found(cluster=cluster, server={"workers": 5}) == []
+    (problem,) = found(cluster=cluster, server={"workers": 6})
+    assert problem.keys == ("cluster.address", "server.workers")
+    assert "after 65530" in problem.text
+
+
 # ---------------------------------------------------------------------------- rooms
 
 

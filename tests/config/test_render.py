@@ -80,6 +80,16 @@ def test_the_secret_is_hidden() -> None:
     assert 'secret = ""' in show(Config())
 
 
+def test_the_password_of_redis_is_hidden() -> None:
+    config = build(sets=["redis.url=redis://joe:swordfish@localhost", f"cluster.secret={SECRET}"])
+    text = show(config)
+    assert "swordfish" not in text
+    assert SECRET not in text
+    assert f'url = "{HIDDEN}"' in text
+    assert "swordfish" in show(config, mask=False)
+    assert 'url = ""' in show(Config())
+
+
 def test_it_is_shown_where_a_value_came_from() -> None:
     text = '[[rooms]]\nmatch = "a"'
     shown = show(*load(text, {"SIOSERVER_LOG__LEVEL": "debug"}, flags={"--port": "1"}, name="s"))
@@ -110,18 +120,26 @@ def test_values_in_toml(value: object, text: str) -> None:
 
 TEXTS = st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=20)
 ORIGINS = st.sampled_from(["*", "https://a.example", "http://*.example.com", "http://[::1]:80"])
+NAMES = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=20)
+SECRETS = st.text("abc'\"\\ é", min_size=32, max_size=40)
 SPECIAL: dict[str, st.SearchStrategy[Any]] = {
     "server.host": st.sampled_from(["127.0.0.1", "::1", "localhost"]),
     "server.path": st.from_regex(r"(/[a-z0-9._~-]{1,5}){1,3}", fullmatch=True),
     "server.origins": st.lists(ORIGINS.filter(lambda text: not text.endswith(":80")), max_size=3),
     "server.trusted_proxies": st.lists(st.ip_addresses().map(str), max_size=3),
-    "auth.secret": st.just("") | st.text("abc'\"\\ é", min_size=32, max_size=40),
+    "auth.secret": st.just("") | SECRETS,
+    "redis.url": st.sampled_from(["redis://a", "rediss://joe:p%40w@[::1]:6380/3"]),
+    "redis.sentinels": st.lists(st.sampled_from(["a:26379", "[::1]:1"]), max_size=3),
+    "redis.service": NAMES,
+    "redis.prefix": st.text("Az0._:-", min_size=1, max_size=10),
+    "cluster.address": st.sampled_from(["10.0.0.5:9000", "[::1]:1", "host-1:64000"]),
+    "cluster.secret": SECRETS,
     "rooms.root": st.text("aé0_.:-/", min_size=1, max_size=20),
     "transport.transports": st.permutations(["polling", "websocket"]),
     "limits.max_body": st.integers(1, 16_384),
     "limits.max_payload": st.integers(16_384, 2**31 - 1),
     "rooms.max_body": st.integers(0, 16_384),
-    "rooms.relay": st.lists(TEXTS.filter(bool), max_size=3),
+    "rooms.relay": st.lists(NAMES, max_size=3),
 }
 
 

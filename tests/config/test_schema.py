@@ -43,8 +43,11 @@ def test_a_type_is_one_that_text_can_be_turned_into(key: Key) -> None:
     assert known or all(isinstance(choice, str) for choice in get_args(kind))
 
 
-def test_only_the_secret_is_secret() -> None:
-    assert [key.path for key in ALL if key.secret] == ["auth.secret"]
+def test_what_is_secret() -> None:
+    """redis.url for the password that may be in it."""
+    secrets = {"auth.secret", "redis.url", "cluster.secret"}
+    assert {key.path for key in ALL if key.secret} == secrets
+    assert {key.path for key in ALL if "secret" in key.name} < secrets
 
 
 def test_every_section_has_a_description_of_its_own() -> None:

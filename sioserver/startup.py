@@ -1,0 +1,90 @@
+"""What the program says when it begins to serve, and what keeps it from it.
+
+Shared by the single process and by the supervisor of many, who knows nothing else of the server.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Final
+from urllib.parse import urlsplit
+
+from sioserver._version import __version__
+from sioserver.config import Config
+from sioserver.config.schema import Redis
+
+CANNOT_START: Final = 1
+"""The exit code when the store or the port cannot be had."""
+
+BACKLOG: Final = 1024
+"""Connections that may wait to be accepted, for each listening socket."""
+
+
+class CannotStart(Exception):
+    """The program cannot run here. The message says why, and what to do about it."""
+
+
+def complain(reason: object) -> int:
+    """Say why the program ends; returns its exit code."""
+    sys.stderr.write(f"sioserver: {reason}\n")
+    sys.stderr.flush()
+    return CANNOT_START
+
+
+def cannot_listen(host: str, port: int, error: OSError) -> CannotStart:
+    """The error for an address that cannot be had."""
+    reason = error.strerror or str(error)
+    return CannotStart(f"cannot listen on {shown(host)}:{port}: {reason}")
+
+
+def announce(config: Config, port: int, store: str) -> None:
+    """Print where the server is reached, and what its operator must know; `store` in words."""
+    lines = [
+        f"sioserver {__version__} serves http://{shown(config.server.host)}:{port}",
+        f"  store: {store}",
+    ]
+    if not config.auth.secret:
+        lines.append("  ANYBODY WHO CAN REACH IT MAY JOIN AND USE ANY NAME: no auth.secret is set")
+    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.flush()
+
+
+def shown(host: str) -> str:
+    """A host as it stands in an address."""
+    return f"[{host}]" if ":" in host else host
+
+
+def redis_in_words(redis: Redis) -> str:
+    """Which Redis it is, without user and password."""
+    if redis.sentinels:
+        return f"Redis, {redis.service} of the Sentinels {', '.join(redis.sentinels)}"
+    parts = urlsplit(redis.url)
+    try:
+        host = parts.hostname and shown(parts.hostname) + (f":{parts.port}" if parts.port else "")
+    except ValueError:  # the port is none
+        host = None
+    path = parts.path if parts.scheme == "unix" or parts.path != "/" else ""
+    return f"Redis at {parts.scheme}://{host or ''}{path}" if host or path else "Redis"
+
+
+class Terminal:
+    """Whether the terminal is gone in which the program was started: that is a SIGHUP too, which
+    has always meant the end. One that was started with nohup, or without a terminal, goes on."""
+
+    def __init__(self) -> None:
+        self._minded = signal.getsignal(signal.SIGHUP) is signal.SIG_DFL and _is_there()
+
+    @property
+    def gone(self) -> bool:
+        """It was there, and is no longer."""
+        return self._minded and not _is_there()
+
+
+def _is_there() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True

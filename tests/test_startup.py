@@ -1,0 +1,127 @@
+"""What the program says when it starts, and how it knows its terminal."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import msgspec
+import pytest
+
+from sioserver import __version__
+from sioserver.config import Config
+from sioserver.startup import (
+    CANNOT_START,
+    CannotStart,
+    announce,
+    cannot_listen,
+    complain,
+    redis_in_words,
+    shown,
+)
+
+
+def configured(**redis: object) -> Config:
+    return msgspec.convert({"redis": redis}, Config)
+
+
+def test_the_announcement(capsys: pytest.CaptureFixture[str]) -> None:
+    announce(Config(), 80, "a place")
+    assert capsys.readouterr().out == (
+        f"sioserver {__version__} serves http://127.0.0.1:80\n"
+        "  store: a place\n"
+        "  ANYBODY WHO CAN REACH IT MAY JOIN AND USE ANY NAME: no auth.secret is set\n"
+    )
+    announce(msgspec.convert({"auth": {"secret": "x" * 32}}, Config), 80, "a place")
+    assert "ANYBODY" not in capsys.readouterr().out
+
+
+def test_a_complaint(capsys: pytest.CaptureFixture[str]) -> None:
+    assert complain(CannotStart("the moon is full")) == CANNOT_START
+    assert capsys.readouterr() == ("", "sioserver: the moon is full\n")
+
+
+def test_an_address_that_cannot_be_had() -> None:
+    text = str(cannot_listen("::1", 80, OSError(98, "Address already in use")))
+    assert text == "cannot listen on [::1]:80: Address already in use"
+    assert str(cannot_listen("a", 1, OSError("strange"))) == "cannot listen on a:1: strange"
+    assert shown("127.0.0.1") == "127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("redis", "words"),
+    [
+        ({"url": "redis://localhost"}, "Redis at redis://localhost"),
+        ({"url": "rediss://joe:pw@10.0.0.1:6380/3"}, "Redis at rediss://10.0.0.1:6380/3"),
+        ({"url": "redis://:pw@[::1]:6379/"}, "Redis at redis://[::1]:6379"),
+        ({"url": "redis://:p%40w@a?password=pw"}, "Redis at redis://a"),
+        ({"url": "redis://:p@w@a"}, "Redis at redis://a"),
+        ({"url": "unix://joe:pw@/run/redis.sock?db=1"}, "Redis at unix:///run/redis.sock"),
+        ({"url": "redis://:pw@a:port"}, "Redis"),
+        (
+            {"url": "redis://:pw@", "sentinels": ["a:1", "b:2"], "service": "main"},
+            "Redis, main of the Sentinels a:1, b:2",
+        ),
+    ],
+)
+def test_which_redis_it_is_without_its_password(redis: dict[str, object], words: str) -> None:
+    assert redis_in_words(configured(**redis).redis) == words
+
+
+# ---------------------------------------------------------------------------- the terminal
+
+_PROGRAM = """
+import os, signal, sys
+if len(sys.argv) > 1:
+    os.open(sys.argv[1], os.O_RDWR)  # a session's first terminal becomes its own
+from sioserver.startup import Terminal
+{before}
+terminal = Terminal()
+assert not terminal.gone
+signal.signal(signal.SIGHUP, lambda *_: print("gone" if terminal.gone else "there", flush=True))
+print("ready", flush=True)
+while True:
+    signal.pause()
+"""
+
+
+def told(before: str = "", *, hang_up: bool, terminal: bool = True) -> str:
+    """What a program in a terminal of its own says of a SIGHUP."""
+    ours, its = os.openpty()
+    arguments = [os.ttyname(its)] if terminal else []
+    with subprocess.Popen(
+        [sys.executable, "-c", _PROGRAM.format(before=before), *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            os.close(its)
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            if hang_up:
+                os.close(ours)
+            else:
+                process.send_signal(signal.SIGHUP)
+            return process.stdout.readline()
+        finally:
+            process.kill()
+            if not hang_up:
+                os.close(ours)
+
+
+def test_a_terminal_that_is_closed_is_told_from_a_signal() -> None:
+    assert told(hang_up=False) == "there\n"
+    assert told(hang_up=True) == "gone\n"
+
+
+def test_a_program_that_was_told_to_outlive_its_terminal_does() -> None:
+    """As nohup does it."""
+    assert told("signal.signal(signal.SIGHUP, signal.SIG_IGN)", hang_up=True) == "there\n"
+
+
+def test_without_a_terminal_there_is_none_to_lose() -> None:
+    assert told(hang_up=False, terminal=False) == "there\n"

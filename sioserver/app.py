@@ -6,6 +6,7 @@ not see.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import secrets
 import signal
@@ -187,6 +188,7 @@ async def _serve(config: Config, worker: Worker | None) -> None:
     try:
         await runner.setup()
         await _listen(runner, config, worker)
+        _calm_collector()
         if worker is not None:
             worker.serving()
         else:
@@ -210,6 +212,15 @@ async def _settle(runner: web.AppRunner) -> None:
         if runner.server is None or not runner.server.connections:
             return
         await asyncio.sleep(SETTLE_PAUSE)
+
+
+def _calm_collector() -> None:
+    """What was made until now stays, and need not be looked at again; and what a message leaves
+    behind is freed without the garbage collector. At its usual pace it took 7 % of the time in
+    small rooms (benchmarks/cluster.py)."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 async def _listen(runner: web.AppRunner, config: Config, worker: Worker | None) -> None:

@@ -143,6 +143,17 @@ def check(foreign: Any) -> None:
         raise ValueError("the payload does not fit the packet")
 
 
+def plain(kind: int, namespace: str, id: int | None, data: Any) -> str | None:
+    """The text of a packet without attachments; None when its data hold binaries, or something else
+    that only `Packet` can encode. It looks through all data first, and takes ten times as long."""
+    try:
+        text = orjson.dumps(data, option=orjson.OPT_NON_STR_KEYS).decode()
+    except TypeError:
+        return None
+    where = "" if namespace == "/" else namespace + ","
+    return f"{kind}{where}{'' if id is None else id}{text}"
+
+
 # The stubs describe what users of python-socketio call; who extends it needs more.
 Base: Any = stock.Packet
 

@@ -15,6 +15,7 @@ import logging
 from collections.abc import Callable
 from socket import AF_INET, AF_INET6
 from typing import Any, Final, Protocol
+from weakref import WeakKeyDictionary
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
@@ -34,6 +35,8 @@ CLOSE_TIMEOUT: Final = 1.0
 """Seconds that a peer has to read what was written before the close frame."""
 WRITE_HIGH: Final = 65_536
 """Bytes that the kernel has not taken, beyond which the connection counts as paused."""
+GATHERED: Final = 65_536
+"""Bytes that wait at most for the end of the loop's turn."""
 MAX_FRAGMENTS: Final = 1024
 """Frames of one message; many tiny ones cost far more memory than they carry (CVE-2026-62389)."""
 
@@ -57,11 +60,48 @@ class Receiver(Protocol):
         """The connection is over, whoever ended it. Called exactly once, and nothing after."""
 
 
+class Turn:
+    """The sockets that were written to in this turn of a loop: each is written once, at its end.
+
+    A write to the kernel is most of what a delivery costs, and messages come several at a time:
+    joined, a delivery in a busy room costs about half (benchmarks/cluster.py).
+    """
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._sockets: list[WebSocket] = []
+
+    def add(self, socket: WebSocket) -> None:
+        """The socket has something to write."""
+        if not self._sockets:
+            self._loop.call_soon(self._end)
+        self._sockets.append(socket)
+
+    def _end(self) -> None:
+        sockets, self._sockets = self._sockets, []
+        for socket in sockets:
+            socket.flush()
+
+
+_TURNS: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, Turn]] = WeakKeyDictionary()
+
+
+def _turn() -> Turn:
+    loop = asyncio.get_running_loop()
+    turn = _TURNS.get(loop)
+    if turn is None:
+        turn = _TURNS[loop] = Turn()
+    return turn
+
+
 class WebSocket(WSListener):
     """One WebSocket connection."""
 
     def __init__(self, receiver: Receiver, tcp: asyncio.Transport, max_message: int) -> None:
         super().__init__()
+        self._turn = _turn()
+        self._out: list[bytes] = []
+        self._gathered = 0
         self._receiver = receiver
         self._tcp = tcp
         self._max_message = max_message
@@ -75,19 +115,35 @@ class WebSocket(WSListener):
     # ------------------------------------------------------------ out
 
     def write(self, frames: bytes) -> None:
-        """Write whole, unmasked frames. Does nothing once the connection is closing."""
-        if not self._closing:
-            self._tcp.write(frames)
+        """Write whole, unmasked frames, at the end of this turn of the loop. Does nothing once the
+        connection is closing."""
+        if self._closing:
+            return
+        if not self._out:
+            self._turn.add(self)
+        self._out.append(frames)
+        self._gathered += len(frames)
+        if self._gathered > GATHERED:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write now what waits for the end of the turn."""
+        out = self._out
+        if out:
+            self._tcp.write(out[0] if len(out) == 1 else b"".join(out))
+            out.clear()
+            self._gathered = 0
 
     @property
     def backlog(self) -> int:
         """Bytes that the kernel has not taken yet."""
-        return self._tcp.get_write_buffer_size()
+        return self._gathered + self._tcp.get_write_buffer_size()
 
     def close(self, code: int = OK) -> None:
         """Close politely: what was written goes out first; a mute peer is cut off soon."""
         if self._closing:
             return
+        self.flush()
         self._tcp.write(frame(0x88, code.to_bytes(2, "big")))
         self._closing = True
         if self._tcp.get_write_buffer_size():
@@ -98,7 +154,13 @@ class WebSocket(WSListener):
     def abort(self) -> None:
         """Cut the connection off at once."""
         self._closing = True
+        self._forget()
         self._tcp.abort()
+
+    def _forget(self) -> None:
+        """Nothing that waits is written any more."""
+        self._out.clear()
+        self._gathered = 0
 
     def pause_reading(self) -> None:
         """Take no more from the peer for now: TCP slows it down."""
@@ -169,6 +231,7 @@ class WebSocket(WSListener):
     def on_ws_disconnected(self, transport: Any) -> None:
         """The connection is over."""
         self._closing = True
+        self._forget()
         self._release()
         self._receiver.on_gone()
 
@@ -184,6 +247,7 @@ class WebSocket(WSListener):
     async def drained(self, below: int = WRITE_HIGH) -> None:
         """Wait until the kernel has taken most of what was written (no more than `below` bytes are
         left), or the connection is over."""
+        self.flush()
         if below < WRITE_HIGH and self.backlog > below and not self._closing:
             self._tcp.set_write_buffer_limits(high=below)  # that pauses at once
         if self._paused and not self._closing:
@@ -285,9 +349,7 @@ def take_over(
     protocol.connection_made(_without_tcp_options(tcp))
     tcp.set_protocol(protocol)
     tcp.set_write_buffer_limits(high=WRITE_HIGH)
-    # aiohttp must not close what it no longer owns, and lets go of everything about it
-    handler.transport = None
-    asyncio.get_running_loop().call_soon(handler.connection_lost, None)
+    let_go(request)
     _feed(protocol, _head(request))
     if tcp.is_closing():
         return False
@@ -297,6 +359,14 @@ def take_over(
     opened(socket)
     _feed(protocol, tail)
     return True
+
+
+def let_go(request: web.Request) -> None:
+    """aiohttp must not close the connection that it no longer owns, and lets go of everything
+    about it. The handler must return `detached()` right after."""
+    handler = request.protocol
+    handler.transport = None
+    asyncio.get_running_loop().call_soon(handler.connection_lost, None)
 
 
 class _UnixTransport:

@@ -22,6 +22,7 @@ from sioserver.transport.packet import (
     StrictJSON,
     check,
     depth,
+    plain,
 )
 
 # what JSON has on the wire: whole numbers that stay exact, no lone surrogates in names
@@ -86,6 +87,28 @@ def test_what_is_encoded_is_decoded(
     assert pkt.id == ack
     assert (pkt.namespace or "/") == (namespace or "/")
     assert pkt.packet_type == sent.packet_type
+
+
+@given(
+    kind=st.sampled_from([stock.EVENT, stock.ACK]),
+    data=st.lists(tree(SCALARS | st.binary(max_size=8) | st.integers()), min_size=1, max_size=4),
+    namespace=st.from_regex(r"/[^,?]{0,20}", fullmatch=True),
+    ack=st.none() | st.integers(0, 2**53 - 1),
+)
+def test_the_short_way_leads_to_the_same_text(
+    kind: int, data: list[Any], namespace: str, ack: int | None
+) -> None:
+    usual = Packet(kind, data=data, namespace=namespace, id=ack).encode()
+    text = plain(kind, namespace, ack, data)
+    assert text == usual or text is None
+    if isinstance(usual, list):
+        assert text is None
+
+
+def test_the_short_way_is_taken() -> None:
+    assert plain(stock.EVENT, "/", None, ["say", {"x": [1, "é"]}]) == '2["say",{"x":[1,"é"]}]'
+    assert plain(stock.ACK, "/room", 7, [{"ok": True}]) == '3/room,7[{"ok":true}]'
+    assert plain(stock.EVENT, "/", None, ["say", b"x"]) is None
 
 
 @pytest.mark.parametrize(

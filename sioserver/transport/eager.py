@@ -34,7 +34,7 @@ def run_trusted(coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None] | No
         waiting_for = coroutine.send(None)
     except StopIteration:
         return None
-    return asyncio.ensure_future(_finish(coroutine, waiting_for))
+    return asyncio.get_running_loop().create_task(_finish(coroutine, waiting_for))
 
 
 async def _finish(coroutine: Coroutine[Any, Any, None], waiting_for: Any) -> None:

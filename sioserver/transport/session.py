@@ -113,11 +113,7 @@ class Session(Inbox):
             return False  # nothing may go out behind a packet that did not
         ws = self.ws
         if ws is not None:
-            data = out.frames
-            if ws.backlog + len(data) > self.server.client_queue and ws.backlog:
-                return self._overflow(droppable)
-            ws.write(data)
-            return True
+            return ws.write(out.frames, self.server.client_queue) or self._overflow(droppable)
         packets = out.packets
         size = sum(map(len, packets))
         if self._buffered + size > self.server.client_queue and self._buffered:
@@ -307,6 +303,10 @@ class Session(Inbox):
         if self._poll is not None:
             self.end(self.server.reason.TRANSPORT_ERROR, "transport_close", flush=False)
             self._wake_poll()
+
+    def let_poll_go(self) -> None:
+        """Answer the poll that waits now, with nothing if there is nothing."""
+        self._wake_poll()
 
     def release_poll(self) -> None:
         """An upgrade has begun: let go of the poll soon, for the client waits for it before it

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from math import inf
 from socket import AF_INET, AF_INET6
 from typing import Any, Final, Protocol
 from weakref import WeakKeyDictionary
@@ -114,17 +115,23 @@ class WebSocket(WSListener):
 
     # ------------------------------------------------------------ out
 
-    def write(self, frames: bytes) -> None:
-        """Write whole, unmasked frames, at the end of this turn of the loop. Does nothing once the
-        connection is closing."""
+    def write(self, frames: bytes, limit: float = inf) -> bool:
+        """Write whole, unmasked frames, at the end of this turn of the loop; nothing, once the
+        connection is closing. False, when the `backlog` would be more than `limit` bytes (it may be
+        `WRITE_HIGH` more: as long as that little waits, nobody asks the transport)."""
         if self._closing:
-            return
+            return True
         if not self._out:
+            if self._paused and self.backlog + len(frames) > limit:
+                return False
             self._turn.add(self)
+        elif self.backlog + len(frames) > limit:
+            return False
         self._out.append(frames)
         self._gathered += len(frames)
         if self._gathered > GATHERED:
             self.flush()
+        return True
 
     def flush(self) -> None:
         """Write now what waits for the end of the turn."""

@@ -2,6 +2,7 @@
 # make test    set everything up, run every test    (make test-py ARGS="-k history", make test-web)
 # make check   formatting, lint, types, and the tests that only read the sources
 # make web     build the page into sioserver/_web
+# make bench-cluster  two workers with Redis beside Node's and python-socketio's; four minutes
 # make lock    resolve the dependencies of pyproject.toml again into requirements/*.lock
 # make clean   remove whatever make made
 #
@@ -11,7 +12,7 @@
 .DEFAULT_GOAL := help
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: help run test test-py test-web check web lock clean setup setup-dev node chrome
+.PHONY: help run test test-py test-web check web lock clean setup setup-dev node chrome balancers bench-cluster
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 BIN := .venv/bin
@@ -55,6 +56,17 @@ chrome: | node
 	@scripts/find-chrome >/dev/null || { echo "sioserver: the tests need a browser and the one found does not start;" \
 		"type: sudo apt-get install chromium, or set SIOSERVER_CHROME=/path/to/chrome" >&2; exit 1; }
 
+# The sample configurations are tested with the real ones, and the Redis engine with the distribution's Redis too.
+balancers: export PATH := $(PATH):/usr/sbin:/sbin
+balancers:
+	@have() { for tool in nginx haproxy redis-server; do command -v $$tool >/dev/null || return 1; done; }; \
+	if ! have && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "installing nginx, HAProxy and Redis for the tests"; \
+		apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
+			--no-install-recommends nginx-light haproxy redis-server >/dev/null; fi; \
+	have || echo "sioserver: the tests with nginx, HAProxy and the system's Redis are left out; type:" \
+		"sudo apt-get install nginx-light haproxy redis-server" >&2
+
 npm = node=$$(scripts/find-node) && export PATH="$$(dirname "$$node"):$$PATH" && cd $(1) && npm
 modules = $(1)/node_modules/.made-$(call sum,$(1)/package-lock.json)
 WEB_MODULES := $(call modules,web)
@@ -85,7 +97,7 @@ run: $(RUNTIME) $(PAGE)
 
 test: test-py test-web
 
-test-py: $(DEV) $(PAGE) $(INTEROP_MODULES) chrome
+test-py: $(DEV) $(PAGE) $(INTEROP_MODULES) chrome balancers
 	SIOSERVER_TEST_NODE=$$(scripts/find-node) SIOSERVER_TEST_CHROME=$$(scripts/find-chrome) \
 		$(BIN)/python -m pytest -n auto $(ARGS)
 
@@ -106,10 +118,14 @@ lock: $(RUNTIME) node
 	$(compile) pyproject.toml -o requirements/runtime.lock
 	$(compile) pyproject.toml --all-extras --group dev -c requirements/runtime.lock -o requirements/dev.lock
 	for group in build installer node; do $(compile) --group $$group -o requirements/$$group.lock || exit 1; done
-	for folder in web tests/interop tests/e2e; do ($(call npm,$$folder) install --package-lock-only \
+	for folder in web tests/interop tests/e2e benchmarks/peers; do ($(call npm,$$folder) install --package-lock-only \
 		--omit-lockfile-registry-resolved --loglevel error) || exit 1; done
 
+# ---- benchmarks -------------------------------------------------------------------------------------
+bench-cluster: $(DEV) | node
+	@export PATH="$$(dirname "$$(scripts/find-node)"):$$PATH" && $(BIN)/python -m benchmarks.cluster $(ARGS)
+
 clean:
-	rm -rf .venv .cache build dist *.egg-info sioserver/_web web/node_modules tests/*/node_modules \
+	rm -rf .venv .cache build dist *.egg-info sioserver/_web web/node_modules tests/*/node_modules benchmarks/*/node_modules \
 		.coverage* htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

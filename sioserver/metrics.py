@@ -56,6 +56,27 @@ REQUEST_REFUSALS: Final = (
 )
 """Why an Engine.IO request was refused."""
 
+FORWARDS: Final = ("polling", "handoff", "relay")
+"""How requests of other nodes' sessions were passed on: an HTTP request, the client's connection
+itself, or (WebSocket) byte by byte."""
+
+FORWARD_FAILURES: Final = ("unknown", "unreachable", "busy", "distrusted", "denied")
+"""Why not: no such node is known; it does not answer; too many at once; it does not believe this
+node. Or it came here, without a proof that a node has sent it."""
+
+BUS: Final = (
+    "heard",
+    "ignored",
+    "skipped",
+    "lost",
+    "unanswered",
+    "overflow",
+    "reconnected",
+)
+"""What became of the messages of python-socketio's API between nodes: heard and done; not
+well-formed or reserved; of a Node program, for nobody here; not published in time; an ack that is
+waited for no longer; heard, but too many at once. And how often the connection came back."""
+
 STATUSES: Final = ("1xx", "2xx", "3xx", "4xx", "5xx")
 OTHER: Final = "other"
 
@@ -76,6 +97,8 @@ class Metrics(Collector):
     """All counters of a node. Add to the plain numbers, call `count_...` for what has a label."""
 
     def __init__(self) -> None:
+        self.node = ""
+        """The node's id, once it has one: the workers of a host answer at the same address."""
         # now
         self.connections = _table(TRANSPORTS)
         self.rooms = 0
@@ -83,6 +106,8 @@ class Metrics(Collector):
         self.loop_lag = 0.0
         self.queue_bytes: Callable[[], float] | None = None
         """Bytes that wait for clients; set by who knows."""
+        self.relays: Callable[[], float] | None = None
+        """WebSockets of other nodes that are relayed now; set by who knows."""
         # since the start
         self.connections_opened = 0
         self.messages_published = 0
@@ -95,7 +120,10 @@ class Metrics(Collector):
         self.recoveries = _table(VERDICTS)
         self.limit_hits = _table(LIMITS)
         self.request_refusals = _table(REQUEST_REFUSALS)
+        self.forwards = _table(FORWARDS)
+        self.forward_failures = _table(FORWARD_FAILURES)
         self.http_requests = _table(STATUSES)
+        self.bus = _table(BUS)
         self._publish_counts = [0] * (len(PUBLISH_BUCKETS) + 1)
         self._publish_seconds = 0.0
         self._gauges: list[Callable[[], Mapping[str, float]]] = []
@@ -146,9 +174,21 @@ class Metrics(Collector):
         """An Engine.IO request was refused."""
         _count(self.request_refusals, reason)
 
+    def count_forward(self, kind: str) -> None:
+        """A request of another node's session was passed on."""
+        _count(self.forwards, kind)
+
+    def count_forward_failure(self, reason: str) -> None:
+        """A request was not passed on to another node, or not taken from one."""
+        _count(self.forward_failures, reason)
+
     def count_http(self, status: int) -> None:
         """An HTTP request was answered."""
         _count(self.http_requests, f"{status // 100}xx")
+
+    def count_bus(self, what: str) -> None:
+        """Something happened between the nodes."""
+        _count(self.bus, what)
 
     def observe_publish(self, seconds: float) -> None:
         """The engine published a message."""
@@ -167,12 +207,16 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """The samples of this moment, for the registry."""
+        if self.node:
+            yield _gauges("node_info", "The node that answers.", "id", {self.node: 1})
         yield _gauges("connections", "Connections now.", "transport", self.connections)
         yield _gauge("rooms", "Rooms with clients on this node.", self.rooms)
         yield _gauge("clients", "Clients in rooms on this node.", self.clients)
         yield _gauge("loop_lag_seconds", "How late the event loop is.", self.loop_lag)
         waiting = 0.0 if self.queue_bytes is None else self.queue_bytes()
         yield _gauge("queue_bytes", "Bytes that wait for clients.", waiting)
+        relays = 0.0 if self.relays is None else self.relays()
+        yield _gauge("relays", "WebSockets relayed to other nodes.", relays)
 
         yield _counter("connections_opened", "Connections ever opened.", self.connections_opened)
         yield _counter("messages_published", "Messages posted here.", self.messages_published)
@@ -187,7 +231,12 @@ class Metrics(Collector):
         yield _counters(
             "request_refusals", "Engine.IO requests refused.", "reason", self.request_refusals
         )
+        yield _counters("forwards", "Requests passed on to other nodes.", "kind", self.forwards)
+        yield _counters(
+            "forward_failures", "Requests not passed on.", "reason", self.forward_failures
+        )
         yield _counters("http_requests", "HTTP answers.", "status", self.http_requests)
+        yield _counters("bus", "Messages of the API between nodes.", "what", self.bus)
         yield self._publish_histogram()
 
         gauges: dict[str, float] = {}  # one sample for a name, or no scraper would read any

@@ -6,7 +6,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sioserver import wire
 from sioserver.config.schema import Limits
 from sioserver.errors import DISCONNECTS, REFUSALS
-from sioserver.metrics import EVENTS, LIMITS, PUBLISH_BUCKETS, Metrics
+from sioserver.metrics import BUS, EVENTS, FORWARD_FAILURES, LIMITS, PUBLISH_BUCKETS, Metrics
 
 Samples = dict[tuple[str, str], float]
 
@@ -36,7 +36,10 @@ def test_everything_is_there_from_the_start_and_zero() -> None:
         "dropped_total": ["slow", "coalesced"],
         "recoveries_total": ["recovered", "replayed", "gap", "fresh"],
         "limit_hits_total": LIMITS,
+        "forwards_total": ["polling", "handoff", "relay"],
+        "forward_failures_total": FORWARD_FAILURES,
         "http_requests_total": ["1xx", "2xx", "3xx", "4xx", "5xx"],
+        "bus_total": BUS,
         "publish_seconds_bucket": [*map(str, PUBLISH_BUCKETS), "+Inf"],
     }
     for name, labels in labelled.items():
@@ -48,6 +51,7 @@ def test_everything_is_there_from_the_start_and_zero() -> None:
         "clients",
         "loop_lag_seconds",
         "queue_bytes",
+        "relays",
         "connections_opened_total",
         "messages_published_total",
         "deliveries_total",
@@ -85,6 +89,8 @@ def test_plain_numbers(attribute: str, name: str) -> None:
         ("count_drop", "dropped_total", ["slow", "coalesced"]),
         ("count_recovery", "recoveries_total", ["recovered", "replayed", "gap", "fresh"]),
         ("count_limit", "limit_hits_total", LIMITS),
+        ("count_forward", "forwards_total", ["polling", "handoff", "relay"]),
+        ("count_forward_failure", "forward_failures_total", FORWARD_FAILURES),
     ],
 )
 def test_labelled_counters(method: str, name: str, labels: list[str]) -> None:
@@ -183,3 +189,12 @@ def test_the_names_are_those_of_their_owners() -> None:
     knobs = {*Limits.__struct_fields__}
     switches = {"enabled", "event_burst", "message_burst"}  # no limits of their own
     assert set(LIMITS) == knobs - switches
+
+
+def test_which_node_it_is() -> None:
+    metrics = Metrics()
+    metrics.node = "1dbcb2a8"
+    metrics.relays = lambda: 7
+    found = samples(metrics)
+    assert found["node_info", "1dbcb2a8"] == 1
+    assert found["relays", ""] == 7

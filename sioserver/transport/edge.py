@@ -14,6 +14,7 @@ from aiohttp import web
 from engineio.async_drivers import aiohttp as driver
 
 from sioserver.transport.address import Proxies, listed_origin, same_origin
+from sioserver.transport.caller import caller_of
 
 ADMITTED: Final = web.RequestKey("sioserver.origin", str)
 """The origin of a request, once it was found to be allowed."""
@@ -60,13 +61,14 @@ class Edge(engineio.AsyncServer):
     def address_of(self, request: web.Request) -> str:
         """The client's address, behind however many trusted proxies."""
         forwarded = ",".join(request.headers.getall("X-Forwarded-For", ()))
-        return self.proxies.client(request.remote, forwarded)
+        return self.proxies.client(caller_of(request).remote, forwarded)
 
     def _scheme(self, request: web.Request) -> str:
-        if self.proxies.trusted(request.remote):
-            forwarded = request.headers.get("X-Forwarded-Proto", request.scheme)
+        caller = caller_of(request)
+        if self.proxies.trusted(caller.remote):
+            forwarded = request.headers.get("X-Forwarded-Proto", caller.scheme)
             return forwarded.split(",")[0].strip()
-        return request.scheme
+        return caller.scheme
 
     def admit_origin(self, request: web.Request) -> bool:
         """May a page of the request's origin ask? Requests without one are not from pages."""
@@ -90,9 +92,10 @@ class Edge(engineio.AsyncServer):
             arguments = (origin, self.environ_of(request))
             return bool(allowed(*arguments[: 2 if takes(allowed, 2) else 1]))
         if allowed is None:
-            believed = request.headers if self.proxies.trusted(request.remote) else None
+            caller = caller_of(request)
+            believed = request.headers if self.proxies.trusted(caller.remote) else None
             host = request.headers.get("Host")
-            return same_origin(origin, request.scheme, host, believed)
+            return same_origin(origin, caller.scheme, host, believed)
         return listed_origin(origin, [allowed] if isinstance(allowed, str) else allowed)
 
     # ------------------------------------------------------------ answers

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import re
 import secrets
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -18,8 +19,8 @@ import engineio
 from aiohttp import web
 
 from sioserver.errors import DISCONNECTS
-from sioserver.transport import eager, edge, payload, websocket
-from sioserver.transport.control import Control
+from sioserver.transport import caller, eager, edge, payload, websocket
+from sioserver.transport.control import NOOP, Control
 from sioserver.transport.edge import Edge, Refused, on_connection_lost, takes
 from sioserver.transport.hooks import Hooks
 from sioserver.transport.packet import StrictJSON
@@ -34,13 +35,19 @@ STOP_GRACE: Final = 8.0
 
 SID_BYTES: Final = 18
 
+NODE_ID: Final = re.compile("[0-9a-f]{8,32}")
+
+Route = Callable[[web.Request, str], Awaitable[web.StreamResponse | None]]
+"""Has a request answered by the node that its session belongs to; None: there is no such node."""
+
 
 class EngineServer(Edge):
     """An Engine.IO server for aiohttp; arguments and methods as `engineio.AsyncServer`.
 
     More arguments: `trusted_proxies` (addresses whose X-Forwarded-* headers are believed),
     `client_queue` (bytes that may wait for a client), `inbox` (events of a client that may wait for
-    an earlier one), `upgrade_timeout` (seconds), `max_connections` (0: no limit).
+    an earlier one), `upgrade_timeout` (seconds), `max_connections` (0: no limit), `node_id` (8 to
+    32 hexadecimal digits, unique among the nodes: session ids begin with it).
     """
 
     def __init__(
@@ -51,6 +58,7 @@ class EngineServer(Edge):
         inbox: int = 256,
         upgrade_timeout: float = 10.0,
         max_connections: int = 0,
+        node_id: str = "",
         **options: Any,
     ) -> None:
         options.setdefault("json", StrictJSON)
@@ -61,11 +69,15 @@ class EngineServer(Edge):
         self.inbox = inbox
         self.upgrade_timeout = upgrade_timeout
         self.max_connections = max_connections
+        self.node_id = node_id
         self.wheel = Wheel()
         self.trusted_handlers = False
         self.stopping = False
         # set by the layer above
         self.hooks = Hooks()
+        self.route: Route | None = None
+        # what is carried for sessions of other nodes now, as calls that end it
+        self.carried: Callable[[], list[Callable[[], None]]] = list
         # set by AsyncServer: takes messages at once, instead of the "message" handler; and lets go
         # of what it keeps for a session that has ended
         self.receiver: Callable[[Session, str | bytes], None] | None = None
@@ -136,6 +148,11 @@ class EngineServer(Edge):
         if request.method == "OPTIONS":
             return self.answer(request, b"")
         refused = self._check(request)
+        if refused is edge.SESSION_UNKNOWN and self.route is not None:
+            node = self._elsewhere(request)
+            answer = None if node is None else await self.route(request, node)
+            if answer is not None:
+                return answer
         if refused is not None:
             return self.refuse(request, refused)
         sid = request.query.get("sid")
@@ -188,9 +205,18 @@ class EngineServer(Edge):
             return edge.SESSION_UNKNOWN
         return None
 
+    def _elsewhere(self, request: web.Request) -> str | None:
+        """The other node that the request's session belongs to, by the session's id. One hop is
+        enough: what another node has passed on goes no further."""
+        node, dash, _ = request.query["sid"].partition("-")
+        if not dash or node == self.node_id or NODE_ID.fullmatch(node) is None:
+            return None
+        return node if request.method in ("GET", "POST") and caller.CALLER not in request else None
+
     async def _open(self, request: web.Request) -> web.StreamResponse:
         over_websocket = request.query["transport"] == "websocket"
-        session = Session(self, self.generate_id())
+        sid = self.generate_id()
+        session = Session(self, f"{self.node_id}-{sid}" if self.node_id else sid)
         self.sockets[session.sid] = session
         # the first packet, whatever the connect handler may send
         opening = self.dump(self._handshake(session, over_websocket)).decode()
@@ -259,6 +285,9 @@ class EngineServer(Edge):
         return websocket.detached()
 
     async def _poll(self, request: web.Request, session: Session) -> web.StreamResponse:
+        if caller.note_of(request) == caller.RELEASE:
+            session.let_poll_go()
+            return self.answer(request, payload.encode([NOOP]))
         try:
             packets = await session.wait_for_packets(
                 lambda callback: on_connection_lost(request, callback)
@@ -298,7 +327,18 @@ class EngineServer(Edge):
         return self.answer(request, b"ok", content_type="text/html")
 
     async def _read(self, request: web.Request) -> bytes:
-        """The whole body: it comes in as many pieces as the network likes."""
+        note = caller.note_of(request)
+        if note == caller.LOST:
+            raise ConnectionResetError("the connection was lost on the way")
+        if note == caller.MALFORMED:
+            raise web.RequestPayloadError("it was malformed on the way")
+        if note == caller.TOO_LARGE:
+            raise web.HTTPRequestEntityTooLarge(self.max_http_buffer_size, 0)
+        return await self.read_body(request)
+
+    async def read_body(self, request: web.Request) -> bytes:
+        """The whole body: it comes in as many pieces as the network likes. Raises
+        `web.HTTPRequestEntityTooLarge`, `web.RequestPayloadError` and ConnectionError."""
         limit = self.max_http_buffer_size
         if (request.content_length or 0) > limit:
             raise web.HTTPRequestEntityTooLarge(limit, request.content_length or 0)

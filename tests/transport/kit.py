@@ -48,6 +48,7 @@ class Site:
         self.port = port
         self.http = http
         self.opened: list[aiohttp.ClientWebSocketResponse] = []
+        self.runner: Any = None
 
     @property
     def eio(self) -> Any:
@@ -239,6 +240,7 @@ async def serve(server: Any, path: str = "socket.io", **runner: Any) -> AsyncIte
             connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=20)
         ) as http:
             site = Site(server, path, port, http)
+            site.runner = running
             yield site
             await asyncio.gather(*(ws.close() for ws in site.opened))
     finally:

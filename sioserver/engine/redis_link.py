@@ -131,6 +131,8 @@ class Link:
         """None while the server answers."""
         self.up_since = inf
         """Loop time; inf while it is not up."""
+        self._away_since = self.loop.time()
+        """Loop time; while it is not up."""
         self.held = False
         """Nothing is written before the last reply has come."""
         self._held_by_owner = False
@@ -179,7 +181,12 @@ class Link:
         return time.monotonic() + self._clock_offset
 
     def send(self, call: Call) -> None:
-        """Send it behind all that was sent before."""
+        """Send it behind all that was sent before. When the server has been away for the timeout
+        already, it fails at once: one request after the other would wait as long again."""
+        if self._wire is None and self.loop.time() >= self._away_since + self._timeout:
+            self.refused += 1
+            _fail(call, Unavailable(self.trouble or f"Redis at {self.address}: not connected"))
+            return
         if len(self._sent) + len(self._waiting) >= self._most or self._stopped:
             self._refuse(call)
             return
@@ -434,6 +441,8 @@ class Link:
 
     def _come_down(self, wire: _Wire, reason: str) -> None:
         self._wire = None
+        waited = self.loop.time() - wire.heard if wire.sent else 0.0
+        self._away_since = self.loop.time() - waited
         wire.transport.abort()
         self.trouble = f"Redis at {self.address}: {reason}"
         self.up_since = inf

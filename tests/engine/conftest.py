@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -81,6 +82,8 @@ class Harness:
 
 SYSTEM = shutil.which("valkey-server") or shutil.which("redis-server")
 """The distribution's own server, where there is one: it may be another version than ours."""
+
+assert SYSTEM or not os.environ.get("CI"), "CI needs redis-server: see `balancers` in the Makefile"
 
 REDIS = ["redis", "redis-cluster", *(["redis-system"] if SYSTEM else [])]
 DURABLE = ["embedded-file", *REDIS]

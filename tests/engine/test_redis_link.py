@@ -204,6 +204,7 @@ async def test_a_half_open_connection_is_noticed_and_calls_end_in_time() -> None
         await until(lambda: not link.up)
         assert "no answer" in str(link.trouble)
         fake.stalled = False
+        await up(link)
         assert await send(link, "ECHO", "2") == b"2"
         assert [command[1] for command in fake.seen] == ["0", "2"]
         assert link.expired == 1
@@ -238,8 +239,39 @@ async def test_nothing_is_sent_after_its_deadline() -> None:
             calls = [send(link, "ECHO", str(number), timeout=0.2) for number in range(3)]
             assert [type(error) for error in await results(calls)] == [Unavailable] * 3
             async with fake:
+                await up(link)
                 assert await send(link, "ECHO", "late") == b"late"
             assert fake.seen == [["ECHO", "late"]]
+
+
+async def test_while_the_server_is_known_to_be_away_nobody_waits() -> None:
+    """Requests of one client come one after the other: each would wait the whole timeout."""
+    timeout = 0.3
+    async with FakeRedis(echo) as fake, a_link(fake.url, timeout=timeout) as link:
+        await up(link)
+        fake.stalled = True
+        with pytest.raises(Unavailable):
+            await send(link, "ECHO", "1", timeout=timeout)
+        await until(lambda: not link.up)
+        for _ in range(3):
+            refused = send(link, "ECHO", "2", timeout=timeout)
+            assert refused.done()
+            with pytest.raises(Unavailable, match="no answer"):
+                await refused
+        assert link.refused == 3
+        fake.stalled = False
+        await up(link)
+        assert await send(link, "ECHO", "3") == b"3"
+
+
+async def test_a_short_break_is_waited_for() -> None:
+    async with FakeRedis(echo) as fake, a_link(fake.url) as link:
+        await up(link)
+        await fake.close()
+        await until(lambda: not link.up)
+        waiting = send(link, "ECHO", "1")
+        async with fake:
+            assert await waiting == b"1"
 
 
 # -- bounds

@@ -115,7 +115,7 @@ check: $(DEV) $(WEB_MODULES)
 # ARGS=--upgrade takes the newest versions; without it what is locked stays, if pyproject.toml still allows it.
 compile = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header $(ARGS)
 lock: $(RUNTIME) node
-	$(compile) pyproject.toml -o requirements/runtime.lock
+	$(compile) pyproject.toml --extra embedded -o requirements/runtime.lock
 	$(compile) pyproject.toml --all-extras --group dev -c requirements/runtime.lock -o requirements/dev.lock
 	for group in build installer node; do $(compile) --group $$group -o requirements/$$group.lock || exit 1; done
 	for folder in web tests/interop tests/e2e benchmarks/peers; do ($(call npm,$$folder) install --package-lock-only \

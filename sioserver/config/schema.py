@@ -253,8 +253,8 @@ class Redis(Section, frozen=True):
     url: Annotated[
         str,
         about(
-            "A Redis (6.2 or newer) or Valkey, alone or any node of a cluster: redis://, rediss:// "
-            "(TLS) or unix:// with user:password@ and /database as usual. Empty: the embedded "
+            "A Redis (6.2 or newer, a cluster: 7) or Valkey, alone or any node of a cluster: "
+            "redis://, rediss:// (TLS) or unix:// with user:password@ and /database as usual. Empty: the embedded "
             "engine.",
             secret=True,
         ),

@@ -76,7 +76,8 @@ class Log(Protocol):
         Dedup: a draft with `resendable` and the same (room, user, id) as an earlier one within the
         dedup window is not published again; the result of the first time is returned with
         `duplicate=True`, also while the first is still under way. When this returns, the message
-        is stored; when it raises, it is not and never will be, unless it is published again.
+        is stored; when it raises, it is not and never will be, unless it is published again (or the
+        store had it and was cut off before it could say so: sending it again tells).
         Offsets start at 1 and have no holes in an epoch. Drafts of one caller, published one after
         another without waiting, keep their order.
         """

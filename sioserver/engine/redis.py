@@ -64,7 +64,11 @@ class RedisEngine:
             settings, name=peer.id, on_connected=self._on_connected, on_lost=self._on_lost
         )
         self._watch = watch = RedisWatch(
-            redis, keys, cached=config.store.cached_messages, on_new_epoch=self._on_new_epoch
+            redis,
+            keys,
+            cached=config.store.cached_messages,
+            on_new_epoch=self._on_new_epoch,
+            on_looked=self._on_looked,
         )
         self._log = RedisLog(redis, keys, settings, watched=watch.rooms, on_own=watch.on_own)
         self._members = RedisMembers(redis, keys, peer.id)
@@ -329,6 +333,9 @@ class RedisEngine:
     def _on_new_epoch(self, room: str) -> None:
         self._members.forget_room(room)
         self._lease.doubt()
+
+    def _on_looked(self, room: str, presence: int) -> None:
+        self._presence.on_looked(room, presence)
 
     def _on_bus(self, channel: str, payload: bytes) -> None:
         room = self._watch.by_channel.get(channel)

@@ -59,14 +59,20 @@ class Diffs:
         if diff is not None and diff.node != self._node:
             self._tell(room, diff)
 
-    def knows(self, room: str) -> bool:
-        """Is there something that `recounted` could be compared with?"""
-        return room in self._newest
+    def begin(self, room: str, counts: Counts, version: int) -> None:
+        """Somebody has come and was told these counts. Diffs up to this version, if none is known
+        here yet, are not missed."""
+        if room in self._kept:
+            self._newest.setdefault(room, (version, counts))
 
-    def recounted(self, room: str, counts: Counts, version: int) -> None:
-        """These are the counts now. If they are newer than the newest diff, some were missed: who
-        came and left is lost, so only the counts are told."""
-        if version > self._newest.get(room, (version, counts))[0]:
+    def misses(self, room: str, version: int) -> bool:
+        """There is a diff of this version: are the counts that are known here older?"""
+        return version > self._newest.get(room, (version, None))[0]
+
+    def missed(self, room: str, counts: Counts, version: int) -> None:
+        """These are the counts of the newest diff. If it did not come, who came and left is lost,
+        so only the counts are told."""
+        if self.misses(room, version):
             self._tell(room, _Diff("", version, counts.online, counts.total, [], []))
 
     def forget(self, room: str) -> None:

@@ -19,8 +19,9 @@ class RoomKeys(NamedTuple):
     channel: str
     """What happens in the room is told here, to the nodes that have clients in it."""
     meta: str
-    """Hash: `e` epoch, `s` top, `g` guests online, `v` version of the presence diffs; `p`, `q`: the
-    epoch before, and up to where its log is still the same."""
+    """Hash: `e` epoch, `s` top, `g` guests online, `v` version of the presence diffs, `c` "online
+    total" as the newest of them said, with a "?" behind when somebody was told others since; `p`,
+    `q`: the epoch before, and up to where its log is still the same."""
     log: str
     """Stream: <offset>-0 with `a` (milliseconds since 1970) and `d` (the message)."""
     members: str

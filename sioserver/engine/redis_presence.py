@@ -69,6 +69,8 @@ class RedisPresence:
         self._recording: dict[str, asyncio.Future[Any]] = {}
         self._sweeping: dict[str, asyncio.Future[Any]] = {}
         """Rooms whose people are just being swept. One call each, see sweep.lua."""
+        self._unsure: set[str] = set()
+        """Rooms of whose counts others may have been told than are true."""
         self._number = 0
         """Of the last such call."""
 
@@ -84,7 +86,9 @@ class RedisPresence:
             self._devices.withdraw(room, user.id, client)
             raise
         self._held(room, [person], found)
-        return Counts(found[0], found[1])
+        counts = Counts(found[0], found[1])
+        self._diffs.begin(room, counts, found[3])
+        return counts
 
     async def exit(self, room: str, user_id: str, client: str, now: float) -> None:
         """See `Presence.exit`."""
@@ -103,8 +107,9 @@ class RedisPresence:
     async def counts(self, room: str) -> Counts:
         """See `Presence.counts`."""
         self._need_lease()
-        online, total, _ = await self._result(self._count(room))
-        return Counts(online, total)
+        keys = self._keys.room(room)
+        call = self._redis.script(self._counts, [keys.meta, keys.members, keys.on], [])
+        return Counts(*await self._result(call))
 
     async def sweep(self, now: float) -> None:
         """See `Presence.sweep`. What Redis does not confirm is told with the next sweep."""
@@ -115,6 +120,8 @@ class RedisPresence:
             for room in self._devices.changed(now)
             if room not in self._sweeping
         }
+        for room in self._unsure.difference(waiting, self._sweeping):
+            waiting[room] = deque([Batch([], [])])
         well = True
         try:
             # Somebody who was cancelled may have left calls under way; they are waited for as well.
@@ -132,10 +139,13 @@ class RedisPresence:
         told already, with the answer."""
         self._diffs.on_bus(room, body)
 
-    def on_missed(self, room: str) -> None:
-        """The bus was broken and carries the room again: tell the counts, if diffs were missed."""
-        if self._lease and self._diffs.knows(room):
-            self._count(room).add_done_callback(partial(self._counted_again, room))
+    def on_looked(self, room: str, version: int) -> None:
+        """Redis knows of diffs up to this version: what the bus lost of them is made good."""
+        if self._lease and self._diffs.misses(room, version):
+            # Not told yet: it may just be on its way.
+            key = self._keys.room(room).meta
+            call = self._redis.command(key, "HMGET", key, "v", "c")
+            call.add_done_callback(partial(self._looked_again, room))
 
     def stats(self) -> Mapping[str, float]:
         """Gauges and counters for `/metrics`, by name."""
@@ -218,14 +228,13 @@ class RedisPresence:
 
     # -- inside -----------------------------------------------------------------------------------
 
-    def _count(self, room: str) -> asyncio.Future[list[int]]:
-        keys = self._keys.room(room)
-        return self._redis.script(self._counts, [keys.meta, keys.members, keys.on], [])
-
-    def _counted_again(self, room: str, call: asyncio.Future[list[int]]) -> None:
+    def _looked_again(self, room: str, call: asyncio.Future[list[bytes | None]]) -> None:
         if _is_well(call):
-            online, total, version = call.result()
-            self._diffs.recounted(room, Counts(online, total), version)
+            version, told = call.result()
+            # What was told, not what is true: when that changes, sweep.lua compares with `c`.
+            counts = (told or b"").rstrip(b"?").split()
+            if version and counts:
+                self._diffs.missed(room, Counts(*map(int, counts)), int(version))
 
     async def _record(self, room: str) -> None:
         """Write down that the lease has people in the room, before it has: whoever takes them away
@@ -271,6 +280,8 @@ class RedisPresence:
     def _held(self, room: str, people: Iterable[Person], found: list[Any]) -> None:
         for person, told in zip(people, found[2], strict=True):
             self._devices.entered(room, person, announced=told == 1)
+        if found[4]:
+            self._unsure.add(room)
 
     def _held_again(self, room: str, people: list[Person], call: asyncio.Future[Any]) -> None:
         if _is_well(call):
@@ -283,10 +294,14 @@ class RedisPresence:
             if waiting[room]:
                 batch = waiting[room].popleft()
                 self._number += 1
-                call = self._call(room, batch, lease or self._lease, number=str(self._number))
+                unsure = room in self._unsure
+                self._unsure.discard(room)
+                call = self._call(
+                    room, batch, lease or self._lease, number=str(self._number), compare=unsure
+                )
                 self._sweeping[room] = call
                 # Not after the wait: it has to be done as well when nobody waits any more.
-                call.add_done_callback(partial(self._swept, room, batch))
+                call.add_done_callback(partial(self._swept, room, batch, unsure))
             if not waiting[room]:
                 del waiting[room]
         return bool(waiting)
@@ -299,7 +314,7 @@ class RedisPresence:
         return all(map(_is_well, calls))
 
     def _call(
-        self, room: str, batch: Batch, lease: str, *, number: str
+        self, room: str, batch: Batch, lease: str, *, number: str, compare: bool = False
     ) -> asyncio.Future[list[Any]]:
         keys, at = self._keys.room(room), self._keys.at(room, lease)
         swept = self._keys.swept(room, lease)
@@ -315,16 +330,19 @@ class RedisPresence:
                 "SPUBLISH" if self._redis.cluster else "PUBLISH",
                 # As long as the connection may send the call again.
                 round((self._timeout + 1) * 1000),
+                "1" if compare else "",
                 len(batch.left) if number else CHUNK,
                 *(person.user.id for person in batch.left),
                 *(person.user.id for person in batch.joined),
             ],
         )
 
-    def _swept(self, room: str, batch: Batch, call: asyncio.Future[Any]) -> None:
+    def _swept(self, room: str, batch: Batch, unsure: bool, call: asyncio.Future[Any]) -> None:
         del self._sweeping[room]
         if not _is_well(call):
             self._devices.put_back(room, batch)
+            if unsure:
+                self._unsure.add(room)
             return
         for person in batch.joined:
             person.announced = True

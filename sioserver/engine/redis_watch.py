@@ -52,14 +52,21 @@ class RedisWatch:
     """See the module."""
 
     def __init__(
-        self, redis: Redis, keys: Keys, *, cached: int, on_new_epoch: Callable[[str], None]
+        self,
+        redis: Redis,
+        keys: Keys,
+        *,
+        cached: int,
+        on_new_epoch: Callable[[str], None],
+        on_looked: Callable[[str, int], None],
     ) -> None:
         """`cached`: messages kept of each room at the least; `on_new_epoch` is told of a room whose
-        log was lost."""
+        log was lost, `on_looked` with each look of a room and the version of its presence."""
         self._redis = redis
         self._keys = keys
         self._cached = cached
         self._on_new_epoch = on_new_epoch
+        self._on_looked = on_looked
         self.rooms: dict[str, Room] = {}
         self.by_channel: dict[str, Room] = {}
         self._listener: EngineListener
@@ -276,12 +283,13 @@ class RedisWatch:
         if self.rooms.get(room.name) is not room:
             return
         try:
-            epoch, top, first, found = future.result()
+            epoch, top, first, found, presence = future.result()
         except (Unavailable, ReplyError, asyncio.CancelledError) as error:
             log.debug("the room %r could not be looked at: %s", room.name, error)
             room.queued = False
             self._unsure[room] = None
             return  # with the next tick
+        self._on_looked(room.name, presence)
         messages = []
         for offset, data in zip(found[::2], found[1::2], strict=True):
             try:

@@ -56,20 +56,35 @@ def test_nothing_is_remembered_of_rooms_without_people() -> None:
     some.on_bus("b", packed(5, 7))
     some.on_bus("b", packed(4, 6))
     assert [diff.counts.online for _, diff in told] == [7, 6]
-    assert not some.knows("b")
+    some.begin("b", Counts(7, 7), 3)
+    assert not some.misses("b", 9)
 
 
 def test_only_newer_counts_are_told() -> None:
     told: Told = []
     some = diffs(told)
-    some.recounted("a", Counts(3, 3), 9)
+    some.missed("a", Counts(3, 3), 9)
     assert told == []
     some.on_bus("a", packed(5, 7))
-    some.recounted("a", Counts(7, 7), 5)
-    some.recounted("a", Counts(6, 6), 4)
+    some.missed("a", Counts(7, 7), 5)
+    some.missed("a", Counts(6, 6), 4)
     assert len(told) == 1
-    some.recounted("a", Counts(8, 9), 6)
+    assert not some.misses("a", 5)
+    assert some.misses("a", 6)
+    some.missed("a", Counts(8, 9), 6)
     assert told[1:] == [("a", PresenceDiff(Counts(8, 9), [], []))]
+    assert not some.misses("a", 6)
+
+
+def test_what_was_told_before_somebody_came_is_not_missed() -> None:
+    told: Told = []
+    some = diffs(told)
+    some.begin("a", Counts(2, 2), 5)
+    some.missed("a", Counts(1, 1), 5)
+    assert told == []
+    some.begin("a", Counts(9, 9), 8)  # those who were here before have not heard of 6 to 8
+    some.missed("a", Counts(3, 3), 6)
+    assert told == [("a", PresenceDiff(Counts(3, 3), [], []))]
 
 
 def test_the_dead_are_counted() -> None:

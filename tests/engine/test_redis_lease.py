@@ -187,6 +187,35 @@ async def test_redis_forgets_everything(server: Valkey) -> None:
         assert two.diffs[-1][1].counts == Counts(2, 1)  # newer than before the loss
 
 
+async def test_a_loss_between_coming_and_being_announced(server: Valkey) -> None:
+    """The sweep finds nobody to announce, and those who are entered again are taken for known."""
+    async with nodes(redis_settings(server), "a") as (one, two):
+        await one.enter(ANN)
+        await one.presence.sweep(0)
+        await two.enter(BEN)
+        thaw = two.freeze()
+        await calm(one, beats=1)
+        ask(server, "FLUSHALL")
+        await two.presence.sweep(0)
+        assert one.diffs[-1][1].counts == Counts(1, 0)
+        thaw()
+        for node in (one, two):
+            await until_so(node.ids, ["ann", "ben"])
+            await until(lambda node=node: node.lease.stats()["signs_of_life_total"] > 2)
+        await calm(one, two, beats=1)
+
+        async def last_told() -> list[Counts]:
+            for node in (one, two):
+                await node.presence.sweep(0)
+            return [node.diffs[-1][1].counts for node in (one, two)]
+
+        await until_so(last_told, [Counts(2, 0)] * 2)
+        told = len(one.diffs)
+        await last_told()
+        await calm(one, two, beats=1)
+        assert len(one.diffs) == told <= 4
+
+
 async def test_what_is_done_before_the_loss_is_noticed(server: Valkey) -> None:
     async with nodes(redis_settings(server), "a") as (one, two):
         await one.enter(ANN)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sioserver.engine.redis_link import Unavailable
 from sioserver.engine.redis_presence import CHUNK
 from sioserver.errors import Refusal
 from sioserver.model import Counts, PresenceDiff, User
@@ -122,12 +123,14 @@ STEPS = st.lists(
 @given(steps=STEPS)
 @settings(max_examples=25, deadline=None)
 def test_counts_are_right_on_two_nodes(server: Valkey, steps: list[Any]) -> None:
-    """After every step; and what each node is told adds up to who is there."""
+    """After every step; and what each node is told adds up to who is there, and what the last word
+    was that a device got is true."""
 
     async def run() -> None:
         async with nodes(redis_settings(server), "a") as both:
             here: list[dict[str, set[str]]] = [{}, {}]
             due: list[dict[str, float]] = [{}, {}]
+            begins: dict[tuple[int, str, str], tuple[int, Counts]] = {}
             now = 0.0
             for place, action, user, client, wait in steps:
                 node, held, leaving = both[place], here[place], due[place]
@@ -135,9 +138,11 @@ def test_counts_are_right_on_two_nodes(server: Valkey, steps: list[Any]) -> None
                     held.setdefault(user.id, set()).add(client)
                     leaving.pop(user.id, None)
                     counts = await node.presence.enter("a", user, client)
+                    begins[place, user.id, client] = len(node.diffs), counts
                 elif action == "exit":
                     if client in held.get(user.id, ()):
                         held[user.id].discard(client)
+                        del begins[place, user.id, client]
                         if not held[user.id]:
                             leaving[user.id] = now + GRACE
                     await node.exit(user, client=client, now=now)
@@ -168,6 +173,10 @@ def test_counts_are_right_on_two_nodes(server: Valkey, steps: list[Any]) -> None
                     told = (told - left) | joined
                     assert diff.counts.online >= len(told)
                 assert told == here[0].keys() | here[1].keys()
+            counts = await both[0].presence.counts("a")
+            for (place, _, _), (heard, first) in begins.items():
+                diffs = both[place].diffs[heard:]
+                assert (diffs[-1][1].counts if diffs else first) == counts
 
     async def sweep(both: list[Node], node: Node, now: float) -> None:
         before = len(node.diffs)
@@ -287,9 +296,14 @@ async def test_a_cancelled_sweep_is_finished_by_the_next(server: Valkey) -> None
         assert len(node.joined()) == len(set(node.joined())) == 2 * CHUNK
 
 
-async def test_what_the_bus_missed_is_counted_again(server: Valkey) -> None:
+def look(server: Valkey, node: Node) -> None:
+    """As check.lua and the watch of the room do."""
+    node.presence.on_looked("a", int(ask(server, "HGET", node.keys.room("a").meta, "v") or 0))
+
+
+async def test_what_the_bus_lost_is_made_good(server: Valkey) -> None:
     async with nodes(redis_settings(server), "a") as (one, two):
-        two.presence.on_missed("a")  # nothing was told yet
+        look(server, two)  # nothing was told yet
         await one.enter(ANN)
         await two.enter(BEN)
         await one.presence.sweep(0)
@@ -301,11 +315,100 @@ async def test_what_the_bus_missed_is_counted_again(server: Valkey) -> None:
         await one.presence.sweep(0)
         await until(lambda: two.received == one.received == 3)
         two.presence.on_bus = on_bus
-        two.presence.on_missed("a")
+        look(server, two)
         await until(lambda: len(two.diffs) == 3)
-        two.presence.on_missed("a")  # nothing was missed since
+        look(server, two)  # nothing was lost since
         await two.presence.counts("a")
         assert two.diffs[2:] == [("a", PresenceDiff(Counts(3, 1), [], []))]
+
+
+async def test_the_first_diff_may_be_the_one_that_is_lost(server: Valkey) -> None:
+    """Ann has moved, so the node that she came to has not heard of any. And what is told instead is
+    what the diff has said: it does not count those who are not announced."""
+    async with nodes(redis_settings(server), "a") as (one, two):
+        await one.enter(ANN)
+        await one.presence.sweep(0)
+        await until(two.diffs.copy)
+        assert await two.presence.enter("a", ANN, "d") == Counts(1, 0)
+        look(server, two)
+        two.presence.on_bus = lambda room, body: None
+        await one.enter(BEN)
+        await one.presence.sweep(0)
+        await until(lambda: two.received == 2)
+        await one.enter(GUEST)
+        look(server, two)
+        await until(lambda: len(two.diffs) == 2)
+        assert two.diffs[1:] == [("a", PresenceDiff(Counts(2, 0), [], []))]
+
+
+async def test_whoever_was_counted_and_goes_unannounced_is_not_counted_any_more(
+    server: Valkey,
+) -> None:
+    async with nodes(redis_settings(server), "a") as (one, two):
+        await one.enter(ANN)
+        await two.enter(GUEST)
+        await one.presence.sweep(0)
+        assert one.diffs == [("a", PresenceDiff(Counts(2, 1), [ANN], []))]
+        await two.exit(GUEST)
+        await two.presence.sweep(GRACE)
+        await until(lambda: len(one.diffs) == 2)
+        await until(lambda: len(two.diffs) == 2)
+        assert one.diffs[1:] == two.diffs[1:] == [("a", PresenceDiff(Counts(1, 0), [], []))]
+
+
+async def test_what_one_was_told_who_came_is_put_right_as_well(server: Valkey) -> None:
+    """Ann's second device is told of two, by the answer. The diff before and what is true then are
+    the same, but not to her."""
+    async with nodes(redis_settings(server), "a") as (one, two):
+        await one.enter(ANN)
+        await one.presence.sweep(0)
+        await two.enter(GUEST)
+        assert await one.presence.enter("a", ANN, "d") == Counts(2, 1)
+        await two.exit(GUEST)
+        await two.presence.sweep(GRACE)
+        await until(lambda: len(one.diffs) == 2)
+        await one.presence.sweep(GRACE)  # it would have told, too, but it was told already
+        assert one.diffs[1:] == [("a", PresenceDiff(Counts(1, 0), [], []))]
+
+
+async def test_counts_that_change_with_somebody_who_is_known_are_told(server: Valkey) -> None:
+    """A guest becomes a member. Also when the first try to tell it fails."""
+    async with nodes(redis_settings(server), "a") as (one, two):
+        await one.enter(GUEST)
+        await one.presence.sweep(0)
+        await until(lambda: len(two.diffs) == 1)
+        known = User(GUEST.id, "Zoe")
+        assert await two.presence.enter("a", known, "d") == Counts(1, 0)
+        script = two.redis.script
+
+        def fail(*_: Any) -> asyncio.Future[Any]:
+            future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+            future.set_exception(Unavailable("planted"))
+            return future
+
+        two.redis.script = fail
+        with pytest.raises(Refusal):
+            await two.presence.sweep(0)
+        two.redis.script = script
+        await two.presence.sweep(0)
+        await two.presence.sweep(0)
+        await until(lambda: len(one.diffs) == 2)
+        assert one.diffs[1:] == two.diffs[1:] == [("a", PresenceDiff(Counts(1, 0), [], []))]
+
+
+async def test_a_newcomer_is_told_of_with_the_name_only(server: Valkey) -> None:
+    """When a device goes whose user stays, there is nothing to tell, whoever is counted by then."""
+    async with nodes(redis_settings(server), "a") as (one, two):
+        await one.enter(ANN)
+        await two.enter(ANN)
+        await one.presence.sweep(0)
+        await two.enter(BEN)
+        await one.exit(ANN)
+        await one.presence.sweep(GRACE)
+        assert len(one.diffs) == 1
+        await two.presence.sweep(GRACE)
+        await until(lambda: len(one.diffs) == 2)
+        assert one.diffs[1:] == [("a", PresenceDiff(Counts(2, 0), [BEN], []))]
 
 
 async def test_a_listener_that_fails_stops_nobody(

@@ -34,7 +34,14 @@ class Kit:
             self.settings, name="test", on_connected=lambda: None, on_lost=lambda reason: None
         )
         self.lost: list[str] = []
-        self.watch = RedisWatch(self.redis, self.keys, cached=8, on_new_epoch=self.lost.append)
+        self.looks: list[tuple[str, int]] = []
+        self.watch = RedisWatch(
+            self.redis,
+            self.keys,
+            cached=8,
+            on_new_epoch=self.lost.append,
+            on_looked=lambda *look: self.looks.append(look),
+        )
         self.elsewhere = RedisLog(self.redis, self.keys, self.settings)
         self.here = RedisLog(
             self.redis,
@@ -112,6 +119,15 @@ async def test_what_was_published_before_the_bus_tells_is_read(kit: Kit) -> None
     assert kit.counted("room_filled_total") == 5
     kit.watch.on_deaf()
     assert kit.counted("rooms_heard") == 0
+
+
+async def test_a_look_also_brings_the_version_of_the_presence(kit: Kit) -> None:
+    room = await kit.room()
+    assert kit.looks == [("a", 0)]
+    version = 1_700_000_000_001
+    await kit.redis.command(room.keys.meta, "HSET", room.keys.meta, "v", version)
+    kit.watch.on_subscribed([room.keys.channel])
+    await until(lambda: kit.looks[1:] == [("a", version)], "looked at")
 
 
 async def test_a_hole_is_given_a_moment_and_then_read(

@@ -1,8 +1,9 @@
 -- Is a room's log still the one that a node knows, and what came after it?
 -- KEYS: meta, log. ARGV: the node's epoch or "" when it knows none, its top, how the message at its top begins
 -- or "", a name for a new epoch, most messages to answer with, the highest offset that the node knows to be given.
--- Answers {epoch, top, first, [offset, message, ...]}: the messages after the node's top, when the epoch is the node's.
-local meta = redis.call('HMGET', KEYS[1], 'e', 's')
+-- Answers {epoch, top, first, [offset, message, ...], version of the presence}: the messages after the node's top, when the epoch
+-- is the node's.
+local meta = redis.call('HMGET', KEYS[1], 'e', 's', 'v')
 local epoch, top = meta[1], tonumber(meta[2] or 0)
 local known = tonumber(ARGV[2])
 if not epoch then
@@ -40,4 +41,4 @@ local first = top + 1
 if oldest then
   first = tonumber(string.sub(oldest[1], 1, -3))
 end
-return {epoch, top, first, found}
+return {epoch, top, first, found, tonumber(meta[3] or 0)}

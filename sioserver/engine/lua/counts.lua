@@ -1,5 +1,4 @@
--- How many people a room has, and the version of the diff that says so.
--- KEYS: meta, members, on. Answers {online, total, version}.
-local meta = redis.call('HMGET', KEYS[1], 'g', 'v')
-local guests = math.max(0, tonumber(meta[1] or 0))
-return { redis.call('HLEN', KEYS[3]), redis.call('HLEN', KEYS[2]) + guests, tonumber(meta[2] or 0) }
+-- How many people a room has.
+-- KEYS: meta, members, on. Answers {online, total}.
+local guests = math.max(0, tonumber(redis.call('HGET', KEYS[1], 'g') or 0))
+return { redis.call('HLEN', KEYS[3]), redis.call('HLEN', KEYS[2]) + guests }

@@ -2,12 +2,13 @@
 -- KEYS: meta, members, on, here, at (what this lease holds).
 -- ARGV: deadline (ms), lease, then for each user: id, name, 1 for a guest or "", 1 or "": what to believe of
 -- whether the user's coming has been told, when nobody here knows the user.
--- Answers {online, total, a 1 or 0 for each user: has the coming been told}; nil: too late, nothing was done.
+-- Answers {online, total, a 1 or 0 for each user: has the coming been told, version of the newest diff, 1 or 0: are the counts
+-- to be told by the next sweep}; nil: too late, nothing was done.
 local time = redis.call('TIME')
 if time[1] * 1000 + math.floor(time[2] / 1000) > tonumber(ARGV[1]) then
   return nil
 end
-local lease, told = ARGV[2], {}
+local lease, told, known_of = ARGV[2], {}, false
 for i = 3, #ARGV, 4 do
   local id, name, guest = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   local known = redis.call('HGET', KEYS[3], id)
@@ -40,7 +41,16 @@ for i = 3, #ARGV, 4 do
   end
   redis.call('SADD', KEYS[5], id)
   told[#told + 1] = entry[1] == '1' and 1 or 0
+  known_of = known_of or entry[1] == '1'
 end
 local online = redis.call('HLEN', KEYS[3])
-local guests = math.max(0, tonumber(redis.call('HGET', KEYS[1], 'g') or 0))
-return { online, redis.call('HLEN', KEYS[2]) + guests, told }
+local meta = redis.call('HMGET', KEYS[1], 'g', 'v', 'c')
+local total = redis.call('HLEN', KEYS[2]) + math.max(0, tonumber(meta[1] or 0))
+local counts = meta[3] or ''
+-- The answer tells counts, too. Whoever is still to be announced brings everybody the right ones; for the others it is kept
+-- in mind that somebody may know other counts than those that were told last.
+local differ = known_of and counts ~= online .. ' ' .. total
+if differ and string.sub(counts, -1) ~= '?' then
+  redis.call('HSET', KEYS[1], 'c', counts .. '?')
+end
+return { online, total, told, tonumber(meta[2] or 0), differ and 1 or 0 }

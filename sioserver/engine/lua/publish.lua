@@ -43,11 +43,14 @@ if length > 0 then
   if age > 0 then
     if offset % 64 == 0 then
       local oldest, fresh = tonumber(ARGV[2]) - age, nil
-      for _, entry in ipairs(redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', 96)) do
-        fresh = entry[1]
-        if tonumber(entry[2][2]) >= oldest then break end
+      local first_entry = redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', 1)[1]
+      if tonumber(first_entry[2][2]) < oldest then
+        for _, entry in ipairs(redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', 96)) do
+          fresh = entry[1]
+          if tonumber(entry[2][2]) >= oldest then break end
+        end
+        redis.call('XTRIM', KEYS[2], 'MINID', fresh)
       end
-      redis.call('XTRIM', KEYS[2], 'MINID', fresh)
     end
     redis.call('PEXPIRE', KEYS[2], age)
   end

@@ -1,7 +1,8 @@
--- A lease lets users of a room go, and the coming of users is told; whatever is to be told is published as one diff.
+-- A lease lets users of a room go, and the coming of users is told; whatever is to be told is published as one diff. So are counts
+-- that are not those told last: somebody who was counted may go before the coming was told.
 -- KEYS: meta, members, on, here, at (what this lease holds), swept.
--- ARGV: deadline (ms), lease, number of this call or "", sender, channel, publish command, life of `swept` (ms), how many
--- leave, their ids, ids of those whose coming is to be told.
+-- ARGV: deadline (ms), lease, number of this call or "", sender, channel, publish command, life of `swept` (ms), 1 to tell
+-- the counts if they are others also when nobody goes, or "", how many leave, their ids, ids of those whose coming is to be told.
 -- Without a number the lease is dead: as many leave as ARGV says, any of those whom it holds.
 -- Answers {what was published or "", users whom the lease still holds}; nil: too late, nothing was done.
 local time = redis.call('TIME')
@@ -9,8 +10,8 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 if now > tonumber(ARGV[1]) then
   return nil
 end
-local lease, number, count = ARGV[2], ARGV[3], tonumber(ARGV[8])
-local leaving, first = {}, 9
+local lease, number, count = ARGV[2], ARGV[3], tonumber(ARGV[9])
+local leaving, first = {}, 10
 if number == '' then
   leaving = redis.call('SPOP', KEYS[5], count)
 else
@@ -22,13 +23,13 @@ else
       return { answer, redis.call('SCARD', KEYS[5]) }
     end
   end
-  for i = 9, 8 + count do
+  for i = 10, 9 + count do
     leaving[#leaving + 1] = ARGV[i]
   end
-  first = 9 + count
+  first = 10 + count
 end
 
-local joined, left = {}, {}
+local joined, left, gone = {}, {}, false
 for _, id in ipairs(leaving) do
   redis.call('SREM', KEYS[5], id)
   local known = redis.call('HGET', KEYS[3], id)
@@ -42,6 +43,7 @@ for _, id in ipairs(leaving) do
     if #rest > 3 then
       redis.call('HSET', KEYS[3], id, cmsgpack.pack(rest))
     else
+      gone = true
       redis.call('HDEL', KEYS[3], id)
       redis.call('ZREM', KEYS[4], entry[2] .. '\0' .. id .. '\0' .. entry[3])
       if entry[3] == '1' then
@@ -64,13 +66,15 @@ for i = first, #ARGV do
 end
 
 local answer = ''
-if #joined + #left > 0 then
+local meta = redis.call('HMGET', KEYS[1], 'g', 'v', 'c')
+local online = redis.call('HLEN', KEYS[3])
+local total = redis.call('HLEN', KEYS[2]) + math.max(0, tonumber(meta[1] or 0))
+local counts = online .. ' ' .. total
+-- Without `c` nobody was told anything, or the data was lost: then those who are entered again tell.
+if #joined + #left > 0 or ARGV[8] ~= '' and meta[3] ~= counts or gone and meta[3] and meta[3] ~= counts then
   -- By the clock, so that versions go on rising when the server lost its data or its end.
-  local version = math.max(now, tonumber(redis.call('HGET', KEYS[1], 'v') or 0) + 1)
-  redis.call('HSET', KEYS[1], 'v', string.format('%.0f', version))
-  local online = redis.call('HLEN', KEYS[3])
-  local guests = math.max(0, tonumber(redis.call('HGET', KEYS[1], 'g') or 0))
-  local total = redis.call('HLEN', KEYS[2]) + guests
+  local version = math.max(now, tonumber(meta[2] or 0) + 1)
+  redis.call('HSET', KEYS[1], 'v', string.format('%.0f', version), 'c', counts)
   answer = 'p' .. cmsgpack.pack({ ARGV[4], version, online, total, joined, left })
   redis.call(ARGV[6], ARGV[5], answer)
 end

@@ -147,15 +147,26 @@ class Room(Tail):
         self._early_bytes = 0
 
     def settle(
-        self, epoch: str, top: int, first: int, found: Iterable[tuple[Message, int]], *, all: bool
+        self,
+        epoch: str,
+        top: int,
+        first: int,
+        found: Iterable[tuple[Message, int]],
+        *,
+        all: bool,
+        begin: int,
     ) -> None:
         """The log was looked at. `found`: messages after the room's top, ascending, with the bytes
-        of each; `all`: they are all there are up to `top`, and what is missing is lost."""
+        of each; `all`: they are all there are up to `top`, and what is missing is lost. `begin`:
+        what lies behind it is news, if this is another log than the room's."""
         if epoch != self.epoch:
             is_new = self.epoch == ""
-            self.place(epoch, top, first)
+            if is_new:
+                begin = top
+            self.place(epoch, begin, first)
             if not is_new:
-                self._announcer.gap(self.name, Position(epoch, top))
+                self.note(top)
+                self._announcer.gap(self.name, Position(epoch, begin))
             return
         for message, size in found:
             if message.offset > self.top:

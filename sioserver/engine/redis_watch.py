@@ -283,7 +283,7 @@ class RedisWatch:
         if self.rooms.get(room.name) is not room:
             return
         try:
-            epoch, top, first, found, presence = future.result()
+            epoch, top, first, found, presence, begin = future.result()
         except (Unavailable, ReplyError, asyncio.CancelledError) as error:
             log.debug("the room %r could not be looked at: %s", room.name, error)
             room.queued = False
@@ -306,13 +306,15 @@ class RedisWatch:
             return
         room.settled = doubts
         self._counts["filled"] += len(messages)
-        room.settle(epoch.decode(), top, first, messages, all=is_all)
+        room.settle(epoch.decode(), top, first, messages, all=is_all, begin=begin)
         if room.epoch != was:
             self._release(room)
             if was:
                 self._counts["new_epochs"] += 1
                 log.warning("the log of the room %r was lost: it begins anew", room.name)
                 self._on_new_epoch(room.name)
+                if room.has_hole:
+                    self.look(room)
         if room.queued or not is_all or room.doubts != room.settled:
             room.queued = False
             self.look(room)

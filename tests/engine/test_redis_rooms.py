@@ -39,7 +39,7 @@ def found(*offsets: int) -> list[tuple[Message, int]]:
 def room(top: int = 0, first: int = 1) -> tuple[Room, Told]:
     told = Told()
     state = Room("a", Keys("p").room("a"), told, cached=8)
-    state.settle(EPOCH, top, first, [], all=True)
+    state.settle(EPOCH, top, first, [], all=True, begin=top)
     return state, told
 
 
@@ -88,7 +88,7 @@ def test_a_hole_is_filled_from_the_log() -> None:
     state, told = room()
     state.offer(message(4), 1)
     state.offer(message(6), 1)
-    state.settle(EPOCH, 5, 1, found(1, 2, 3, 4, 5), all=True)
+    state.settle(EPOCH, 5, 1, found(1, 2, 3, 4, 5), all=True, begin=5)
     assert told.events == [1, 2, 3, 4, 5, 6]
     assert not state.has_hole
 
@@ -96,7 +96,7 @@ def test_a_hole_is_filled_from_the_log() -> None:
 def test_what_the_log_no_longer_holds_is_a_gap() -> None:
     state, told = room()
     state.offer(message(3), 1)
-    state.settle(EPOCH, 8, 6, found(6, 8), all=True)
+    state.settle(EPOCH, 8, 6, found(6, 8), all=True, begin=8)
     assert told.events == [(EPOCH, 2), 3, (EPOCH, 5), 6, (EPOCH, 7), 8]
     assert (state.top, state.first) == (8, 6)
     assert state.messages(7, 9) is None
@@ -104,7 +104,7 @@ def test_what_the_log_no_longer_holds_is_a_gap() -> None:
 
 def test_a_log_that_keeps_nothing_leaves_only_gaps() -> None:
     state, told = room()
-    state.settle(EPOCH, 4, 5, [], all=True)
+    state.settle(EPOCH, 4, 5, [], all=True, begin=4)
     assert told.events == [(EPOCH, 4)]
     state.offer(message(5), 1)
     assert told.events[1:] == [5]
@@ -113,7 +113,7 @@ def test_a_log_that_keeps_nothing_leaves_only_gaps() -> None:
 def test_a_page_that_is_not_all_says_nothing_of_what_comes_after_it() -> None:
     state, told = room()
     state.offer(message(9), 1)
-    state.settle(EPOCH, 9, 1, found(1, 2), all=False)
+    state.settle(EPOCH, 9, 1, found(1, 2), all=False, begin=9)
     assert told.events == [1, 2]
     assert state.has_hole
 
@@ -133,7 +133,7 @@ def test_a_lost_log_begins_anew_behind_a_gap() -> None:
     state, told = room(top=3)
     state.offer(message(4), 1)
     state.offer(message(6), 1)
-    state.settle("e2", 2, 1, [], all=True)
+    state.settle("e2", 2, 1, [], all=True, begin=2)
     assert told.events == [4, ("e2", 2)]
     assert (state.epoch, state.raw_epoch, state.top, state.tail) == ("e2", b"e2", 2, [])
     assert state.is_whole
@@ -141,11 +141,28 @@ def test_a_lost_log_begins_anew_behind_a_gap() -> None:
     assert told.events[2:] == [3]
 
 
+def test_what_a_log_that_began_anew_holds_is_news() -> None:
+    state, told = room(top=3)
+    state.settle("e2", 2, 1, [], all=True, begin=0)
+    assert told.events == [("e2", 0)]
+    assert (state.has_hole, state.is_whole, state.top) == (True, False, 0)
+    state.settle("e2", 2, 1, found(1, 2), all=True, begin=2)
+    assert told.events == [("e2", 0), 1, 2]
+    assert state.is_whole
+
+
+def test_the_first_look_announces_nothing() -> None:
+    told = Told()
+    state = Room("lobby", Keys("t").room("lobby"), told, 8)
+    state.settle("e2", 2, 1, [], all=True, begin=0)
+    assert (told.events, state.top, state.base, state.is_whole) == ([], 2, 2, True)
+
+
 def test_what_waits_is_bounded() -> None:
     state, told = room()
     for offset in range(2, EARLY + 100):
         state.offer(message(offset), 1)
-    state.settle(EPOCH, 1, 1, found(1), all=True)
+    state.settle(EPOCH, 1, 1, found(1), all=True, begin=1)
     assert told.events == list(range(1, EARLY + 2))
     assert state.has_hole
     state, told = room()
@@ -194,10 +211,10 @@ def test_nothing_is_announced_twice_skipped_or_out_of_order(data: st.DataObject)
             kept = data.draw(st.integers(kept, length + 1))
         elif step == "part":
             some = list(range(max(kept, state.top + 1), length + 1))[:3]
-            state.settle(EPOCH, length, kept, found(*some), all=len(some) < 3)
+            state.settle(EPOCH, length, kept, found(*some), all=len(some) < 3, begin=length)
         else:
             rest = range(max(kept, state.top + 1), length + 1)
-            state.settle(EPOCH, length, kept, found(*rest), all=True)
+            state.settle(EPOCH, length, kept, found(*rest), all=True, begin=length)
             assert state.top == length
             assert state.is_whole
     at = 0

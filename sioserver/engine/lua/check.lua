@@ -1,9 +1,9 @@
 -- Is a room's log still the one that a node knows, and what came after it?
 -- KEYS: meta, log. ARGV: the node's epoch or "" when it knows none, its top, how the message at its top begins
 -- or "", a name for a new epoch, most messages to answer with, the highest offset that the node knows to be given.
--- Answers {epoch, top, first, [offset, message, ...], version of the presence}: the messages after the node's top, when the epoch
--- is the node's.
-local meta = redis.call('HMGET', KEYS[1], 'e', 's', 'v')
+-- Answers {epoch, top, first, [offset, message, ...], version of the presence, where a node of another epoch begins}: the
+-- messages after the node's top, when the epoch is the node's.
+local meta = redis.call('HMGET', KEYS[1], 'e', 's', 'v', 'p')
 local epoch, top = meta[1], tonumber(meta[2] or 0)
 local known = tonumber(ARGV[2])
 if not epoch then
@@ -41,4 +41,10 @@ local first = top + 1
 if oldest then
   first = tonumber(string.sub(oldest[1], 1, -3))
 end
-return {epoch, top, first, found, tonumber(meta[3] or 0)}
+-- All of a log that began when everything was lost is news, if it is not too much; of one that only lost its end
+-- the nodes had the rest already.
+local begin = top
+if not meta[4] and epoch == meta[1] and top - first < tonumber(ARGV[5]) then
+  begin = first - 1
+end
+return {epoch, top, first, found, tonumber(meta[3] or 0), begin}

@@ -2,8 +2,13 @@
 
 import gc
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+from sioserver.valkey import Valkey
+
+from ..redis_servers import free_port
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -21,3 +26,10 @@ def _collected() -> Iterator[None]:
     """No test leaves its garbage to the next."""
     yield
     gc.collect()
+
+
+@pytest.fixture
+def valkey(tmp_path: Path) -> Iterator[Valkey]:
+    """A server that forgets nothing that it has confirmed."""
+    with Valkey(tmp_path / "valkey", port=free_port(), fsync="always") as valkey:
+        yield valkey

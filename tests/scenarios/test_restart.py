@@ -9,19 +9,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
-import aiohttp
 import pytest
-import socketio
 
 from sioserver.client import RoomClient, Transport
 from sioserver.errors import Refusal
-from sioserver.model import Message
 from sioserver.testing import ServerFailed, ServerProcess
+
+from .kit import Bare, status, take, until
 
 both = pytest.mark.parametrize("transport", ["websocket", "polling"])
 
@@ -31,66 +29,6 @@ async def server(tmp_path: Path) -> AsyncIterator[ServerProcess]:
     settings = {"drain.seconds": 0, "delivery.confirm": 0.05, "presence.batch": 0.05}
     async with ServerProcess(tmp_path / "s.db", settings=settings) as server:
         yield server
-
-
-class Bare:
-    """python-socketio's own client in the lobby, and what it was told."""
-
-    def __init__(self, url: str, transport: Transport, **auth: str) -> None:
-        self.url = url
-        self.transport = transport
-        self.auth = auth
-        self.sio = socketio.AsyncClient(handle_sigint=False, reconnection_delay=0.1)  # type: ignore[arg-type]
-        self.messages: list[dict[str, Any]] = []
-        self.welcomes: list[dict[str, Any]] = []
-        self.position = ""
-        self.sio.on("message", self._message, namespace="/lobby")
-        self.sio.on("welcome", self._welcome, namespace="/lobby")
-
-    async def __aenter__(self) -> "Bare":
-        await self.sio.connect(
-            self.url,
-            auth=lambda: self.auth,
-            namespaces=["/lobby"],
-            transports=[self.transport],
-            wait_timeout=10,
-        )
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.sio.shutdown()
-
-    def _message(self, payload: dict[str, Any], position: str) -> None:
-        self.messages.append(payload)
-        self.position = position
-
-    def _welcome(self, payload: dict[str, Any], position: str) -> None:
-        self.welcomes.append(payload)
-
-    @property
-    def offsets(self) -> list[int]:
-        return [message["offset"] for message in self.messages]
-
-    async def call(self, event: str, *args: Any) -> dict[str, Any]:
-        answer = await self.sio.call(event, args, namespace="/lobby", timeout=10)
-        assert isinstance(answer, dict)
-        return answer
-
-
-async def until(condition: Callable[[], object], timeout: float = 10.0) -> None:
-    async with asyncio.timeout(timeout):
-        while not condition():
-            await asyncio.sleep(0.01)
-
-
-async def take(room: RoomClient, count: int) -> list[Message]:
-    found: list[Message] = []
-    async with asyncio.timeout(10):
-        while len(found) < count:
-            item = await anext(room)
-            assert isinstance(item, Message), item
-            found.append(item)
-    return found
 
 
 def cursor(store: str | Path, user: str) -> int:
@@ -363,11 +301,6 @@ async def fails(bare: Bare) -> None:
     async with asyncio.timeout(20):
         again = await bare.call("message", body)
     assert again["error"]["code"] == "unavailable"
-
-
-async def status(url: str) -> int:
-    async with aiohttp.ClientSession() as http, http.get(url) as response:
-        return response.status
 
 
 async def test_a_store_that_cannot_be_written_is_not_opened(tmp_path: Path) -> None:

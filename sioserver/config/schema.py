@@ -254,8 +254,8 @@ class Redis(Section, frozen=True):
         str,
         about(
             "A Redis (6.2 or newer, a cluster: 7) or Valkey, alone or any node of a cluster: "
-            "redis://, rediss:// (TLS) or unix:// with user:password@ and /database as usual. Empty: the embedded "
-            "engine.",
+            "redis://, rediss:// (TLS) or unix:// with user:password@ and /database as usual. "
+            "Empty: the embedded engine.",
             secret=True,
         ),
     ] = ""

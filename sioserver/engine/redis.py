@@ -18,7 +18,9 @@ from typing import Final
 
 from sioserver.config import Config
 from sioserver.engine.base import EngineListener, Retention, StoreError
+from sioserver.engine.redis_access import ReplyError, risks
 from sioserver.engine.redis_bus import Bus
+from sioserver.engine.redis_calls import Unavailable
 from sioserver.engine.redis_keys import Keys
 from sioserver.engine.redis_lease import Lease
 from sioserver.engine.redis_log import RedisLog
@@ -59,6 +61,8 @@ class RedisEngine:
         """`peer`: this node, as the others find it."""
         settings = config.redis
         self._timeout = settings.timeout
+        # Nothing is to be kept: so it is said of the private Valkey that keeps nothing, too.
+        self._keeps = config.store.path != ":memory:"
         self._keys = keys = Keys(settings.prefix)
         self._redis = redis = Redis(
             settings, name=peer.id, on_connected=self._on_connected, on_lost=self._on_lost
@@ -126,6 +130,17 @@ class RedisEngine:
             await self._shut_down()
             raise
         self._running = True
+        if self._keeps:
+            await self._tell_risks()
+
+    async def _tell_risks(self) -> None:
+        """In a cluster, of one of its servers. Who may not be asked has an operator who knows."""
+        try:
+            asked = [self._redis.command("", "INFO", about) for about in ("persistence", "memory")]
+            for risk in risks(*await asyncio.gather(*asked)):
+                log.warning(f"Redis: {risk}")
+        except (ReplyError, Unavailable) as error:
+            log.info("Redis does not say whether it keeps what it is given: %s", error)
 
     async def stop(self) -> None:
         """See `Engine.stop`."""

@@ -6,6 +6,8 @@ It opens connections and judges what a server says of itself; it does not know w
 from __future__ import annotations
 
 import asyncio
+import logging
+import re
 import ssl
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from random import uniform
@@ -22,6 +24,8 @@ from redis.exceptions import RedisError
 
 from sioserver.config.schema import Redis as Settings
 
+log = logging.getLogger(__name__)
+
 FIRST_PAUSE: Final = 0.05
 LONGEST_PAUSE: Final = 1.0
 STEADY: Final = 1.0
@@ -31,6 +35,10 @@ OLDEST: Final = (6, 2)
 
 # The answers to a PING of a server that works, but not for everything.
 _WORKS: Final = frozenset({"MISCONF", "OOM"})
+
+
+_SPEAKS_TLS: Final = "one that speaks TLS needs rediss:// in redis.url"
+_SPEAKS_NO_TLS: Final = "one that does not speak TLS needs redis:// in redis.url"
 
 
 Argument = str | bytes | int | float
@@ -126,7 +134,9 @@ class Access:
             )
         except (TypeError, ValueError, OSError, RedisError) as error:
             # The text of a TypeError names the option that does not exist; none holds the password.
-            raise NotReady(f"redis.url cannot be used: {error}", hopeless=True) from error
+            unknown = re.search(r"unexpected keyword argument ('.+')", str(error))
+            reason = f"there is no option {unknown[1]}" if unknown else error
+            raise NotReady(f"redis.url cannot be used: {reason}", hopeless=True) from error
         if isinstance(wanted, UnixDomainSocketConnection):
             self.address = Address(wanted.path, 0)
         else:
@@ -148,6 +158,11 @@ class Access:
             replies = await greeter.ask([*greeting, *more])
             hello = _judge(replies[: len(greeting)])
             return greeter.transport, hello, replies[len(greeting) :]
+        except ConnectionResetError as error:
+            greeter.transport.abort()
+            if self.tls is not None or not address.port:
+                raise
+            raise ConnectionResetError(f"{error} ({_SPEAKS_TLS})") from error
         except BaseException:
             greeter.transport.abort()
             raise
@@ -172,9 +187,16 @@ class Access:
         if not address.port:
             _, greeter = await loop.create_unix_connection(_Greeter, address.host)
         else:
-            _, greeter = await loop.create_connection(
-                _Greeter, address.host, address.port, ssl=self.tls
-            )
+            try:
+                _, greeter = await loop.create_connection(
+                    _Greeter, address.host, address.port, ssl=self.tls
+                )
+            except ssl.SSLCertVerificationError:
+                raise
+            except (ssl.SSLError, ConnectionResetError, ConnectionAbortedError) as error:
+                if self.tls is None:
+                    raise
+                raise ConnectionResetError(f"{error} ({_SPEAKS_NO_TLS})") from error
         return greeter
 
     def _greeting(self) -> list[Command]:
@@ -226,7 +248,9 @@ class _Greeter(asyncio.Protocol):
                 self._replies.append(reply)
         except ConnectionError as error:
             if not self._done.done():
-                self._done.set_exception(NotReady(f"this is not a Redis: {error}", hopeless=True))
+                self._done.set_exception(
+                    NotReady(f"this is not a Redis: {error} ({_SPEAKS_TLS})", hopeless=True)
+                )
             return
         if len(self._replies) >= self._wanted and not self._done.done():
             self._done.set_result(None)
@@ -263,6 +287,28 @@ def _judge(replies: Sequence[Any]) -> Hello:
     )
 
 
+def risks(persistence: bytes, memory: bytes) -> Iterator[str]:
+    """What may become of stored messages, from the server's own words: the sections `persistence`
+    and `memory` of INFO."""
+    kept, limits = _fields(persistence), _fields(memory)
+    if kept.get("aof_enabled") == "0":
+        yield (
+            "it writes no append-only file: when it dies, messages that were acknowledged are gone "
+            "(all, or those since its last snapshot); set appendonly yes there"
+        )
+    policy = limits.get("maxmemory_policy", "noeviction")
+    if policy != "noeviction" and limits.get("maxmemory", "0") != "0":
+        yield (
+            f"it throws keys away when its memory is full (maxmemory-policy {policy}): rooms may "
+            "lose their messages; set maxmemory-policy noeviction there"
+        )
+
+
+def _fields(info: bytes) -> dict[str, str]:
+    lines = info.decode(errors="replace").splitlines()
+    return {name: value for name, _, value in (line.partition(":") for line in lines)}
+
+
 async def keep_connected(
     access: Access, where: Callable[[], Awaitable[Address]], user: User, timeout: float
 ) -> None:
@@ -282,6 +328,9 @@ async def keep_connected(
         except TimeoutError:
             user.on_failure(address, NotReady(f"no answer within {timeout:g} s"))
         except (OSError, UnicodeError, NotReady) as error:
+            user.on_failure(address, error)
+        except Exception as error:  # without this task the node would stay without Redis for ever
+            log.exception("Redis: an attempt to connect has failed in a way that nobody foresaw")
             user.on_failure(address, error)
         else:
             began = loop.time()

@@ -56,6 +56,7 @@ class Room(Tail):
         "_early",
         "_early_bytes",
         "_known",
+        "_newest",
         "base",
         "checking",
         "doubts",
@@ -86,6 +87,8 @@ class Room(Tail):
         self.first = 1
         """The oldest offset that the log held, when it was last seen."""
         self._known = 0
+        self._newest: Message | None = None
+        """The last one that was announced."""
         self._early: dict[int, tuple[Message, int]] = {}
         self._early_bytes = 0
         self.rule: tuple[int, float] | None = None
@@ -187,9 +190,11 @@ class Room(Tail):
 
     def opening(self) -> bytes:
         """How the message at the top begins; empty when it is not known here."""
-        return opening(self.tail[-1]) if self.tail else b""
+        newest = self._newest
+        return opening(newest) if newest is not None and newest.offset == self.top else b""
 
     def _take(self, message: Message, size: int) -> None:
+        self._newest = message
         self.append(message, size, self._cached)
         if self.rule is not None and self.rule[0] == 0:
             self.begin_at(message.offset)

@@ -51,8 +51,11 @@ class Sentinels:
 def _master(reply: Any) -> Address | None:
     if reply is None:
         return None
-    host, port = reply
-    return Address(host.decode(), int(port))
+    try:
+        host, port = reply
+        return Address(host.decode(), int(port))
+    except (TypeError, ValueError, AttributeError) as error:
+        raise NotReady("it does not speak as Sentinels do") from error
 
 
 def _address(text: str) -> Address:

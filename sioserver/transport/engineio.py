@@ -288,6 +288,10 @@ class EngineServer(Edge):
         if caller.note_of(request) == caller.RELEASE:
             session.let_poll_go()
             return self.answer(request, payload.encode([NOOP]))
+        mark = request.query.get("t")
+        repeated = session.answer_to(mark)
+        if repeated is not None:
+            return self.answer(request, repeated)
         try:
             packets = await session.wait_for_packets(
                 lambda callback: on_connection_lost(request, callback)
@@ -297,7 +301,9 @@ class EngineServer(Edge):
             return self.refuse(request, edge.BAD_REQUEST)
         if session.closed and not session.lingering:
             self.sockets.pop(session.sid, None)
-        return self.answer(request, payload.encode(packets))
+        body = payload.encode(packets)
+        session.answered(mark, body)
+        return self.answer(request, body)
 
     async def _post(self, request: web.Request, session: Session) -> web.StreamResponse:
         if session.posting:

@@ -78,7 +78,9 @@ class Sender:
             async with asyncio.timeout(PATIENCE):
                 return await parcel.gone
         except TimeoutError:
-            return False
+            # it may have gone in the same turn of the loop; then it must not be used here any more
+            gone = parcel.gone
+            return gone.done() and not gone.cancelled() and gone.result()
 
     def _try(self, number: int, data: bytes) -> bool | None:
         """None: it has to wait."""

@@ -55,6 +55,7 @@ class Session(Inbox):
     __slots__ = (
         "_buffer",
         "_buffered",
+        "_last_poll",
         "_on_drain",
         "_ping",
         "_ping_due",
@@ -97,6 +98,7 @@ class Session(Inbox):
         self._buffered = 0
         self._on_drain: asyncio.Future[None] | None = None
         self._poll: asyncio.Future[None] | None = None
+        self._last_poll: tuple[str, bytes] | None = None
         self.posting = False
         self._probe: Probe | None = None
         # heartbeat: the next ping, or the end of the wait for a pong
@@ -286,6 +288,20 @@ class Session(Inbox):
             self._sent = self.server.hooks.written(self)
         return packets or [NOOP]
 
+    def answered(self, mark: str | None, body: bytes) -> None:
+        """This is the answer to the poll of this mark: a client gives each request another `t`."""
+        self._last_poll = (mark, body) if mark else None
+
+    def answer_to(self, mark: str | None) -> bytes | None:
+        """The answer that a poll had already.
+
+        HTTP clients repeat a GET by themselves when the connection breaks before its answer has
+        come (RFC 9110, 9.2.2), and a node that passes polls on may die with an answer. Taken for
+        the next poll, it would prove that an answer has arrived which nobody ever saw.
+        """
+        last = self._last_poll
+        return last[1] if last is not None and last[0] == mark else None
+
     @property
     def lingering(self) -> bool:
         """Are there packets that a further poll has to fetch?"""
@@ -342,6 +358,7 @@ class Session(Inbox):
     def take(self, ws: websocket.WebSocket) -> None:
         """This WebSocket is the session's transport from now on."""
         self.ws = ws
+        self._last_poll = None
         self.upgraded = True
         self.connected = True
         while self._buffer:

@@ -81,7 +81,11 @@ class Turn:
     def _end(self) -> None:
         sockets, self._sockets = self._sockets, []
         for socket in sockets:
-            socket.flush()
+            try:
+                socket.flush()
+            except Exception:  # the others must not wait for ever
+                log.exception("a connection could not be written to")
+                socket.abort()
 
 
 _TURNS: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, Turn]] = WeakKeyDictionary()
@@ -121,12 +125,12 @@ class WebSocket(WSListener):
         `WRITE_HIGH` more: as long as that little waits, nobody asks the transport)."""
         if self._closing:
             return True
+        if self._out and self.backlog + len(frames) > limit:
+            self.flush()  # perhaps the kernel takes it at once
         if not self._out:
             if self._paused and self.backlog + len(frames) > limit:
                 return False
             self._turn.add(self)
-        elif self.backlog + len(frames) > limit:
-            return False
         self._out.append(frames)
         self._gathered += len(frames)
         if self._gathered > GATHERED:
@@ -137,9 +141,9 @@ class WebSocket(WSListener):
         """Write now what waits for the end of the turn."""
         out = self._out
         if out:
-            self._tcp.write(out[0] if len(out) == 1 else b"".join(out))
-            out.clear()
-            self._gathered = 0
+            frames = out[0] if len(out) == 1 else b"".join(out)
+            self._forget()
+            self._tcp.write(frames)
 
     @property
     def backlog(self) -> int:

@@ -18,7 +18,7 @@ import msgspec
 
 from sioserver.config import Config
 from sioserver.engine import store_path
-from sioserver.startup import CannotStart
+from sioserver.startup import CannotStart, valkey_beside
 from sioserver.valkey import LONGEST_SOCKET_PATH, Valkey, ValkeyError
 from sioserver.workers.backoff import Backoff
 
@@ -38,13 +38,16 @@ class PrivateStore:
         path = store_path(config.store.path)
         fsync: Literal["always", "everysec"] | None = None
         if isinstance(path, Path):
-            self.directory = path.absolute().with_name(f"{path.name}-valkey")
+            self.directory = valkey_beside(path)
             self.words = f"private Valkey in {self.directory}"
             fsync = "always" if config.store.durability == "full" else "everysec"
         else:
             self.directory = directory / "valkey"
             self.words = "private Valkey in memory, gone when it stops"
         self._file = path if isinstance(path, Path) else None
+        # that of the file: a single process must not take it meanwhile
+        lock = f"{path.absolute()}.lock" if isinstance(path, Path) else None
+        self._lock_path = lock or self.directory / "supervisor.lock"
         socket = self.directory / SOCKET
         if len(os.fsencode(socket)) > LONGEST_SOCKET_PATH:
             socket = directory / SOCKET
@@ -73,7 +76,8 @@ class PrivateStore:
             raise CannotStart(str(error)) from error
         if self._file is not None and _is_sqlite(self._file):
             log.warning(
-                "the messages in %s are not taken over: workers keep theirs in %s",
+                "the messages in %s are not taken over: workers keep theirs in %s; "
+                "there is no migration, start without --workers to have them again",
                 self._file,
                 self.directory,
             )
@@ -83,14 +87,18 @@ class PrivateStore:
         try:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-            self._lock = os.open(self.directory / "supervisor.lock", flags, 0o600)
+            self._lock = os.open(self._lock_path, flags, 0o600)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise CannotStart(
-                f"another sioserver uses {self.directory}: stop it, or choose another store.path"
+                f"another sioserver uses {self._file} or {self.directory}: stop it, or choose "
+                "another store.path"
             ) from error
         except OSError as error:
-            raise CannotStart(f"{self.directory} cannot be used: {error.strerror}") from error
+            raise CannotStart(
+                f"{self.directory} cannot be used: {error.strerror}. The server's user must be "
+                f"able to write files in {self.directory.parent}"
+            ) from error
 
     def look(self) -> None:
         """See whether it has ended; called when some child has."""
@@ -108,11 +116,14 @@ class PrivateStore:
             await asyncio.sleep(pause)
             try:
                 await self._valkey.async_start()
-            except ValkeyError as error:
+            except (ValkeyError, OSError) as error:
                 log.error("the private Valkey does not start: %s", error)
                 self._ended.set()
             else:
                 log.info("the private Valkey is back: pid %d", self.pid)
+                # Other children may have ended meanwhile, which looked as if it had ended again.
+                self._ended.clear()
+                self.look()
 
     async def stop(self) -> None:
         """Let it write everything down and end."""

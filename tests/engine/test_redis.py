@@ -11,10 +11,12 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from sioserver.config import Config
 from sioserver.config.schema import Redis as Settings
+from sioserver.config.schema import Store
 from sioserver.engine import create_engine
 from sioserver.engine.base import Engine, StoreError
 from sioserver.engine.redis import RedisEngine
@@ -514,6 +516,30 @@ async def test_offsets_that_were_given_again_are_found_out(own: Valkey, start: S
     assert [message.id for message in page.messages] == ["m1", "other"]
 
 
+async def test_offsets_given_again_in_a_room_that_keeps_nothing(own: Valkey, start: Start) -> None:
+    nothing = Keep(history_length=0)
+    one = await start(own)
+    await watched(one, "a")
+    for n in (1, 2, 3):
+        last = await one.engine.publish("a", draft(f"m{n}"), nothing)
+    ask(own, "HSET", one.engine._keys.room("a").meta, "s", "2")  # as of before m3
+    two = await start(own)
+    other = await two.engine.publish("a", draft("other"), nothing)
+    assert other.position == last.position
+    ask(own, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    await until(lambda: one.listener.gaps, "told")
+    [(_, after)] = one.listener.gaps
+    assert (after.offset, after.epoch != other.position.epoch) == (3, True)
+    # and when nothing was lost, nothing is told
+    await one.engine.publish("a", draft("m4"), nothing)
+    ask(own, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    checks = one.counted("room_checks_total")
+    await until(lambda: one.counted("room_checks_total") > checks + 1, "looked")
+    await one.engine.publish("a", draft("m5"), nothing)
+    await until(lambda: one.offsets()[-2:] == [4, 5], "announced")
+    assert len(one.listener.gaps) == 1
+
+
 async def test_a_new_master_may_lack_the_end_and_says_so(trio: Watched, start: Start) -> None:
     """A replica is a little behind: what was acknowledged and is not there is never passed over in
     silence, and nothing is there twice."""
@@ -676,6 +702,43 @@ async def test_a_redis_that_is_not_there_is_a_store_error(tmp_path: Path) -> Non
     engine = RedisEngine(Config(redis=settings), Peer("0badcafe"))
     with pytest.raises(StoreError):
         await engine.start(Listener())
+
+
+async def test_a_redis_that_may_lose_messages_is_told_of(
+    start: Start, own: Valkey, caplog: pytest.LogCaptureFixture
+) -> None:
+    await start(own)
+    assert not [line for line in caplog.messages if "set " in line]
+    ask(own, "CONFIG", "SET", "appendonly", "no")
+    ask(own, "CONFIG", "SET", "maxmemory-policy", "allkeys-lru", "maxmemory", "100mb")
+    await start(own)
+    lines = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert [line.rpartition("; ")[2] for line in lines] == [
+        "set appendonly yes there",
+        "set maxmemory-policy noeviction there",
+    ]
+
+
+async def test_a_redis_that_may_not_be_asked_is_used_all_the_same(
+    start: Start, own: Valkey, caplog: pytest.LogCaptureFixture
+) -> None:
+    ask(own, "CONFIG", "SET", "appendonly", "no")
+    ask(own, "ACL", "SETUSER", "default", "-info")
+    node = await start(own)
+    assert await publish(node, ["m"]) == [1]
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
+
+
+async def test_where_nothing_is_to_be_kept_nothing_is_told(
+    own: Valkey, caplog: pytest.LogCaptureFixture
+) -> None:
+    ask(own, "CONFIG", "SET", "appendonly", "no")
+    settings = config(own, secrets.token_hex(4))
+    settings = msgspec.structs.replace(settings, store=Store(path=":memory:"))
+    engine = RedisEngine(settings, Peer("0badcafe"))
+    await engine.start(Listener())
+    await engine.stop()
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
 
 
 async def test_a_join_while_redis_is_away_waits_and_is_refused(own: Valkey, start: Start) -> None:

@@ -20,6 +20,7 @@ from sioserver.engine.redis_access import (
     ReplyError,
     keep_connected,
     pauses,
+    risks,
 )
 
 from ..redis_servers import ask, standalone, tls_proxy
@@ -65,7 +66,7 @@ def test_what_an_url_says(
     ("url", "complaint"),
     [
         ("http://h", "scheme"),
-        ("redis://h?colour=red", "colour"),
+        ("redis://h?colour=red", r"^redis.url cannot be used: there is no option 'colour'$"),
         ("rediss://h?ssl_ca_certs=/no/such/file", "No such file"),
         ("redis://h:port", "port"),
     ],
@@ -169,8 +170,10 @@ async def test_something_that_is_no_redis() -> None:
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
-        with pytest.raises(NotReady, match="not a Redis"):
+        with pytest.raises(NotReady, match=r"not a Redis: .* \(one that speaks TLS needs rediss"):
             await greet(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        with pytest.raises(OSError, match=r"\(one that does not speak TLS needs redis://"):
+            await greet(f"rediss://127.0.0.1:{server.sockets[0].getsockname()[1]}")
 
 
 async def test_a_server_that_hangs_up() -> None:
@@ -179,8 +182,31 @@ async def test_a_server_that_hangs_up() -> None:
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
-        with pytest.raises(ConnectionResetError):
+        with pytest.raises(ConnectionResetError, match=r"\(one that speaks TLS needs"):
             await greet(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        with pytest.raises(ConnectionResetError, match=r"\(one that does not speak TLS needs"):
+            await greet(f"rediss://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+
+
+@pytest.mark.parametrize(
+    ("persistence", "memory", "words"),
+    [
+        (b"aof_enabled:1", b"maxmemory:0\r\nmaxmemory_policy:allkeys-lru", []),
+        (b"aof_enabled:1", b"maxmemory:9\r\nmaxmemory_policy:noeviction", []),
+        (b"# P\r\naof_enabled:0\r\n", b"", ["no append-only file"]),
+        (
+            b"",
+            b"maxmemory:9\r\nmaxmemory_policy:volatile-ttl\r\n",
+            ["(maxmemory-policy volatile-ttl)"],
+        ),
+        (b"\xff", b":", []),
+    ],
+)
+def test_what_may_become_of_messages(persistence: bytes, memory: bytes, words: list[str]) -> None:
+    found = list(risks(persistence, memory))
+    assert len(found) == len(words)
+    for risk, word in zip(found, words, strict=True):
+        assert word in risk
 
 
 # -- real servers

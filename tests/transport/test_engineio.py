@@ -311,6 +311,33 @@ async def test_a_poll_after_the_end_fetches_what_was_left(echo: Site) -> None:
     assert (await echo.get(client.sid))[0] == 400
 
 
+async def test_a_poll_that_is_repeated_gets_its_answer_again(echo: Site) -> None:
+    """As HTTP clients do by themselves when a connection breaks before the answer has come. It is
+    no proof of anything either."""
+    proofs: list[Any] = []
+    echo.eio.hooks.written = lambda session: "written"
+    echo.eio.hooks.proven = lambda session, what: proofs.append(what)
+    client = await echo.polling()
+
+    async def poll(mark: str) -> str:
+        async with echo.http.get(echo.url("polling", client.sid) + f"&t={mark}") as answer:
+            assert answer.status == 200
+            return await answer.text()
+
+    await echo.eio.send(client.sid, "one")
+    assert await poll("a") == "4one"
+    known = list(proofs)
+    await echo.eio.send(client.sid, "two")
+    assert [await poll("a"), await poll("a")] == ["4one", "4one"]
+    assert proofs == known
+    assert await poll("b") == "4two"
+    assert proofs == [*known, "written"]
+    await echo.eio.send(client.sid, "three")
+    assert await client.poll() == ["4three"]  # without a mark nobody can tell
+    await echo.eio.send(client.sid, "four")
+    assert await client.poll() == ["4four"]
+
+
 async def test_nobody_fetches_what_was_left(monkeypatch: pytest.MonkeyPatch, echo: Site) -> None:
     monkeypatch.setattr(module, "LINGER", 0.05)
     client = await echo.polling()

@@ -275,3 +275,104 @@ def test_on_uvloop() -> None:
         [sys.executable, "-c", UVLOOP], capture_output=True, text=True, timeout=60, env=environ
     )
     assert (done.stdout, done.stderr, done.returncode) == ("fine 0\n", "", 0)
+
+
+# -- gathering ------------------------------------------------------------------------------------
+
+
+class Kernel:
+    """A transport that takes what it is given, or (when it is `full`) keeps it."""
+
+    def __init__(self) -> None:
+        self.taken: list[bytes] = []
+        self.kept = 0
+        self.full = False
+        self.broken = False
+        self.aborted = self.closed = False
+
+    def write(self, data: bytes) -> None:
+        if self.broken:
+            raise RuntimeError("closed")
+        if self.full:
+            self.kept += len(data)
+        else:
+            self.taken.append(data)
+
+    def get_write_buffer_size(self) -> int:
+        return self.kept
+
+    def set_write_buffer_limits(self, high: int) -> None: ...
+
+    def abort(self) -> None:
+        self.aborted = True
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def gathering() -> tuple[module.WebSocket, Kernel]:
+    kernel: Any = Kernel()
+    nobody: Any = None
+    return module.WebSocket(nobody, kernel, 1000), kernel
+
+
+async def test_what_is_written_in_one_turn_goes_out_in_one_piece() -> None:
+    (one, first), (two, second) = gathering(), gathering()
+    for part in (b"a", b"b"):
+        assert one.write(part)
+        assert two.write(part)
+    assert (first.taken, one.backlog) == ([], 2)
+    await asyncio.sleep(0)
+    assert (first.taken, second.taken) == ([b"ab"], [b"ab"])
+    assert one.backlog == 0
+    assert one.write(b"c")
+    await asyncio.sleep(0)
+    assert first.taken == [b"ab", b"c"]
+
+
+async def test_much_goes_out_at_once() -> None:
+    one, kernel = gathering()
+    one.write(b"x" * module.GATHERED)
+    assert kernel.taken == []
+    one.write(b"y")
+    assert [len(data) for data in kernel.taken] == [module.GATHERED + 1]
+
+
+async def test_only_what_the_kernel_did_not_take_counts_against_the_limit() -> None:
+    one, kernel = gathering()
+    assert one.write(b"x" * 60, 100)
+    assert one.write(b"y" * 60, 100)  # the first ones may go out, so they do
+    assert [len(data) for data in kernel.taken] == [60]
+    await asyncio.sleep(0)
+    kernel.full = True
+    one.pause_writing()
+    assert one.write(b"z" * 100, 100)  # one message of any size, when nothing waits
+    one.flush()
+    assert not one.write(b"z", 100)
+    assert one.backlog == 100
+
+
+async def test_closing_comes_behind_what_was_written_and_aborting_drops_it() -> None:
+    (one, first), (two, second) = gathering(), gathering()
+    one.write(b"last")
+    one.close()
+    assert first.taken == [b"last", b"\x88\x02\x03\xe8"]
+    two.write(b"last")
+    two.abort()
+    await asyncio.sleep(0)
+    assert (second.taken, second.aborted, two.backlog) == ([], True, 0)
+    assert one.write(b"never") is two.write(b"never") is True
+    await asyncio.sleep(0)
+    assert (len(first.taken), second.taken) == (2, [])
+
+
+async def test_one_that_cannot_be_written_to_holds_up_nobody(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    (one, first), (two, second) = gathering(), gathering()
+    first.broken = True
+    one.write(b"a")
+    two.write(b"b")
+    await asyncio.sleep(0)
+    assert (first.aborted, second.taken) == (True, [b"b"])
+    assert "could not be written to" in caplog.text

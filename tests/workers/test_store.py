@@ -18,10 +18,12 @@ import msgspec
 import pytest
 
 from sioserver.config import Config
+from sioserver.engine import StoreError, create_engine
 from sioserver.startup import CannotStart
 from sioserver.valkey import LONGEST_SOCKET_PATH, ValkeyError
 from sioserver.workers import store as module
 from sioserver.workers.store import PrivateStore
+from tests.engine.conftest import Listener
 
 PATIENCE = 30.0
 
@@ -123,11 +125,31 @@ async def test_a_second_one_is_refused_at_once(short: Path) -> None:
         await second.stop()
 
 
+async def test_it_and_a_single_process_do_not_share_a_store(short: Path) -> None:
+    config = configured(short / "a.db")
+    single = create_engine(config)
+    async with started(config, short):
+        with pytest.raises(StoreError, match=r"a\.db is in use by another sioserver"):
+            await single.start(Listener())
+    await single.start(Listener())
+    try:
+        store = PrivateStore(config, short)
+        with pytest.raises(CannotStart, match=r"another sioserver uses .*a\.db or .*: stop it"):
+            await store.start()
+        await store.stop()
+    finally:
+        await single.stop()
+
+
 async def test_a_place_that_cannot_be_had(short: Path) -> None:
     (short / "file").touch()
     store = PrivateStore(configured(short / "file" / "a.db"), short)
-    with pytest.raises(CannotStart, match=r"a\.db-valkey cannot be used: Not a directory"):
+    with pytest.raises(CannotStart) as caught:
         await store.start()
+    assert str(caught.value) == (
+        f"{short}/file/a.db-valkey cannot be used: Not a directory. "
+        f"The server's user must be able to write files in {short}/file"
+    )
 
 
 async def test_without_a_server_program(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,6 +176,7 @@ async def test_messages_of_a_single_process_are_not_silently_left(
         (line,) = caplog.messages
         assert line.startswith(f"the messages in {path} are not taken over")
         assert str(store.directory) in line
+        assert line.endswith("there is no migration, start without --workers to have them again")
 
 
 async def test_it_comes_back_when_it_dies(
@@ -173,6 +196,37 @@ async def test_it_comes_back_when_it_dies(
                     await asyncio.sleep(0.01)
             assert store.pid != first
             assert ask(store, "GET", "x") == b"$4\r\nkept\r\n"
+        finally:
+            keeper.cancel()
+            await asyncio.gather(keeper, return_exceptions=True)
+            loop.remove_signal_handler(signal.SIGCHLD)
+
+
+async def test_other_children_that_end_while_it_starts_are_not_taken_for_it(
+    short: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level("INFO")
+    loop = asyncio.get_running_loop()
+    async with started(configured(short / "a.db"), short) as store:
+        again = store._valkey.async_start
+
+        async def start() -> None:
+            store.look()  # a worker has ended
+            await again()
+
+        monkeypatch.setattr(store._valkey, "async_start", start)
+        loop.add_signal_handler(signal.SIGCHLD, store.look)
+        keeper = asyncio.create_task(store.keep())
+        try:
+            for _ in range(2):
+                caplog.clear()
+                os.kill(store.pid, signal.SIGKILL)
+                async with asyncio.timeout(PATIENCE):
+                    while not any("is back" in message for message in caplog.messages):
+                        await asyncio.sleep(0.01)
+                assert len(caplog.messages) == 2
+                assert not store._ended.is_set()
+                assert not keeper.done()
         finally:
             keeper.cancel()
             await asyncio.gather(keeper, return_exceptions=True)

@@ -3,7 +3,7 @@
 -- or "", a name for a new epoch, most messages to answer with, the highest offset that the node knows to be given.
 -- Answers {epoch, top, first, [offset, message, ...], version of the presence, where a node of another epoch begins}: the
 -- messages after the node's top, when the epoch is the node's.
-local meta = redis.call('HMGET', KEYS[1], 'e', 's', 'v', 'p')
+local meta = redis.call('HMGET', KEYS[1], 'e', 's', 'v', 'p', 'l')
 local epoch, top = meta[1], tonumber(meta[2] or 0)
 local known = tonumber(ARGV[2])
 if not epoch then
@@ -21,7 +21,13 @@ if epoch == ARGV[1] then
   if not lost and ARGV[3] ~= '' then
     local number = string.format('%.0f-0', known)
     local entry = redis.call('XRANGE', KEYS[2], number, number)[1]
-    lost = entry and string.sub(entry[2][4] or '', 1, #ARGV[3]) ~= ARGV[3]
+    if entry then
+      lost = string.sub(entry[2][4] or '', 1, #ARGV[3]) ~= ARGV[3]
+    elseif meta[5] and top == known then
+      -- A room that keeps no messages.
+      local size = math.min(#ARGV[3], #meta[5])
+      lost = string.sub(meta[5], 1, size) ~= string.sub(ARGV[3], 1, size)
+    end
   end
   if lost then
     -- The server lost its end, and perhaps the offsets were given again. What it still has stays, under a

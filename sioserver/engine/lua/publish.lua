@@ -3,7 +3,7 @@
 -- history_age (ms), PUBLISH or SPUBLISH, deadline (ms of this server's clock), dedup window (ms).
 -- Answers {epoch, offset, at, 1 if it had been published before}, or {""} when the deadline is over:
 -- who asked has been refused by then, so nothing is done.
-local meta = redis.call('HMGET', KEYS[1], 'e', 's')
+local meta = redis.call('HMGET', KEYS[1], 'e', 's', 'l')
 local epoch, top = meta[1], tonumber(meta[2] or 0)
 
 local first = redis.call('GET', KEYS[3])
@@ -39,6 +39,9 @@ end
 local number = string.format('%.0f', offset)
 local length, age = tonumber(ARGV[4]), tonumber(ARGV[5])
 if length > 0 then
+  if meta[3] then
+    redis.call('HDEL', KEYS[1], 'l')
+  end
   redis.call('XADD', KEYS[2], 'MAXLEN', '~', length, number .. '-0', 'a', ARGV[2], 'd', ARGV[3])
   if age > 0 then
     if offset % 64 == 0 then
@@ -53,9 +56,14 @@ if length > 0 then
       end
     end
     redis.call('PEXPIRE', KEYS[2], age)
+  else
+    -- Nobody who publishes with a rule need come again: this message must not go with the older ones.
+    redis.call('PERSIST', KEYS[2])
   end
 else
   redis.call('DEL', KEYS[2])
+  -- How it begins: that is all by which check.lua could find out that the offset was given again.
+  redis.call('HSET', KEYS[1], 'l', string.sub(ARGV[3], 1, 512))
 end
 -- Last, because a script that fails is not undone: without this nothing has happened.
 redis.call('HSET', KEYS[1], 's', number)

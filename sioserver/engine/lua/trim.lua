@@ -37,6 +37,10 @@ else
 end
 local left = redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', 1)[1]
 if left then
+  if age > 0 then
+    -- Counted from now, so later than need be; but a rule that has changed holds without a new message.
+    redis.call('PEXPIRE', KEYS[2], age)
+  end
   return {tonumber(string.sub(left[1], 1, -3)), more}
 end
 return {top + 1, more}

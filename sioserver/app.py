@@ -14,6 +14,7 @@ import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
 from typing import Final, Protocol
 
 from aiohttp import web
@@ -39,6 +40,7 @@ from sioserver.startup import (
     cannot_listen,
     complain,
     redis_in_words,
+    valkey_beside,
 )
 from sioserver.transport.namespace import RoomServer
 from sioserver.transport.recovery import Recovery
@@ -99,7 +101,8 @@ def create_app(
             try:
                 await router.start()  # before the others find this node
             except OSError as error:
-                raise CannotStart(f"cannot listen for the other nodes: {error}") from error
+                where = f"; look at cluster.address ({peer.address})" if peer.address else ""
+                raise CannotStart(f"cannot listen for the other nodes: {error}{where}") from error
             await node.start()
             recovery.use(Signer(await engine.secret("recovery")))
             yield
@@ -193,6 +196,7 @@ async def _serve(config: Config, worker: Worker | None) -> None:
             worker.serving()
         else:
             announce(config, runner.addresses[0][1], _store_in_words(config))
+            _tell_of_workers(config)
         leaving = await told
         log.info("stopping: connections are closed, clients come back by themselves")
         if leaving:
@@ -280,6 +284,21 @@ def peer_of(config: Config, directory: str = "", place: int = 0) -> Peer:
     if address:
         address = f"{host}:{int(port) + place}"
     return Peer(host_tag(host) + secrets.token_hex(NODE_ID_BYTES), directory, address)
+
+
+def _tell_of_workers(config: Config) -> None:
+    """Workers keep their messages elsewhere: who had some should know where they are."""
+    path = store_path(config.store.path)
+    if config.redis.url or not isinstance(path, Path):
+        return
+    theirs = valkey_beside(path)
+    # the latter is that of a Redis before 7
+    if any(theirs.glob("appendonlydir/*")) or (theirs / "appendonly.aof").exists():
+        log.warning(
+            "the messages that workers wrote into %s are not taken over, there is no migration; "
+            "start with --workers to have them",
+            theirs,
+        )
 
 
 def _store_in_words(config: Config) -> str:

@@ -179,6 +179,13 @@ class _Malformed(logging.Filter):
         return kind is None or kind.__module__ != "aiohttp.http_exceptions"
 
 
+class _Initialized(logging.Filter):
+    """Leaves out what python-engineio says whenever a server is made: it is news to nobody."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.msg != "Server initialized for %s."
+
+
 _MALFORMED: Final = _Malformed()
 _FORMATTERS: Final[Mapping[str, type[logging.Formatter]]] = {
     "text": TextFormatter,
@@ -208,6 +215,7 @@ def setup(
     """
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(_FORMATTERS[config.format]())
+    handler.addFilter(_Initialized())
     handler.addFilter(once_per(5.0, logging.WARNING))
     if worker is not None:
         handler.addFilter(_Stamp(worker))

@@ -60,8 +60,8 @@ FORWARDS: Final = ("polling", "handoff", "relay")
 """How requests of other nodes' sessions were passed on: an HTTP request, the client's connection
 itself, or (WebSocket) byte by byte."""
 
-FORWARD_FAILURES: Final = ("unknown", "unreachable", "busy", "distrusted", "denied")
-"""Why not: no such node is known; it does not answer; too many at once; it does not believe this
+FORWARD_FAILURES: Final = ("unknown", "no_way", "unreachable", "busy", "distrusted", "denied")
+"""Why not: no such node is known; it is, but has told no way to it; it does not answer; too many at once; it does not believe this
 node. Or it came here, without a proof that a node has sent it."""
 
 BUS: Final = (

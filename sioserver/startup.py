@@ -5,9 +5,11 @@ Shared by the single process and by the supervisor of many, who knows nothing el
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -36,15 +38,26 @@ def complain(reason: object) -> int:
 def cannot_listen(host: str, port: int, error: OSError) -> CannotStart:
     """The error for an address that cannot be had."""
     reason = error.strerror or str(error)
+    if error.errno == errno.EADDRINUSE:
+        reason += "; choose another with --port, or stop what uses it"
     return CannotStart(f"cannot listen on {shown(host)}:{port}: {reason}")
 
 
-def announce(config: Config, port: int, store: str) -> None:
-    """Print where the server is reached, and what its operator must know; `store` in words."""
+def valkey_beside(store: Path) -> Path:
+    """Where workers keep their messages that were given this file as a store, and no Redis."""
+    store = store.absolute()
+    return store.with_name(f"{store.name}-valkey")
+
+
+def announce(config: Config, port: int, store: str, *, supervisor: int = 0) -> None:
+    """Print where the server is reached, and what its operator must know; `store` in words,
+    `supervisor` is its pid where there is one."""
     lines = [
         f"sioserver {__version__} serves http://{shown(config.server.host)}:{port}",
         f"  store: {store}",
     ]
+    if supervisor:
+        lines.append(f"  pid {supervisor}: kill -HUP {supervisor} reads the configuration again")
     if not config.auth.secret:
         lines.append("  ANYBODY WHO CAN REACH IT MAY JOIN AND USE ANY NAME: no auth.secret is set")
     sys.stdout.write("\n".join(lines) + "\n")

@@ -214,7 +214,9 @@ async def test_an_internal_address_that_is_taken() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         peer = Peer("0badcafe", "", f"127.0.0.1:{other.getsockname()[1]}")
         runner = web.AppRunner(create_app(configured(), peer=peer))
-        with pytest.raises(CannotStart, match=r"for the other nodes: .*in use"):
+        with pytest.raises(
+            CannotStart, match=rf"nodes: .*in use.*; look at cluster\.address \({peer.address}\)"
+        ):
             await runner.setup()
         await runner.cleanup()
 
@@ -501,6 +503,23 @@ def test_what_it_prints(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("trace", ["appendonlydir/appendonly.aof.manifest", "appendonly.aof"])
+def test_messages_of_workers_are_not_silently_left(tmp_path: Path, trace: str) -> None:
+    store = tmp_path / "store.db"
+    theirs = tmp_path / "store.db-valkey"
+    for left in (False, True):
+        (theirs / trace).parent.mkdir(parents=True, exist_ok=True)
+        if left:
+            (theirs / trace).touch()
+        with program("--store", str(store)) as server:
+            server.wait_until_it_serves()
+            server.process.send_signal(signal.SIGTERM)
+            code, _, err = server.ended()
+        assert code == 0
+        lines = [line for line in err.splitlines() if "start with --workers to have them" in line]
+        assert [f"wrote into {theirs} are not" in line for line in lines] == [True] * left
+
+
 def test_a_signal_right_after_the_first_line() -> None:
     """Whoever waits for the line may stop the server at once."""
     with program(*MEMORY) as server:
@@ -543,7 +562,7 @@ def test_a_port_in_use() -> None:
     assert out == ""
     (line,) = [line for line in err.splitlines() if " INFO " not in line]
     assert line.startswith(f"sioserver: cannot listen on 127.0.0.1:{port}: ")
-    assert "in use" in line
+    assert line.endswith("in use; choose another with --port, or stop what uses it")
 
 
 def test_an_address_of_another_machine() -> None:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+import engineio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -274,6 +275,15 @@ class TestSetup:
             logging.getLogger("sioserver.test").info("news")
         assert out.getvalue().count("again") == 1
         assert out.getvalue().count("news") == 50
+
+    def test_a_server_that_is_made_is_no_news(self) -> None:
+        out = io.StringIO()
+        setup(Log(level="info"), out)
+        log = logging.getLogger("sioserver.some.server")
+        engineio.AsyncServer(async_mode="aiohttp", logger=log)
+        assert out.getvalue() == ""
+        log.info("something else")
+        assert "something else" in out.getvalue()
 
     def test_libraries_do_not_tell_what_they_see(self) -> None:
         out = io.StringIO()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -20,6 +22,7 @@ from sioserver.startup import (
     complain,
     redis_in_words,
     shown,
+    valkey_beside,
 )
 
 
@@ -36,6 +39,9 @@ def test_the_announcement(capsys: pytest.CaptureFixture[str]) -> None:
     )
     announce(msgspec.convert({"auth": {"secret": "x" * 32}}, Config), 80, "a place")
     assert "ANYBODY" not in capsys.readouterr().out
+    announce(Config(), 80, "a place", supervisor=1234)
+    line = capsys.readouterr().out.splitlines()[2]
+    assert line == "  pid 1234: kill -HUP 1234 reads the configuration again"
 
 
 def test_a_complaint(capsys: pytest.CaptureFixture[str]) -> None:
@@ -44,8 +50,13 @@ def test_a_complaint(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_an_address_that_cannot_be_had() -> None:
-    text = str(cannot_listen("::1", 80, OSError(98, "Address already in use")))
-    assert text == "cannot listen on [::1]:80: Address already in use"
+    text = str(cannot_listen("::1", 80, OSError(errno.EADDRINUSE, "Address already in use")))
+    assert text == (
+        "cannot listen on [::1]:80: Address already in use; "
+        "choose another with --port, or stop what uses it"
+    )
+    text = str(cannot_listen("::1", 80, OSError(errno.EACCES, "Permission denied")))
+    assert text == "cannot listen on [::1]:80: Permission denied"
     assert str(cannot_listen("a", 1, OSError("strange"))) == "cannot listen on a:1: strange"
     assert shown("127.0.0.1") == "127.0.0.1"
 
@@ -68,6 +79,11 @@ def test_an_address_that_cannot_be_had() -> None:
 )
 def test_which_redis_it_is_without_its_password(redis: dict[str, object], words: str) -> None:
     assert redis_in_words(configured(**redis).redis) == words
+
+
+def test_where_workers_keep_their_messages() -> None:
+    assert valkey_beside(Path("/var/a.db")) == Path("/var/a.db-valkey")
+    assert valkey_beside(Path("a.db")) == Path.cwd() / "a.db-valkey"
 
 
 # ---------------------------------------------------------------------------- the terminal

@@ -177,8 +177,26 @@ def _cluster(config: Config) -> Iterator[Problem]:
             f"each worker has a port of its own, and one more is needed when they are replaced: "
             f"there are not that many after {_port(cluster.address)}",
         )
+    elif cluster.address and _is_unspecified(cluster.address):
+        yield Problem(
+            ("cluster.address",),
+            f"expected the address at which the other hosts reach this one, such as 10.0.0.5:9000; "
+            f"{cluster.address} is nobody's",
+        )
+    if cluster.address and not redis.url:
+        yield Problem(
+            ("redis.url", "cluster.address"),
+            "cluster.address needs redis.url: hosts find each other, and share their rooms, in "
+            "one Redis",
+        )
     size = len(cluster.secret.encode())
-    if size < SECRET_BYTES and (cluster.address or cluster.secret):
+    if cluster.address and not size:
+        yield Problem(
+            ("cluster.secret", "cluster.address"),
+            f"cluster.address needs cluster.secret, at least {SECRET_BYTES} bytes; "
+            "make one with: openssl rand -base64 32",
+        )
+    elif 0 < size < SECRET_BYTES:
         yield Problem(
             ("cluster.secret", "cluster.address"),
             f"the secret has {size} bytes, at least {SECRET_BYTES} are needed; "
@@ -216,6 +234,13 @@ def _is_address(text: str) -> bool:
 
 def _port(address: str) -> int:
     return int(address.rpartition(":")[2])
+
+
+def _is_unspecified(address: str) -> bool:
+    try:
+        return ip_address(address.rpartition(":")[0].strip("[]")).is_unspecified
+    except ValueError:  # a name
+        return False
 
 
 def _rooms(config: Config) -> Iterator[Problem]:

@@ -132,8 +132,14 @@ class Access:
             self.tls: ssl.SSLContext | None = (
                 wanted.ssl_context.get() if isinstance(wanted, SSLConnection) else None
             )
-        except (TypeError, ValueError, OSError, RedisError) as error:
-            # The text of a TypeError names the option that does not exist; none holds the password.
+        except ValueError as error:
+            text = str(error)
+            if not text.startswith(("Invalid type for", "Redis URL must")):
+                # urllib's own texts quote the URL, and with it a part of the password
+                text = "no host and port; in a password write %23 for #, %2F for / and %3F for ?"
+            raise NotReady(f"redis.url cannot be used: {text}", hopeless=True) from None
+        except (TypeError, OSError, RedisError) as error:
+            # The text of a TypeError names the option that does not exist.
             unknown = re.search(r"unexpected keyword argument ('.+')", str(error))
             reason = f"there is no option {unknown[1]}" if unknown else error
             raise NotReady(f"redis.url cannot be used: {reason}", hopeless=True) from error
@@ -144,6 +150,8 @@ class Access:
         self.username: str | None = wanted.username
         self.password: str | None = wanted.password
         self.database = int(wanted.db or 0)
+        # before the caller's is over: a server without TLS is silent, and that is to be said
+        self._patience = 0.8 * settings.timeout
         self._name = "".join(sign if sign.isalnum() or sign in "._-:" else "-" for sign in name)
 
     async def connect(
@@ -189,7 +197,11 @@ class Access:
         else:
             try:
                 _, greeter = await loop.create_connection(
-                    _Greeter, address.host, address.port, ssl=self.tls
+                    _Greeter,
+                    address.host,
+                    address.port,
+                    ssl=self.tls,
+                    ssl_handshake_timeout=self._patience if self.tls else None,
                 )
             except ssl.SSLCertVerificationError:
                 raise

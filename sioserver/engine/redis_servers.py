@@ -290,7 +290,7 @@ class Redis:
 
     def on_up(self, link: Link) -> None:
         """See `Owner.on_up`."""
-        log.info("Redis: connected to %s", link.address)
+        log.info("Redis: connected to %s as %s", link.address, self._name)
         self._said.pop(link, None)
         self._changed.set()
         if self._cluster is None:

@@ -37,6 +37,12 @@ log = logging.getLogger(__name__)
 MAX_REQUESTS: Final = 20_000
 """Polls and posts that may be relayed at the same time; more are told to come again."""
 
+NO_WAY: Final = "no_way"
+"""The reason that is counted when a node lives, but cannot be reached from here."""
+
+MAX_TOLD: Final = 1000
+"""Nodes that cannot be reached of which the log has told; it is silent about more."""
+
 MAX_RELAYS: Final = 10_000
 """The same for WebSockets that are relayed byte by byte; each costs two connections."""
 
@@ -107,6 +113,8 @@ class Router:
         self._sessions: dict[str, aiohttp.ClientSession] = {}
         self._senders: dict[str, handoff.Sender] = {}
         self._relays: set[Relay] = set()
+        self._told: set[str] = set()
+        """Nodes without a way to them that the log has told of."""
         self._requests = 0
         self._polls: dict[int, tuple[web.Request, Way]] = {}
         """By the identity of the request, which has no hash."""
@@ -148,7 +156,10 @@ class Router:
             peer = None
         way = None if peer is None else self._way(peer)
         if way is None:
-            self._metrics.count_forward_failure("unknown")
+            if peer is None or (peer.directory and peer.directory == self._me.directory):
+                self._metrics.count_forward_failure("unknown")  # it has gone
+            else:
+                self._no_way(peer)
             return None
         if way.socket and not (way.node in self._sessions or way.node in self._senders):
             await self._tidy()  # it may be there in the place of another
@@ -173,6 +184,19 @@ class Router:
         if peer.address and self._secret:
             return Way(peer.id, "", *host_and_port(peer.address))
         return None
+
+    def _no_way(self, peer: Peer) -> None:
+        self._metrics.count_forward_failure(NO_WAY)
+        if peer.id in self._told or len(self._told) >= MAX_TOLD:
+            return
+        self._told.add(peer.id)
+        missing = "this one has no cluster.secret" if peer.address else "has no cluster.address"
+        # put together here: the log shows one line of a kind in a few seconds
+        log.warning(
+            f"node {peer.id} serves the same rooms but {missing}: requests of its sessions that "
+            "come here fail; set cluster.address and cluster.secret on every host (and on each "
+            "server process of one host)"
+        )
 
     def _busy(self, request: web.Request) -> web.Response:
         self._metrics.count_forward_failure("busy")

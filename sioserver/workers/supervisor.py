@@ -111,7 +111,8 @@ class Supervisor:
             await asyncio.wait([self._all_serve, self._told], return_when=asyncio.FIRST_COMPLETED)
             if self._all_serve.done():
                 self._all_serve.result()
-                announce(self._config, port_of(list(self._listeners)), self._words())
+                port = port_of(list(self._listeners))
+                announce(self._config, port, self._words(), supervisor=os.getpid())
                 self._spawn_task("reload", self._reloads())
             await self._told
             log.info("stopping: connections are closed, clients come back by themselves")
@@ -133,7 +134,10 @@ class Supervisor:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.critical("the supervisor's task %s died", task.get_name(), exc_info=error)
-            self._tell()  # whoever started it may start it again
+            if not self._told.done():
+                # it ends with a code that has whoever started it start it again
+                what = f"the supervisor's task {task.get_name()} died: {error}"
+                self._told.set_exception(CannotStart(what))
 
     # ------------------------------------------------------------ signals
 
@@ -197,8 +201,11 @@ class Supervisor:
             slot.current = None
             pause = slot.pauses.after(process.age)
             self._note_end(slot, process)
-            why = process.reason or in_words(process.ended.result())
-            log.error(f"{process} has ended ({why}); the next one is started in {pause:g} s")
+            code = process.ended.result()
+            why = process.reason or in_words(code)
+            # whoever has sent a worker away wanted that
+            level = logging.ERROR if code else logging.INFO
+            log.log(level, f"{process} has ended ({why}); the next one is started in {pause:g} s")
             await asyncio.sleep(pause)
 
     def _start(self, slot: Slot, config: Config) -> Process:

@@ -12,6 +12,7 @@ from sioserver.config import Config, RoomRule
 from sioserver.config.checks import Problem, is_loopback, problems
 
 SECRET = "0123456789abcdef0123456789abcdef"
+REDIS = {"url": "redis://localhost"}
 
 
 def config(**sections: dict[str, Any]) -> Config:
@@ -234,7 +235,7 @@ def test_what_is_no_host_and_port(address: str) -> None:
     wrong = found(redis={"url": "redis://", "sentinels": [address]})
     assert [problem.keys for problem in wrong] == [("redis.sentinels",)]
     cluster = {"address": address, "secret": SECRET}
-    wrong = found(cluster=cluster)
+    wrong = found(redis=REDIS, cluster=cluster)
     assert [problem.keys for problem in wrong] == [("cluster.address",)] * bool(address)
 
 
@@ -250,21 +251,40 @@ def test_what_is_no_prefix(prefix: str) -> None:
 
 def test_who_listens_for_other_hosts_needs_a_secret() -> None:
     address = "10.0.0.5:9000"
-    assert found(cluster={"address": address, "secret": SECRET}) == []
-    for secret in ("", "short", SECRET[:-1]):
-        (problem,) = found(cluster={"address": address, "secret": secret})
+    assert found(redis=REDIS, cluster={"address": address, "secret": SECRET}) == []
+    for secret in ("short", SECRET[:-1]):
+        (problem,) = found(redis=REDIS, cluster={"address": address, "secret": secret})
         assert problem.keys == ("cluster.secret", "cluster.address")
         assert f"{len(secret)} bytes, at least 32" in problem.text
-        assert not secret or secret not in problem.text
+        assert secret not in problem.text
+    (problem,) = found(redis=REDIS, cluster={"address": address})
+    assert problem.keys == ("cluster.secret", "cluster.address")
+    assert problem.text == (
+        "cluster.address needs cluster.secret, at least 32 bytes; "
+        "make one with: openssl rand -base64 32"
+    )
     assert found(cluster={"secret": SECRET}) == []
     assert len(found(cluster={"secret": "short"})) == 1
+
+
+def test_hosts_find_each_other_in_redis() -> None:
+    (problem,) = found(cluster={"address": "10.0.0.5:9000", "secret": SECRET})
+    assert problem.keys == ("redis.url", "cluster.address")
+    assert problem.text.startswith("cluster.address needs redis.url: ")
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:9000", "[::]:9000", "[0:0::0]:9000"])
+def test_an_address_at_which_nobody_is_reached(address: str) -> None:
+    (problem,) = found(redis=REDIS, cluster={"address": address, "secret": SECRET})
+    assert problem.keys == ("cluster.address",)
+    assert "the address at which the other hosts reach this one" in problem.text
 
 
 def test_each_worker_needs_a_port_for_other_hosts() -> None:
     """And one is needed besides, for the first that is replaced."""
     cluster = {"address": "10.0.0.5:65530", "secret": SECRET}
-    assert found(cluster=cluster, server={"workers": 5}) == []
-    (problem,) = found(cluster=cluster, server={"workers": 6})
+    assert found(redis=REDIS, cluster=cluster, server={"workers": 5}) == []
+    (problem,) = found(redis=REDIS, cluster=cluster, server={"workers": 6})
     assert problem.keys == ("cluster.address", "server.workers")
     assert "after 65530" in problem.text
 

@@ -66,6 +66,7 @@ def test_what_an_url_says(
     ("url", "complaint"),
     [
         ("http://h", "scheme"),
+        ("redis://app:pa#s-w0rd@h:1", r"in a password write %23 for #"),
         ("redis://h?colour=red", r"^redis.url cannot be used: there is no option 'colour'$"),
         ("rediss://h?ssl_ca_certs=/no/such/file", "No such file"),
         ("redis://h:port", "port"),
@@ -186,6 +187,17 @@ async def test_a_server_that_hangs_up() -> None:
             await greet(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}")
         with pytest.raises(ConnectionResetError, match=r"\(one that does not speak TLS needs"):
             await greet(f"rediss://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+
+
+@on_both_loops
+async def test_a_server_without_tls_is_silent() -> None:
+    async with FakeRedis() as fake:
+        fake.stalled = True
+        url = fake.url.replace("redis:", "rediss:")
+        with pytest.raises(OSError, match=r"\(one that does not speak TLS needs redis://"):
+            await Access(Settings(url=url, timeout=0.1), "x").connect(
+                Address("127.0.0.1", fake.port)
+            )
 
 
 @pytest.mark.parametrize(

@@ -446,6 +446,44 @@ async def test_an_owner_that_dies_in_the_middle_of_a_poll(nodes: Cluster, hosts:
 
 
 @on_both_loops
+async def test_a_node_to_which_there_is_no_way_is_told_of_once(
+    nodes: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Two servers that share a Redis, and nothing else."""
+    owner, other = await nodes.add("a"), await nodes.add("b")
+    entry, secretless = await nodes.add("c"), await nodes.add("d", secret="")
+    with_address = await nodes.add("e", address=free_address())
+    for _ in range(2):
+        for member in (owner, other):
+            sid = (await opened(member)).sid
+            assert await entry.site.get(sid) == (400, UNKNOWN)
+    assert entry.metrics.forward_failures["no_way"] == 4
+    assert entry.metrics.forward_failures["unknown"] == 0
+    one, two = (record.getMessage() for record in caplog.records)
+    assert one.startswith(f"node {owner.peer.id} serves the same rooms but has no cluster.address:")
+    assert two.startswith(f"node {other.peer.id} ")
+    assert "set cluster.address and cluster.secret on every host" in one
+    caplog.clear()
+    sid = (await opened(with_address)).sid
+    assert await secretless.site.get(sid) == (400, UNKNOWN)
+    (record,) = caplog.records
+    assert "but this one has no cluster.secret: " in record.getMessage()
+
+
+@on_both_loops
+async def test_the_log_tells_of_so_many_nodes_only(
+    nodes: Cluster, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(routing, "MAX_TOLD", 1)
+    entry = await nodes.add("a")
+    for host in "bc":
+        sid = (await opened(await nodes.add(host))).sid
+        assert await entry.site.get(sid) == (400, UNKNOWN)
+    assert entry.metrics.forward_failures["no_way"] == 2
+    assert len(caplog.records) == 1
+
+
+@on_both_loops
 async def test_an_owner_that_never_answers(nodes: Cluster, monkeypatch: Any) -> None:
     owner, entry = await two(nodes, "one host")
     client = await elsewhere(owner, entry)
@@ -477,7 +515,7 @@ async def test_without_a_common_directory_or_an_address(nodes: Cluster) -> None:
     owner, entry = await nodes.add("a"), await nodes.add("b")
     client = await opened(owner)
     assert await entry.site.get(client.sid) == (400, UNKNOWN)
-    assert entry.metrics.forward_failures["unknown"] == 1
+    assert entry.metrics.forward_failures["no_way"] == 1
 
 
 @on_both_loops

@@ -37,7 +37,12 @@ def said(server: ServerProcess, text: str, since: int = 0) -> list[str]:
 
 
 async def test_each_worker_is_told_what_it_is(tmp_path: Path) -> None:
-    settings = {"auth.secret": SECRET, "cluster.address": "127.0.0.1:9", "cluster.secret": SECRET}
+    settings = {
+        "auth.secret": SECRET,
+        "redis.url": "redis://127.0.0.1:9",
+        "cluster.address": "127.0.0.1:9",
+        "cluster.secret": SECRET,
+    }
     async with Stubs(tmp_path, settings=settings) as server:
         starts = server.notes("start")
         assert sorted(start["number"] for start in starts) == [1, 2, 3]
@@ -74,6 +79,8 @@ async def test_it_says_once_where_it_serves_when_all_do(tmp_path: Path) -> None:
         assert len(ready) == 3
         assert max(ready) < server.output.index(lines[0])
         assert said(server, ", 3 workers")
+        (line,) = said(server, "reads the configuration again")
+        assert re.fullmatch(r"  pid (\d+): kill -HUP \1 .*", line)
 
 
 async def test_a_worker_that_cannot_start_gives_its_reason_once(tmp_path: Path) -> None:
@@ -117,6 +124,16 @@ async def test_a_worker_that_dies_is_replaced(tmp_path: Path) -> None:
         first, again = (note for note in server.notes("start") if note["number"] == 2)
         assert again["inodes"] == first["inodes"]
         assert again["place"] == first["place"]
+
+
+async def test_a_worker_that_is_sent_away_is_no_error(tmp_path: Path) -> None:
+    async with Stubs(tmp_path) as server:
+        os.kill(server.workers[2].pid, signal.SIGTERM)
+        line = await server.printed(r"worker 2, .* has ended \(exit code 0\)")
+        assert " INFO " in line.string
+        server.kill_worker(1)
+        line = await server.printed(r"worker 1, .* has ended \(SIGKILL\)")
+        assert " ERROR " in line.string
 
 
 async def test_a_worker_that_crashes_at_once_is_started_less_and_less_often(

@@ -61,8 +61,8 @@ FORWARDS: Final = ("polling", "handoff", "relay")
 itself, or (WebSocket) byte by byte."""
 
 FORWARD_FAILURES: Final = ("unknown", "no_way", "unreachable", "busy", "distrusted", "denied")
-"""Why not: no such node is known; it is, but has told no way to it; it does not answer; too many at once; it does not believe this
-node. Or it came here, without a proof that a node has sent it."""
+"""Why not: no such node is known; it is, but has told no way to it; it does not answer; too many at
+once; it does not believe this node. Or it came here, without a proof that a node has sent it."""
 
 BUS: Final = (
     "heard",

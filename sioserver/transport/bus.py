@@ -193,6 +193,9 @@ class ClusterManager(PubSub, Manager):
             if self._told:
                 self._told = False  # said once, not with each
                 log.warning("other nodes are not told what is emitted: %s", error)
+            # It fails at once while Redis is away: whoever emits in a loop and never waits would
+            # not let it come back.
+            await asyncio.sleep(0)
             return False
         self._told = True
         return True

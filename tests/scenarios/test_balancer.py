@@ -8,6 +8,7 @@ import re
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -94,7 +95,7 @@ async def cluster(url: str) -> AsyncIterator[Cluster]:
         "drain.seconds": 0,
         "server.trusted_proxies": '["127.0.0.1"]',
     }
-    internal = [f"{host}:{free_port()}" for host in HOSTS]
+    internal = [f"{host}:{free_ports(host, 3)}" for host in HOSTS]
     async with AsyncExitStack() as stack:
         hosts = [
             await stack.enter_async_context(
@@ -103,6 +104,20 @@ async def cluster(url: str) -> AsyncIterator[Cluster]:
             for address in internal
         ]
         yield Cluster(hosts, internal)
+
+
+def free_ports(host: str, count: int) -> int:
+    """The first of so many free ports in a row: the workers' and a replacement's. Not of those that
+    the kernel gives to the thousands of connections of this test and its neighbours."""
+    while True:
+        first = 20_000 + secrets.randbelow(10_000)
+        try:
+            for port in range(first, first + count):
+                with socket.socket() as probe:
+                    probe.bind((host, port))
+        except OSError:
+            continue
+        return first
 
 
 class Person:

@@ -159,16 +159,18 @@ class Cluster:
                 waits = pauses()
             try:
                 owners = await self._look()
+                if owners != self._owners:
+                    await self._quiet()
+                    self._take_over(owners)
+                    self._release()
             except NotReady as error:
                 if str(error) != said:
                     said = str(error)
                     log.warning("nobody tells who has which slot of the cluster: %s", said)
                 self._wanted.set()
-            else:
-                if owners != self._owners:
-                    await self._quiet()
-                    self._take_over(owners)
-                    self._release()
+            except Exception:  # without this task moved slots would be lost for ever
+                log.exception("a look at the cluster's slots has failed in an unforeseen way")
+                self._wanted.set()
             # A cluster that is down answers as before: it is asked again, but not all the time.
             await asyncio.sleep(next(waits))
             self._release()

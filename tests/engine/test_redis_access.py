@@ -77,6 +77,8 @@ def test_what_makes_no_sense_is_said_without_the_password(url: str, complaint: s
         access(url.replace("://", "://:hush@"))
     assert raised.value.hopeless
     assert "hush" not in str(raised.value)
+    assert "'app" not in str(raised.value)
+    assert raised.value.__cause__ is None or "hush" not in str(raised.value.__cause__)
 
 
 def test_tls_as_the_url_wants_it() -> None:
@@ -324,8 +326,10 @@ async def test_attempts_go_on_until_it_works_and_again_after_each_break() -> Non
         assert keeping.cancelled()
 
 
-async def test_a_place_that_is_not_known_yet_is_asked_for_again() -> None:
-    places: list[Any] = [NotReady("nobody knows"), None]
+@pytest.mark.parametrize("failure", [NotReady("nobody knows"), KeyError("nobody knows")])
+async def test_a_place_that_is_not_known_yet_is_asked_for_again(failure: Exception) -> None:
+    """Also after what nobody foresaw: the node would stay without Redis for ever."""
+    places: list[Any] = [failure, None]
 
     async def where() -> Address:
         if found := places.pop(0):
@@ -337,7 +341,7 @@ async def test_a_place_that_is_not_known_yet_is_asked_for_again() -> None:
         keeping = asyncio.create_task(keep_connected(wanted, where, keeper, timeout=5))
         while not keeper.hellos:
             await keeper.news()
-        assert keeper.failures == [(None, "nobody knows")]
+        assert keeper.failures == [(None, str(failure))]
         keeper.transport.abort()
         keeping.cancel()
         await asyncio.wait([keeping])

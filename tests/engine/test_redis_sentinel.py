@@ -57,6 +57,14 @@ async def test_why_nobody_knows() -> None:
             assert text in str(raised.value)
 
 
+@pytest.mark.parametrize("reply", [b"*0\r\n", b"+OK\r\n", b":1\r\n", b"*2\r\n+h\r\n+port\r\n"])
+async def test_one_that_speaks_something_else_is_passed_over(reply: bytes) -> None:
+    async with FakeRedis(lambda line, _: line.say(reply)) as odd, FakeRedis(knows) as fake:
+        assert await sentinels(odd.port, fake.port).master() == Address("10.0.0.1", 6379)
+        with pytest.raises(NotReady, match="it does not speak as Sentinels do"):
+            await sentinels(odd.port).master()
+
+
 async def test_one_that_wants_a_password_gets_it() -> None:
     def answer(line: Conversation, command: list[str]) -> None:
         if command[0] == "AUTH":

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -159,6 +160,41 @@ async def test_a_process_that_dies_while_others_wait(nodes: Cluster) -> None:
         waiting = [task for task in tasks if not task.done()]
         listener.close()
         assert await soon(asyncio.gather(*waiting)) == [False] * len(waiting)
+
+
+def take_all(line: socket.socket) -> list[bytes]:
+    """What lies in the kernel; the descriptors are closed."""
+    found: list[bytes] = []
+    while True:
+        try:
+            data, numbers, _, _ = socket.recv_fds(line, 65_536, 1)
+        except BlockingIOError:
+            return found
+        for number in numbers:
+            os.close(number)
+        found.append(data)
+
+
+@on_both_loops
+async def test_what_goes_off_in_the_turn_in_which_the_time_is_over_has_gone(
+    nodes: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or two processes would use one connection."""
+    monkeypatch.setattr(handoff, "PATIENCE", 0.05)
+    loop = asyncio.get_running_loop()
+    with frozen() as (path, listener), connection() as (here, _there):
+        sender = Sender(path)
+        tasks = await filled(sender, here.fileno())
+        over = loop.time() + 0.05
+        line, _ = listener.accept()
+        with line:
+            line.setblocking(False)
+            taken = len(take_all(line))
+            while time.monotonic() <= over + 0.01:  # the loop is busy until then
+                pass
+            said = await soon(asyncio.gather(*tasks))
+            assert taken + len(take_all(line)) == sum(said) == len(tasks)
+        sender.close()
 
 
 @on_both_loops

@@ -7,7 +7,6 @@ its `Refusal`s into answers.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -19,6 +18,7 @@ from sioserver.config import Config
 from sioserver.engine.base import Engine
 from sioserver.errors import Disconnect, Refusal
 from sioserver.hub import Client, Hub
+from sioserver.ids import random_id
 from sioserver.limits import Budget
 from sioserver.metrics import Metrics
 from sioserver.model import (
@@ -248,7 +248,7 @@ class RoomService:
         rule = self._policy.rule(client.room)
         self._budget.check_message(client.user.id, client.room, rule, now)
         draft = Draft(
-            id=request.id or secrets.token_urlsafe(12),
+            id=request.id or random_id(16),
             user=client.user,
             body=request.body,
             at=int(now * 1000),

@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # Each module or package directly under sioserver/, lowest layer first.
 LAYERS = (
-    {"model", "errors", "_version"},
+    {"model", "errors", "ids", "_version"},
     {"config", "wire", "auth", "limits", "metrics"},
     {"hub", "engine"},
     {"rooms"},

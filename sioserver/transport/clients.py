@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import secrets
-
 from sioserver.auth import Identity
 from sioserver.hub import Client, Outbox
+from sioserver.ids import random_id
 from sioserver.limits import Bucket
 from sioserver.transport.server import Connection
 from sioserver.transport.session import Session
@@ -27,7 +26,7 @@ class RoomClient(Client):
         connection: RoomConnection,
         namespace: str,
     ) -> None:
-        super().__init__(secrets.token_hex(8), identity, room, outbox)
+        super().__init__(random_id(16), identity, room, outbox)
         self.session = session
         self.connection = connection
         self.namespace = namespace
@@ -64,7 +63,7 @@ class RoomConnection(Connection):
         # a token from the Authorization header
         self.token = token
         # a guest is the same in all rooms of a connection, an authenticated user has to be
-        self.made_up = secrets.token_urlsafe(9)
+        self.made_up = random_id(12)
         self.subject: str | None = None
         # a ping that proves what has arrived: when the last was sent, is one under way
         self.pinged = 0.0

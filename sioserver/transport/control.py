@@ -20,7 +20,7 @@ class Control(Outgoing):
 
     def __init__(self, text: str) -> None:
         super().__init__([])
-        self._frames = frames.frame(frames.TEXT, text.encode())
+        self.frames = frames.frame(frames.TEXT, text.encode())
         self._payload = [text]
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import re
-import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, Final
@@ -19,6 +18,7 @@ import engineio
 from aiohttp import web
 
 from sioserver.errors import DISCONNECTS
+from sioserver.ids import random_id
 from sioserver.transport import caller, eager, edge, payload, websocket
 from sioserver.transport.control import NOOP, Control
 from sioserver.transport.edge import Edge, Refused, on_connection_lost, takes
@@ -33,7 +33,7 @@ DISCONNECT_GRACE: Final = 5.0
 STOP_GRACE: Final = 8.0
 """Seconds that all handlers together have when the server stops."""
 
-SID_BYTES: Final = 18
+SID_LENGTH: Final = 24
 
 NODE_ID: Final = re.compile("[0-9a-f]{8,32}")
 
@@ -139,7 +139,7 @@ class EngineServer(Edge):
 
     def generate_id(self) -> str:
         """A session id that cannot be guessed: 144 random bits."""
-        return secrets.token_urlsafe(SID_BYTES)
+        return random_id(SID_LENGTH)
 
     async def handle_request(self, request: web.Request) -> web.StreamResponse:
         """Answer an HTTP request."""

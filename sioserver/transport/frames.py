@@ -34,22 +34,27 @@ class Outgoing:
     single binary (other serializers). Each form is made at most once, when it is first needed.
     """
 
-    __slots__ = ("_frames", "_payload", "parts")
+    __slots__ = ("_payload", "frames", "parts")
+
+    frames: bytes
+    """All its WebSocket frames, one behind the other."""
 
     def __init__(self, parts: list[str | bytes]) -> None:
         self.parts = parts
-        self._frames: bytes | None = None
         self._payload: list[str] | None = None
 
-    @property
-    def frames(self) -> bytes:
-        """All its WebSocket frames, one behind the other."""
-        if self._frames is None:
-            self._frames = b"".join(
+    def __getattr__(self, name: str) -> bytes:
+        # Only called for what is not there yet. A property would be called by each delivery.
+        if name != "frames":
+            raise AttributeError(name)
+        if len(self.parts) == 1 and isinstance(part := self.parts[0], str):
+            self.frames = frame(TEXT, b"4" + part.encode())
+        else:
+            self.frames = b"".join(
                 frame(TEXT, b"4" + part.encode()) if isinstance(part, str) else frame(BINARY, part)
                 for part in self.parts
             )
-        return self._frames
+        return self.frames
 
     @property
     def packets(self) -> list[str]:

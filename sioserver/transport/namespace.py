@@ -13,7 +13,7 @@ import logging
 import random
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from socketio import packet as stock
 
@@ -46,6 +46,8 @@ REPLAY_CHUNK: Final = 262_144
 """Bytes of missed messages that are written at once; more goes out at the client's own pace. Also
 the most that is replayed before CONNECT: clients keep those aside without noting their offset, so
 a replay that is cut off there would come a second time."""
+
+_NOTHING: Final = Outgoing([])
 
 NO_ACK: Final = 0
 """The number of an ack that nobody waits for: real ones begin at 1."""
@@ -429,19 +431,21 @@ class RoomServer(AsyncServer):
     def broadcast(self, clients: Collection[Client], event: Event) -> None:
         """See `Outbox`."""
         outs: dict[str, Outgoing] = {}
+        namespace, out = None, _NOTHING
+        unconfirmed: list[Session] = []
         ephemeral = event.position is None
-        for client in clients:
-            assert isinstance(client, RoomClient)
-            out = outs.get(client.namespace)
-            if out is None:  # a room has one namespace, the root room two
-                out = outs[client.namespace] = self.encode_event(client.namespace, event)
+        for client in cast("Collection[RoomClient]", clients):
+            if client.namespace != namespace:  # a room has one, the root room two
+                namespace = client.namespace
+                if namespace not in outs:
+                    outs[namespace] = self.encode_event(namespace, event)
+                out = outs[namespace]
             session = client.session
-            if (
-                session.write(out, droppable=ephemeral)
-                and not ephemeral
-                and not client.connection.confirming
-            ):
-                self._witness.confirm(session)
+            if session.write(out, ephemeral) and not ephemeral and not client.connection.confirming:
+                unconfirmed.append(session)
+        # behind the loop: a connection that is in the room twice gets the event twice
+        for session in unconfirmed:
+            self._witness.confirm(session)
 
     def close(self, client: Client, ending: Disconnect) -> None:
         """See `Outbox`."""

@@ -53,11 +53,11 @@ class Session(Inbox):
     """One client of the Engine.IO server; `sid` is its id."""
 
     __slots__ = (
+        "_beat",
         "_buffer",
         "_buffered",
         "_last_poll",
         "_on_drain",
-        "_ping",
         "_ping_due",
         "_poll",
         "_probe",
@@ -102,18 +102,18 @@ class Session(Inbox):
         self.posting = False
         self._probe: Probe | None = None
         # heartbeat: the next ping, or the end of the wait for a pong
-        self._ping: Deadline | None = None
+        self._beat: Deadline | None = None
         self._ping_due = False
         self._sent: Any = None
 
     # ------------------------------------------------------------ out
 
-    def write(self, out: Outgoing, *, droppable: bool = False) -> bool:
+    def write(self, out: Outgoing, droppable: bool = False) -> bool:
         """Send a packet. Nothing is queued beyond the limit: a droppable packet is then dropped,
         and for any other the session is closed as too slow. False when it was not sent."""
+        ws = self.ws
         if self.closing:
             return False  # nothing may go out behind a packet that did not
-        ws = self.ws
         if ws is not None:
             return ws.write(out.frames, self.server.client_queue) or self._overflow(droppable)
         packets = out.packets
@@ -160,31 +160,38 @@ class Session(Inbox):
 
     def schedule_ping(self) -> None:
         """Ping the client after the usual pause."""
-        if self._ping is not None:
-            self._ping.cancel()
         self._ping_due = False
-        self._ping = self.server.wheel.after(self.server.ping_interval, self.ping)
+        self._beat_in(self.server.ping_interval)
+
+    def _beat_in(self, seconds: float) -> None:
+        # one deadline, put off with each ping and each pong: setting one costs ten times as much,
+        # and clients in busy rooms are pinged every second
+        if self._beat is None:
+            self._beat = self.server.wheel.after(seconds, self._beats)
+        else:
+            self._beat = self._beat.moved(seconds)
+
+    def _beats(self) -> None:
+        self._beat = None
+        if not self._ping_due:
+            self.ping()
+        elif self._paused:
+            # it is us who do not read the answer
+            self._beat_in(self.server.ping_timeout)
+        else:
+            self.server.hooks.count("pings", "timeout")
+            self.end(self.server.reason.PING_TIMEOUT, "ping_timeout", flush=False)
 
     def ping(self) -> None:
         """Ping now, unless an answer is being waited for. The answer proves that everything that
         was written before has arrived."""
         if self.closed or self._ping_due:
             return
-        if self._ping is not None:
-            self._ping.cancel()
         self._ping_due = True
         self._sent = self.server.hooks.written(self)
         self.write(PING_PACKET)
         self.server.hooks.count("pings", "sent")
-        self._ping = self.server.wheel.after(self.server.ping_timeout, self._ping_timeout)
-
-    def _ping_timeout(self) -> None:
-        if self._paused:
-            # it is us who do not read the answer
-            self._ping = self.server.wheel.after(self.server.ping_timeout, self._ping_timeout)
-            return
-        self.server.hooks.count("pings", "timeout")
-        self.end(self.server.reason.PING_TIMEOUT, "ping_timeout", flush=False)
+        self._beat_in(self.server.ping_timeout)
 
     def _pong(self) -> None:
         if not self._ping_due:
@@ -376,9 +383,9 @@ class Session(Inbox):
         if self.closed:
             return
         self.closing = self.closed = True
-        if self._ping is not None:
-            self._ping.cancel()
-            self._ping = None
+        if self._beat is not None:
+            self._beat.cancel()
+            self._beat = None
         self._sent = None
         if self._probe is not None:
             self._probe.give_up()

@@ -65,21 +65,21 @@ class Turn:
     """The sockets that were written to in this turn of a loop: each is written once, at its end.
 
     A write to the kernel is most of what a delivery costs, and messages come several at a time:
-    joined, a delivery in a busy room costs about half (benchmarks/cluster.py).
+    joined, a delivery in a busy room costs about half (benchmarks/cluster.py). The end is one round
+    of callbacks later than it could be: handlers that this turn woke up answer meanwhile, so that a
+    message and its acknowledgement reach who posted it in one write.
     """
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._sockets: list[WebSocket] = []
+        self.sockets: list[WebSocket] = []
 
-    def add(self, socket: WebSocket) -> None:
-        """The socket has something to write."""
-        if not self._sockets:
-            self._loop.call_soon(self._end)
-        self._sockets.append(socket)
+    def begin(self) -> None:
+        """The first socket of this turn is about to be added to `sockets`."""
+        self._loop.call_soon(self._loop.call_soon, self._end)
 
     def _end(self) -> None:
-        sockets, self._sockets = self._sockets, []
+        sockets, self.sockets = self.sockets, []
         for socket in sockets:
             try:
                 socket.flush()
@@ -123,16 +123,31 @@ class WebSocket(WSListener):
         """Write whole, unmasked frames, at the end of this turn of the loop; nothing, once the
         connection is closing. False, when the `backlog` would be more than `limit` bytes (it may be
         `WRITE_HIGH` more: as long as that little waits, nobody asks the transport)."""
+        out = self._out
+        if out or self._paused or self._closing:
+            return self._write_more(frames, limit)
+        turn = self._turn
+        if not turn.sockets:
+            turn.begin()
+        turn.sockets.append(self)
+        out.append(frames)
+        self._gathered = len(frames)
+        return True
+
+    def _write_more(self, frames: bytes, limit: float) -> bool:
         if self._closing:
             return True
-        if self._out and self.backlog + len(frames) > limit:
+        size = len(frames)
+        if self._out and self.backlog + size > limit:
             self.flush()  # perhaps the kernel takes it at once
         if not self._out:
-            if self._paused and self.backlog + len(frames) > limit:
+            if self._paused and self.backlog + size > limit:
                 return False
-            self._turn.add(self)
+            if not self._turn.sockets:
+                self._turn.begin()
+            self._turn.sockets.append(self)
         self._out.append(frames)
-        self._gathered += len(frames)
+        self._gathered += size
         if self._gathered > GATHERED:
             self.flush()
         return True
@@ -142,7 +157,8 @@ class WebSocket(WSListener):
         out = self._out
         if out:
             frames = out[0] if len(out) == 1 else b"".join(out)
-            self._forget()
+            out.clear()
+            self._gathered = 0
             self._tcp.write(frames)
 
     @property

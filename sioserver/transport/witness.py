@@ -56,9 +56,12 @@ class Witness(Hooks):
             return  # the next poll is the proof
         connection.confirming = True
         wait = connection.pinged + self._pause - self._clock()
-        # the clock may have been set back
-        wait = min(max(0.0, wait), self._pause)
-        self._wheel.after(wait, partial(self._ping, session, connection))
+        if wait <= 0:
+            self._ping(session, connection)  # in the same write as what it is to prove
+        else:
+            # the clock may have been set back
+            wait = min(wait, self._pause)
+            self._wheel.after(wait, partial(self._ping, session, connection))
 
     def _ping(self, session: Session, connection: RoomConnection) -> None:
         connection.confirming = False

@@ -55,10 +55,13 @@ def test_the_forms_say_the_same(parts: list[str | bytes]) -> None:
 
 def test_each_form_is_made_once_and_only_when_needed() -> None:
     out = Outgoing(["hello", b"\1"])
-    assert out._frames is None
     assert out._payload is None
+    with pytest.raises(AttributeError):
+        Outgoing.frames.__get__(out)  # the slot is empty
     assert out.frames is out.frames
     assert out.packets is out.packets
+    with pytest.raises(AttributeError, match="nothing"):
+        out.nothing  # noqa: B018
 
 
 def test_ping_is_an_engineio_packet() -> None:

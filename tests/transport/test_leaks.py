@@ -96,7 +96,7 @@ async def silent(site: Site, client: Client) -> None:
     await client.join()
     session = site.eio.sockets[client.sid]
     session.ping()
-    session._ping_timeout()
+    session._beat.run()
 
 
 async def half_an_upgrade(site: Site, client: Client) -> None:

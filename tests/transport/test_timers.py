@@ -63,6 +63,13 @@ def later(loop: Loop, wheel: Wheel, delay: float, callback: Callable[[], None]) 
     return loop.run_until_complete(set_it())
 
 
+def moved(loop: Loop, deadline: timers.Deadline, delay: float) -> timers.Deadline:
+    async def move_it() -> timers.Deadline:
+        return deadline.moved(delay)
+
+    return loop.run_until_complete(move_it())
+
+
 @settings(deadline=None)  # of the machine's time; the wheel's is checked below, on the loop's clock
 @given(
     st.lists(st.tuples(st.floats(0, 3), st.floats(0, 2), st.booleans()), min_size=1, max_size=30)
@@ -192,3 +199,50 @@ async def test_on_a_real_loop() -> None:
     wheel.after(0.03, lambda: met.append(loop.time()))
     await until(lambda: met)
     assert met[0] - begin >= 0.03 - GRAIN / 2
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 2)), min_size=1, max_size=30))
+def test_one_that_is_moved_runs_when_it_was_last_moved_to(moves: list[tuple[float, float]]) -> None:
+    def story(loop: Loop, wheel: Wheel) -> None:
+        met: list[float] = []
+        due = loop.now + 1
+        deadline = later(loop, wheel, 1, lambda: met.append(loop.now))
+        for pause, delay in moves:
+            loop.run_to(loop.now + pause)
+            if not deadline.due:
+                break
+            due = loop.now + delay
+            deadline = moved(loop, deadline, delay)
+        loop.run_to(loop.now + 10)
+        assert len(met) == 1
+        assert due - GRAIN / 2 - 1e-6 <= met[0] <= due + GRAIN + 1e-6
+        assert (len(wheel), wheel.entries) == (0, 0)
+
+    play(story)
+
+
+def test_putting_off_costs_no_entry() -> None:
+    def story(loop: Loop, wheel: Wheel) -> None:
+        deadline = later(loop, wheel, 1, lambda: None)
+        for _ in range(100):
+            assert deadline.moved(2) is deadline
+        assert wheel.entries == 1
+        sooner = deadline.moved(0.5)
+        assert (sooner is deadline, deadline.due, sooner.due, len(wheel)) == (False, False, True, 1)
+
+    play(story)
+
+
+def test_one_that_was_put_off_can_still_be_cancelled() -> None:
+    def story(loop: Loop, wheel: Wheel) -> None:
+        met: list[str] = []
+        deadline = later(loop, wheel, 1, lambda: met.append("never")).moved(3)
+        loop.run_to(loop.now + 2)
+        deadline.cancel()
+        loop.run_to(loop.now + 5)
+        assert (met, wheel.entries) == ([], 0)
+        with pytest.raises(ValueError, match="has run or was cancelled"):
+            deadline.moved(1)
+
+    play(story)

@@ -316,17 +316,40 @@ def gathering() -> tuple[module.WebSocket, Kernel]:
     return module.WebSocket(nobody, kernel, 1000), kernel
 
 
+async def the_end_of_the_turn() -> None:
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+
+async def test_who_is_woken_up_in_a_turn_answers_in_the_same_write() -> None:
+    """As the acknowledgement of a message, behind the message itself."""
+    one, kernel = gathering()
+    stored = asyncio.get_running_loop().create_future()
+
+    async def handler() -> None:
+        await stored
+        one.write(b"ack")
+
+    task = asyncio.create_task(handler())
+    await asyncio.sleep(0)
+    one.write(b"message")
+    stored.set_result(None)
+    await task
+    await the_end_of_the_turn()
+    assert kernel.taken == [b"messageack"]
+
+
 async def test_what_is_written_in_one_turn_goes_out_in_one_piece() -> None:
     (one, first), (two, second) = gathering(), gathering()
     for part in (b"a", b"b"):
         assert one.write(part)
         assert two.write(part)
     assert (first.taken, one.backlog) == ([], 2)
-    await asyncio.sleep(0)
+    await the_end_of_the_turn()
     assert (first.taken, second.taken) == ([b"ab"], [b"ab"])
     assert one.backlog == 0
     assert one.write(b"c")
-    await asyncio.sleep(0)
+    await the_end_of_the_turn()
     assert first.taken == [b"ab", b"c"]
 
 
@@ -343,7 +366,7 @@ async def test_only_what_the_kernel_did_not_take_counts_against_the_limit() -> N
     assert one.write(b"x" * 60, 100)
     assert one.write(b"y" * 60, 100)  # the first ones may go out, so they do
     assert [len(data) for data in kernel.taken] == [60]
-    await asyncio.sleep(0)
+    await the_end_of_the_turn()
     kernel.full = True
     one.pause_writing()
     assert one.write(b"z" * 100, 100)  # one message of any size, when nothing waits
@@ -359,10 +382,10 @@ async def test_closing_comes_behind_what_was_written_and_aborting_drops_it() -> 
     assert first.taken == [b"last", b"\x88\x02\x03\xe8"]
     two.write(b"last")
     two.abort()
-    await asyncio.sleep(0)
+    await the_end_of_the_turn()
     assert (second.taken, second.aborted, two.backlog) == ([], True, 0)
     assert one.write(b"never") is two.write(b"never") is True
-    await asyncio.sleep(0)
+    await the_end_of_the_turn()
     assert (len(first.taken), second.taken) == (2, [])
 
 
@@ -373,6 +396,6 @@ async def test_one_that_cannot_be_written_to_holds_up_nobody(
     first.broken = True
     one.write(b"a")
     two.write(b"b")
-    await asyncio.sleep(0)
+    await the_end_of_the_turn()
     assert (first.aborted, second.taken) == (True, [b"b"])
     assert "could not be written to" in caplog.text

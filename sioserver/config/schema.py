@@ -215,6 +215,10 @@ class Transport(Section, frozen=True):
         Literal["auto", "uvloop", "asyncio"],
         about("Event loop; auto takes uvloop where it is installed."),
     ] = "auto"
+    websocket: Annotated[
+        Literal["auto", "picows", "aiohttp"],
+        about("Who reads WebSocket frames; auto takes picows where it is installed."),
+    ] = "auto"
 
 
 class Store(Section, frozen=True):

@@ -19,13 +19,14 @@ from aiohttp import web
 
 from sioserver.errors import DISCONNECTS
 from sioserver.ids import random_id
-from sioserver.transport import caller, eager, edge, payload, websocket
+from sioserver.transport import caller, eager, edge, payload, takeover
 from sioserver.transport.control import NOOP, Control
 from sioserver.transport.edge import Edge, Refused, on_connection_lost, takes
 from sioserver.transport.hooks import Hooks
 from sioserver.transport.packet import StrictJSON
 from sioserver.transport.session import LINGER, Overlap, Session
 from sioserver.transport.timers import Wheel
+from sioserver.transport.websocket import Receiver, WebSocket
 
 DISCONNECT_GRACE: Final = 5.0
 """Seconds that the handlers of a client's last events have before its disconnect is told."""
@@ -47,7 +48,8 @@ class EngineServer(Edge):
     More arguments: `trusted_proxies` (addresses whose X-Forwarded-* headers are believed),
     `client_queue` (bytes that may wait for a client), `inbox` (events of a client that may wait for
     an earlier one), `upgrade_timeout` (seconds), `max_connections` (0: no limit), `node_id` (8 to
-    32 hexadecimal digits, unique among the nodes: session ids begin with it).
+    32 hexadecimal digits, unique among the nodes: session ids begin with it), `websocket` (who
+    reads WebSockets: "picows", "aiohttp", or "auto" for picows where it is installed).
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class EngineServer(Edge):
         upgrade_timeout: float = 10.0,
         max_connections: int = 0,
         node_id: str = "",
+        websocket: str = "auto",
         **options: Any,
     ) -> None:
         options.setdefault("json", StrictJSON)
@@ -70,6 +73,7 @@ class EngineServer(Edge):
         self.upgrade_timeout = upgrade_timeout
         self.max_connections = max_connections
         self.node_id = node_id
+        self._reader = takeover.reader(websocket)
         self.wheel = Wheel()
         self.trusted_handlers = False
         self.stopping = False
@@ -233,10 +237,7 @@ class EngineServer(Edge):
             body = self.dump(accepted or "Unauthorized")
             return self.answer(request, body, 401, "application/json")
         if over_websocket:
-            opened = partial(self._opened, session)
-            if not websocket.take_over(request, session, self.max_http_buffer_size, opened):
-                session.on_gone()
-            return websocket.detached()
+            return self._take_over(request, session, partial(self._opened, session))
         session.connected = True
         self._begin(session)
         headers = {}
@@ -254,7 +255,7 @@ class EngineServer(Edge):
         if self.release is not None:
             self.release(session)
 
-    def _opened(self, session: Session, ws: websocket.WebSocket) -> None:
+    def _opened(self, session: Session, ws: WebSocket) -> None:
         session.take(ws)
         self._begin(session)
 
@@ -277,12 +278,16 @@ class EngineServer(Edge):
         probe = session.begin_upgrade() if self.allow_upgrades else None
         if probe is None:
             # as engine.io: accepted and closed, so that the client learns it
-            websocket.take_over(
-                request, _Nobody(), self.max_http_buffer_size, lambda ws: ws.close()
-            )
-        elif not websocket.take_over(request, probe, self.max_http_buffer_size, probe.opened):
-            probe.on_gone()
-        return websocket.detached()
+            return self._take_over(request, _Nobody(), lambda ws: ws.close())
+        return self._take_over(request, probe, probe.opened)
+
+    def _take_over(
+        self, request: web.Request, receiver: Receiver, opened: Callable[[WebSocket], None]
+    ) -> web.StreamResponse:
+        limit = self.max_http_buffer_size
+        if not takeover.take_over(request, receiver, limit, opened, self._reader):
+            receiver.on_gone()
+        return takeover.detached()
 
     async def _poll(self, request: web.Request, session: Session) -> web.StreamResponse:
         if caller.note_of(request) == caller.RELEASE:

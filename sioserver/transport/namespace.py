@@ -89,6 +89,7 @@ class RoomServer(AsyncServer):
             client_queue=limits.client_queue,
             inbox=limits.inbox,
             upgrade_timeout=limits.upgrade_timeout,
+            websocket=transport.websocket,
             max_connections=limits.connections,
             node_id=node_id,
             connect_timeout=limits.connect_timeout,

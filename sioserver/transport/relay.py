@@ -13,7 +13,7 @@ from typing import Final, cast
 
 from aiohttp import web
 
-from sioserver.transport import websocket
+from sioserver.transport import takeover
 
 HANDSHAKE: Final = 10.0
 """Seconds that the owner has for its answer."""
@@ -174,7 +174,7 @@ class Relay:
 
     def join(self, request: web.Request) -> bool:
         """The client's connection is ours from now on, and the handler must return
-        `websocket.detached()` right after; False when one of the two has gone."""
+        `takeover.detached()` right after; False when one of the two has gone."""
         tcp, owner = request.transport, self._owner
         if tcp is None or tcp.is_closing() or owner.tcp is None:
             owner.abort()
@@ -183,7 +183,7 @@ class Relay:
         tail, handler._message_tail = handler._message_tail, b""
         tcp.set_protocol(self._client)
         self._client.connection_made(tcp)
-        websocket.let_go(request)
+        takeover.let_go(request)
         # aiohttp pauses when much has come behind the request; before that is written, for it may
         # be so much that the owner's side pauses the client's
         tcp.resume_reading()

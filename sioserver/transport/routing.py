@@ -25,7 +25,7 @@ from yarl import URL
 from sioserver.errors import Refusal
 from sioserver.metrics import Metrics
 from sioserver.model import Peer
-from sioserver.transport import caller, edge, handoff, websocket
+from sioserver.transport import caller, edge, handoff, takeover
 from sioserver.transport.caller import CALLER_HEADER, Caller, Seal
 from sioserver.transport.doors import Doors, descriptors_path, host_and_port, socket_path
 from sioserver.transport.edge import on_connection_lost
@@ -356,7 +356,7 @@ class Router:
             return self._server.refuse(request, edge.BAD_REQUEST)
         if way.socket and await self._hand_over(request, way):
             self._metrics.count_forward("handoff")
-            return websocket.detached()
+            return takeover.detached()
         if len(self._relays) >= MAX_RELAYS:
             return self._busy(request)
         relay = Relay(self._relays.discard)
@@ -378,7 +378,7 @@ class Router:
         if not joined:
             raise ConnectionResetError("one of the two has gone")
         self._metrics.count_forward("relay")
-        return websocket.detached()
+        return takeover.detached()
 
     async def _hand_over(self, request: web.Request, way: Way) -> bool:
         tcp, handler = request.transport, request.protocol
@@ -398,7 +398,7 @@ class Router:
                 tcp.resume_reading()
             return False
         handler._message_tail = b""
-        websocket.let_go(request)
+        takeover.let_go(request)
         tcp.close()  # this copy of the descriptor: the connection lives on in the owner
         return True
 

@@ -1,51 +1,50 @@
-"""The WebSocket: frames in, frames out (RFC 6455), taken over from aiohttp after it has routed.
+"""A WebSocket connection (RFC 6455): frames in, frames out.
 
-aiohttp answers the request's path and headers; then picows owns the TCP connection, parses frames
-in C and calls us back: no task, no queue and no request object per connection. Outgoing frames
-come ready-made and are written to the TCP transport as they are. Knows nothing of Engine.IO.
-
-picows has no public way to take over a connection, so its version is pinned; and it hands out
-frames, so fragments are joined here.
+Outgoing frames come ready-made, are gathered for the length of a turn of the event loop and written
+to the TCP transport as they are. Incoming ones are given to `on_frame` by one of two readers
+(websocket_picows.py, websocket_aiohttp.py), which are all that differs between connections; what
+the frames make together is judged here, the same for both. Knows nothing of HTTP or Engine.IO.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from math import inf
-from socket import AF_INET, AF_INET6
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 from weakref import WeakKeyDictionary
-
-from aiohttp import web
-from aiohttp.abc import AbstractStreamWriter
-from picows import WSListener, WSMsgType
-from picows.picows import WSAutoPingStrategy, WSProtocol  # type: ignore[attr-defined]  # private
 
 from sioserver.transport.frames import frame
 
 log = logging.getLogger(__name__)
 
-READ_BUFFER: Final = 2048
-READ_AT_ONCE: Final = 65_536
-"""Bytes that are taken from the kernel at a time: picows doubles its buffer whenever a read fills
-it, without end, and handles all the frames in it in one call."""
-HANDSHAKE_TIMEOUT: Final = 5.0
 CLOSE_TIMEOUT: Final = 1.0
 """Seconds that a peer has to read what was written before the close frame."""
 WRITE_HIGH: Final = 65_536
 """Bytes that the kernel has not taken, beyond which the connection counts as paused."""
 GATHERED: Final = 65_536
 """Bytes that wait at most for the end of the loop's turn."""
+READ_AT_ONCE: Final = 65_536
+"""Bytes that are taken from the kernel at a time; all frames in them are handled in one call."""
 MAX_FRAGMENTS: Final = 1024
 """Frames of one message; many tiny ones cost far more memory than they carry (CVE-2026-62389)."""
+
+CONTINUATION: Final = 0
+TEXT: Final = 1
+BINARY: Final = 2
+CLOSE: Final = 8
+PING: Final = 9
+PONG: Final = 10
 
 OK: Final = 1000
 GOING_AWAY: Final = 1001
 PROTOCOL_ERROR: Final = 1002
 INVALID_TEXT: Final = 1007
 TOO_BIG: Final = 1009
+INTERNAL_ERROR: Final = 1011
+
+NEVER_SENT: Final = frozenset({1004, 1005, 1006})
+"""Codes that stand for something else than a close frame (RFC 6455, 7.4.1)."""
 
 
 class Receiver(Protocol):
@@ -99,11 +98,25 @@ def _turn() -> Turn:
     return turn
 
 
-class WebSocket(WSListener):
-    """One WebSocket connection."""
+class WebSocket:
+    """One WebSocket connection, the server's end of it."""
+
+    __slots__ = (
+        "_closing",
+        "_drained",
+        "_fragments",
+        "_fragments_kind",
+        "_fragments_size",
+        "_gathered",
+        "_max_message",
+        "_out",
+        "_paused",
+        "_receiver",
+        "_tcp",
+        "_turn",
+    )
 
     def __init__(self, receiver: Receiver, tcp: asyncio.Transport, max_message: int) -> None:
-        super().__init__()
         self._turn = _turn()
         self._out: list[bytes] = []
         self._gathered = 0
@@ -112,7 +125,7 @@ class WebSocket(WSListener):
         self._max_message = max_message
         self._fragments: list[bytes] = []
         self._fragments_size = 0
-        self._fragments_text = False
+        self._fragments_kind = TEXT
         self._closing = False
         self._paused = False
         self._drained: asyncio.Future[None] | None = None
@@ -199,53 +212,44 @@ class WebSocket(WSListener):
         if not self._tcp.is_closing():
             self._tcp.resume_reading()
 
-    # ------------------------------------------------------------ in, called by picows
+    # ------------------------------------------------------------ in, called by the reader
 
-    def on_ws_frame(self, transport: Any, received: Any) -> None:
-        """A frame has come."""
+    def on_frame(self, kind: int, fin: bool, payload: bytes) -> None:
+        """A frame has come, unmasked and no larger than a message may be; `kind` is its opcode."""
         if self._closing:
             return
-        kind = received.msg_type
-        if received.rsv1 or received.rsv2 or received.rsv3:
+        if kind > PONG:
             self.close(PROTOCOL_ERROR)
-        elif received.fin and kind is WSMsgType.TEXT and not self._fragments:
-            try:
-                text = received.get_payload_as_utf8_text()
-            except UnicodeDecodeError:
-                self.close(INVALID_TEXT)
-                return
-            self._receiver.on_text(text)
-        elif received.fin and kind is WSMsgType.BINARY and not self._fragments:
-            self._receiver.on_binary(received.get_payload_as_bytes())
-        elif kind is WSMsgType.CLOSE:
-            self.close(_echo(int(received.get_close_code())))
-        elif kind is WSMsgType.PING:
+        elif kind == PING:
             # only while the peer reads: a flood of pings must not pile up answers
             if self.backlog < WRITE_HIGH:
-                self._tcp.write(frame(0x8A, received.get_payload_as_bytes()))
-        elif kind is not WSMsgType.PONG:
-            self._fragment(kind, received)
+                self._tcp.write(frame(0x8A, payload))
+        elif kind == CLOSE:
+            self.close(_answer(payload))
+        elif kind != PONG:
+            if (kind == CONTINUATION) != bool(self._fragments):
+                self.close(PROTOCOL_ERROR)
+            elif fin and kind != CONTINUATION:
+                self._on_message(kind, payload)
+            else:
+                self._on_fragment(kind, fin, payload)
 
-    def _fragment(self, kind: WSMsgType, received: Any) -> None:
-        begins = kind is not WSMsgType.CONTINUATION
-        if begins == bool(self._fragments):
-            self.close(PROTOCOL_ERROR)
-            return
-        if begins:
-            self._fragments_text = kind is WSMsgType.TEXT
+    def _on_fragment(self, kind: int, fin: bool, payload: bytes) -> None:
+        if kind != CONTINUATION:
+            self._fragments_kind = kind
             self._fragments_size = 0
-        payload = received.get_payload_as_bytes()
         self._fragments.append(payload)
         self._fragments_size += len(payload)
         if len(self._fragments) > MAX_FRAGMENTS or self._fragments_size > self._max_message:
             self._fragments.clear()
             self.close(TOO_BIG)
-            return
-        if not received.fin:
-            return
-        message = b"".join(self._fragments)
-        self._fragments.clear()
-        if not self._fragments_text:
+        elif fin:
+            message = b"".join(self._fragments)
+            self._fragments.clear()
+            self._on_message(self._fragments_kind, message)
+
+    def _on_message(self, kind: int, message: bytes) -> None:
+        if kind == BINARY:
             self._receiver.on_binary(message)
             return
         try:
@@ -255,7 +259,7 @@ class WebSocket(WSListener):
             return
         self._receiver.on_text(text)
 
-    def on_ws_disconnected(self, transport: Any) -> None:
+    def on_gone(self) -> None:
         """The connection is over."""
         self._closing = True
         self._forget()
@@ -291,172 +295,16 @@ class WebSocket(WSListener):
         self._drained = None
 
 
-def _echo(code: int) -> int:
-    """The code that answers a close frame; 1005 stands for none and may not be sent."""
-    return code if code >= 1000 and code != 1005 else OK
-
-
-class Detached(web.StreamResponse):
-    """The response of a request whose connection another protocol owns: nothing is written."""
-
-    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        """Nothing to prepare."""
-        return None
-
-    async def write_eof(self, data: bytes = b"") -> None:
-        """Nothing to end."""
-
-    @property
-    def prepared(self) -> bool:
-        """aiohttp must not prepare it."""
-        return True
-
-
-class _Quiet:
-    """The logger that picows gets: a peer's protocol errors are no news, our own faults are.
-
-    Not a logging.Logger: picows would keep a child of it for every connection.
-    """
-
-    def isEnabledFor(self, level: int) -> bool:
-        return False
-
-    def debug(self, *_: object) -> None: ...
-
-    def log(self, *_: object) -> None: ...
-
-    def info(self, *_: object) -> None: ...
-
-    def warning(self, *_: object) -> None: ...
-
-    def error(self, *_: object) -> None: ...
-
-    def exception(self, text: str, *args: object) -> None:
-        log.exception(text, *args)
-
-
-_QUIET: Final = _Quiet()
-
-
-def take_over(
-    request: web.Request,
-    receiver: Receiver,
-    max_message: int,
-    opened: Callable[[WebSocket], None],
-) -> bool:
-    """Turn the request's connection into a WebSocket; False when it cannot be one.
-
-    The handshake is answered here (101, or 400 when it is malformed), then `opened(socket)` is
-    called, then come the frames. The handler must return `detached()` right after, without waiting
-    for anything.
-    """
-    tcp = request.transport
-    if tcp is None or tcp.is_closing():
-        return False
-    handler = request.protocol
-    socket = WebSocket(receiver, tcp, max_message)
-    protocol = Reader(
-        None,  # host and port: client side only
-        None,  # path: client side only
-        False,
-        lambda _: socket,
-        _QUIET,
-        True,
-        HANDSHAKE_TIMEOUT,
-        False,
-        20,
-        20,
-        WSAutoPingStrategy.PING_WHEN_IDLE,
-        False,
-        max_message,
-        None,
-        READ_BUFFER,
-    )
-    tail = handler._message_tail  # frames that came right behind the request
-    protocol.connection_made(_without_tcp_options(tcp))
-    tcp.set_protocol(protocol)
-    tcp.set_write_buffer_limits(high=WRITE_HIGH)
-    let_go(request)
-    _feed(protocol, _head(request))
-    if tcp.is_closing():
-        return False
-    # aiohttp pauses when much has come behind the request; before the tail is handled, for that
-    # may be so much that the receiver pauses
-    tcp.resume_reading()
-    opened(socket)
-    _feed(protocol, tail)
-    return True
-
-
-def let_go(request: web.Request) -> None:
-    """aiohttp must not close the connection that it no longer owns, and lets go of everything
-    about it. The handler must return `detached()` right after."""
-    handler = request.protocol
-    handler.transport = None
-    asyncio.get_running_loop().call_soon(handler.connection_lost, None)
-
-
-class _UnixTransport:
-    """A unix socket's transport for picows, which sets options on it that only TCP has."""
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """The transport's own, but for the socket."""
-        found = self._transport.get_extra_info(name, default)
-        return _UnixSocket(found.fileno()) if name == "socket" else found
-
-
-class _UnixSocket:
-    def __init__(self, number: int) -> None:
-        self._number = number
-
-    def fileno(self) -> int:
-        return self._number
-
-    def setsockopt(self, *_: object) -> None: ...
-
-    def getsockopt(self, *_: object) -> int:
-        return 0
-
-
-def _without_tcp_options(transport: asyncio.Transport) -> Any:
-    family = transport.get_extra_info("socket").family
-    return transport if family in (AF_INET, AF_INET6) else _UnixTransport(transport)
-
-
-def detached() -> Detached:
-    """The response of a request whose connection was taken over."""
-    response = Detached()
-    response.force_close()
-    return response
-
-
-def _head(request: web.Request) -> bytes:
-    # picows wants the request again; only these lines matter to it, and the rest may be long
-    lines = ["GET / HTTP/1.1"]
-    for name in ("Host", "Upgrade", "Connection", "Sec-WebSocket-Version", "Sec-WebSocket-Key"):
-        lines.extend(f"{name}: {value}" for value in request.headers.getall(name, ()))
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "surrogateescape")
-
-
-class Reader(WSProtocol):
-    """picows' protocol with bounded reads."""
-
-    def get_buffer(self, sizehint: int) -> memoryview:
-        """Where the next bytes go."""
-        buffer: memoryview = super().get_buffer(sizehint)
-        return buffer[:READ_AT_ONCE]
-
-
-def _feed(protocol: WSProtocol, data: bytes) -> None:
-    while data:
-        room = protocol.get_buffer(len(data))
-        size = min(len(room), len(data))
-        room[:size] = data[:size]
-        protocol.buffer_updated(size)
-        data = data[size:]
+def _answer(payload: bytes) -> int:
+    """The code that answers a close frame with this payload (RFC 6455, 5.5.1)."""
+    if not payload:
+        return OK
+    code = int.from_bytes(payload[:2], "big")
+    known = 1000 <= code <= 1014 and code not in NEVER_SENT
+    if len(payload) == 1 or not (known or 3000 <= code <= 4999):
+        return PROTOCOL_ERROR
+    try:
+        payload[2:].decode()
+    except UnicodeDecodeError:
+        return INVALID_TEXT
+    return code

@@ -34,9 +34,11 @@ def transports(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture
-async def server() -> AsyncIterator[tuple[Any, str]]:
-    sio = sioserver.AsyncServer(ping_interval=0.3, ping_timeout=2, namespaces=["/", "/second"])
+@pytest.fixture(params=["picows", "aiohttp"])
+async def server(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Any, str]]:
+    sio = sioserver.AsyncServer(
+        ping_interval=0.3, ping_timeout=2, namespaces=["/", "/second"], websocket=request.param
+    )
     counted: list[int] = []
 
     @sio.on("count")

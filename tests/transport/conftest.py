@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -10,6 +11,25 @@ import engineio
 import pytest
 
 from .kit import Site, engineio_server, quiet, serve, socketio_server
+
+SERVING = {"Site", "serve", "Cluster", "create_app"}
+"""What a test module has that starts servers."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Whatever starts a server is tested with each reader of WebSockets."""
+    if vars(metafunc.module).keys() & SERVING:
+        if "reader" not in metafunc.fixturenames:
+            metafunc.fixturenames.append("reader")
+        metafunc.parametrize("reader", ["picows", "aiohttp"], indirect=True)
+
+
+@pytest.fixture
+def reader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Who reads WebSockets here. For aiohttp to do it, picows is missing."""
+    if request.param == "aiohttp":
+        monkeypatch.setitem(sys.modules, "sioserver.transport.websocket_picows", None)
+    return str(request.param)
 
 
 @pytest.fixture(autouse=True)

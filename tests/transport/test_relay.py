@@ -14,7 +14,7 @@ import trustme
 from aiohttp import web
 
 from sioserver.transport import relay as module
-from sioserver.transport import websocket
+from sioserver.transport import takeover
 from sioserver.transport.relay import Relay
 
 from .cluster import Cluster, free_address, on_both_loops
@@ -75,7 +75,7 @@ async def bench(
             made.relays.discard(relay)
             made.refused.append(None)
             raise ConnectionResetError
-        return websocket.detached()
+        return takeover.detached()
 
     app = web.Application()
     app.router.add_get("/", handle)

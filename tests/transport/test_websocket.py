@@ -53,12 +53,12 @@ class Raw:
 
 @pytest.fixture
 async def raw(echo: Site) -> AsyncIterator[Raw]:
-    reader, writer = await echo.raw()
+    incoming, writer = await echo.raw()
     writer.write(echo.upgrade_head(echo.url("websocket")))
-    head = await soon(reader.readuntil(b"\r\n\r\n"))
+    head = await soon(incoming.readuntil(b"\r\n\r\n"))
     assert b" 101 " in head
     assert b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" in head
-    yield Raw(echo, reader, writer)
+    yield Raw(echo, incoming, writer)
     writer.transport.abort()
 
 
@@ -109,6 +109,10 @@ WRONG = {
     "close with an own code": (frame(CLOSE, (4001).to_bytes(2, "big")), 4001),
     "close with a forbidden code": (frame(CLOSE, (1005).to_bytes(2, "big")), 1002),
     "close with half a code": (frame(CLOSE, b"\x03"), 1002),
+    "close with a code that is never sent": (frame(CLOSE, (1006).to_bytes(2, "big")), 1002),
+    "close with a code without meaning": (frame(CLOSE, (2999).to_bytes(2, "big")), 1002),
+    "close with too large a code": (frame(CLOSE, (5000).to_bytes(2, "big")), 1002),
+    "close with a reason that is not utf-8": (frame(CLOSE, b"\x03\xe8\xff"), 1007),
 }
 
 
@@ -132,13 +136,6 @@ async def test_joining_fragments_is_no_work_for_the_attacker_to_give() -> None:
             sums.append(len(self))
             return super().__iter__()
 
-    class Received:
-        fin = rsv1 = rsv2 = rsv3 = False
-        msg_type = None
-
-        def get_payload_as_bytes(self) -> bytes:
-            return b"x"
-
     class TCP:
         def get_write_buffer_size(self) -> int:
             return 0
@@ -149,7 +146,7 @@ async def test_joining_fragments_is_no_work_for_the_attacker_to_give() -> None:
     socket = module.WebSocket(None, TCP(), 10_000)  # type: ignore[arg-type]
     socket._fragments = Counting([b"x"])
     for _ in range(500):
-        socket._fragment(module.WSMsgType.CONTINUATION, Received())
+        socket.on_frame(CONTINUATION, False, b"x")
     assert sums == []
 
 
@@ -174,9 +171,9 @@ async def test_a_peer_that_does_not_read_is_cut_off(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(module, "CLOSE_TIMEOUT", 0.05)
     eio = engineio_server(ping_interval=20, client_queue=50_000_000)
     async with serve(eio, "engine.io") as site:
-        reader, writer = await site.raw()
+        incoming, writer = await site.raw()
         writer.write(site.upgrade_head(site.url("websocket")))
-        await soon(reader.readuntil(b"\r\n\r\n"))
+        await soon(incoming.readuntil(b"\r\n\r\n"))
         writer.transport.pause_reading()  # type: ignore[attr-defined]
         session = await until(lambda: next(iter(eio.sockets.values()), None))
         gone: list[int] = []
@@ -238,12 +235,12 @@ async def test_over_tls(tmp_path: Path) -> None:
 
 
 UVLOOP = """
-import asyncio, uvloop, aiohttp
+import asyncio, sys, uvloop, aiohttp
 from aiohttp import web
 from sioserver.transport.engineio import EngineServer
 
 async def main():
-    eio = EngineServer(ping_interval=20)
+    eio = EngineServer(ping_interval=20, websocket=sys.argv[1])
     async def message(sid, data):
         await eio.send(sid, data)
     eio.on("message", message)
@@ -269,10 +266,14 @@ uvloop.run(main())
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="uvloop is not for Windows")
-def test_on_uvloop() -> None:
+def test_on_uvloop(reader: str) -> None:
     environ = {**os.environ, "PYTHONWARNINGS": "error"}
     done = subprocess.run(
-        [sys.executable, "-c", UVLOOP], capture_output=True, text=True, timeout=60, env=environ
+        [sys.executable, "-c", UVLOOP, reader],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=environ,
     )
     assert (done.stdout, done.stderr, done.returncode) == ("fine 0\n", "", 0)
 

@@ -1,0 +1,153 @@
+"""A request's connection taken from aiohttp, to be a WebSocket from then on.
+
+aiohttp has routed the request; here the handshake is checked (RFC 6455, 4.2.1), and one of two
+readers answers it and owns the TCP connection: no task, no queue and no request object is kept.
+Knows nothing of sessions. aiohttp has no public door for it, so its version is bounded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import binascii
+import importlib
+import logging
+from base64 import b64decode
+from collections.abc import Callable
+from typing import Final, cast
+
+from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+
+from sioserver.transport.websocket import Receiver, WebSocket
+
+log = logging.getLogger(__name__)
+
+Begin = Callable[[WebSocket, asyncio.Transport, str, dict[str, str], int], Callable[[bytes], None]]
+"""What the readers' modules have in common; see websocket_picows.py."""
+
+READERS: Final = ("auto", "picows", "aiohttp")
+"""Who parses frames; auto: picows where it can be imported, else aiohttp."""
+
+VERSIONS: Final = ("13", "8", "7")
+"""Of the WebSocket protocol: the same frames under all of these numbers."""
+
+
+def reader(name: str) -> Begin:
+    """The reader of this name, one of `READERS`.
+
+    Raises ValueError for another name, and ImportError when it is picows and that is missing.
+    """
+    if name not in READERS:
+        raise ValueError(f"a WebSocket is read by one of {', '.join(READERS)}; not by {name!r}")
+    if name != "aiohttp":
+        try:
+            return _module("picows")
+        except ImportError as error:
+            if name == "picows":
+                raise ImportError(
+                    "transport.websocket is picows, which cannot be imported; install it, "
+                    f'or set "auto" ({error})'
+                ) from error
+            log.info("picows cannot be imported: aiohttp reads the WebSockets, which costs more")
+    return _module("aiohttp")
+
+
+def _module(name: str) -> Begin:
+    return cast(Begin, importlib.import_module(f"sioserver.transport.websocket_{name}").begin)
+
+
+class Detached(web.StreamResponse):
+    """The response of a request whose connection another protocol owns: nothing is written."""
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        """Nothing to prepare."""
+        return None
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Nothing to end."""
+
+    @property
+    def prepared(self) -> bool:
+        """aiohttp must not prepare it."""
+        return True
+
+
+def take_over(
+    request: web.Request,
+    receiver: Receiver,
+    max_message: int,
+    opened: Callable[[WebSocket], None],
+    begin: Begin,
+) -> bool:
+    """Turn the request's connection into a WebSocket; False when it cannot be one.
+
+    The handshake is answered here (101, or 400 when it is malformed), then `opened(socket)` is
+    called, then come the frames. The handler must return `detached()` right after, without waiting
+    for anything.
+    """
+    tcp = request.transport
+    if tcp is None or tcp.is_closing():
+        return False
+    handler = request.protocol
+    fault = _fault(request)
+    if fault:
+        tcp.write(_refusal(fault))
+        let_go(request)
+        tcp.close()
+        return False
+    tail = handler._message_tail  # frames that came right behind the request
+    socket = WebSocket(receiver, tcp, max_message)
+    feed = begin(socket, tcp, request.headers["Sec-WebSocket-Key"], {}, max_message)
+    let_go(request)
+    if tcp.is_closing():
+        return True  # the answer could not be written; the reader will say so
+    # aiohttp pauses when much has come behind the request; before the tail is handled, for that
+    # may be so much that the receiver pauses
+    tcp.resume_reading()
+    opened(socket)
+    feed(tail)
+    return True
+
+
+def let_go(request: web.Request) -> None:
+    """aiohttp must not close the connection that it no longer owns, and lets go of everything
+    about it. The handler must return `detached()` right after."""
+    handler = request.protocol
+    handler.transport = None
+    asyncio.get_running_loop().call_soon(handler.connection_lost, None)
+
+
+def detached() -> Detached:
+    """The response of a request whose connection was taken over."""
+    response = Detached()
+    response.force_close()
+    return response
+
+
+def _fault(request: web.Request) -> str:
+    """What is wrong with a handshake (RFC 6455, 4.2.1), if anything is."""
+    headers = request.headers
+    if headers.get("Upgrade", "").strip().lower() != "websocket":
+        return "the Upgrade is not to websocket"
+    # one of several tokens, perhaps: browsers keep "keep-alive" beside it
+    tokens = ",".join(headers.getall("Connection", ())).lower().split(",")
+    if "upgrade" not in [token.strip() for token in tokens]:
+        return "no Upgrade in Connection"
+    if headers.get("Sec-WebSocket-Version") not in VERSIONS:
+        return "another version than 13"
+    try:
+        nonce = b64decode(headers.get("Sec-WebSocket-Key", "").encode(), validate=True)
+    except binascii.Error:
+        nonce = b""
+    return "" if len(nonce) == 16 else "no valid Sec-WebSocket-Key"
+
+
+def _refusal(fault: str) -> bytes:
+    lines = (
+        "HTTP/1.1 400 Bad Request",
+        "Connection: close",
+        "Content-Type: text/plain",
+        f"Content-Length: {len(fault)}",
+        "Sec-WebSocket-Version: 13",
+    )
+    return "\r\n".join((*lines, "", fault)).encode()

@@ -1,0 +1,181 @@
+"""WebSocket frames read by picows, which parses them in C and calls us back.
+
+The default: the cheapest way. picows has no public door for a connection that is there already, so
+its version is pinned. It judges single frames (lengths, masks, reserved opcodes) and closes by
+itself when one is wrong; what frames make together is judged in websocket.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from socket import AF_INET, AF_INET6
+from typing import Any, Final
+
+from picows import WSListener, WSMsgType, WSUpgradeResponse, WSUpgradeResponseWithListener
+from picows.picows import WSAutoPingStrategy, WSProtocol  # type: ignore[attr-defined]  # private
+
+from sioserver.transport.websocket import (
+    INVALID_TEXT,
+    PROTOCOL_ERROR,
+    READ_AT_ONCE,
+    WRITE_HIGH,
+    WebSocket,
+)
+
+log = logging.getLogger(__name__)
+
+READ_BUFFER: Final = 2048
+HANDSHAKE_TIMEOUT: Final = 5.0
+
+_TEXT: Final = WSMsgType.TEXT
+_PINGS: Final = (False, 20, 20, WSAutoPingStrategy.PING_WHEN_IDLE, False)
+"""picows asks and answers none: Engine.IO has pings of its own, and floods are bounded here."""
+
+
+def begin(
+    socket: WebSocket, tcp: asyncio.Transport, key: str, headers: dict[str, str], max_message: int
+) -> Callable[[bytes], None]:
+    """Accept the handshake with this key and read the connection from now on; `headers` are more
+    ones for the answer. Returns who takes bytes that have been read already."""
+    accepted = WSUpgradeResponseWithListener(
+        WSUpgradeResponse.create_101_response(headers), Listener(socket)
+    )
+    nobody = None  # host, port and path are for clients
+    protocol = Reader(
+        nobody, nobody, False, lambda _: accepted, _QUIET, True, HANDSHAKE_TIMEOUT, *_PINGS,
+        max_message, None, READ_BUFFER,
+    )  # fmt: skip
+    protocol.connection_made(_without_tcp_options(tcp))
+    tcp.set_protocol(protocol)
+    tcp.set_write_buffer_limits(high=WRITE_HIGH)
+
+    def feed(data: bytes) -> None:
+        while data:
+            room = protocol.get_buffer(len(data))
+            size = min(len(room), len(data))
+            room[:size] = data[:size]
+            protocol.buffer_updated(size)
+            data = data[size:]
+
+    # it wants to read the request itself, and takes one value of Connection only
+    feed(
+        "GET / HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n".encode()
+    )
+    return feed
+
+
+class Listener(WSListener):
+    """What picows calls."""
+
+    __slots__ = ("_socket",)
+
+    def __init__(self, socket: WebSocket) -> None:
+        super().__init__()
+        self._socket = socket
+
+    def on_ws_frame(self, transport: Any, received: Any) -> None:
+        """A frame has come."""
+        socket = self._socket
+        if received.rsv1 or received.rsv2 or received.rsv3:
+            if not socket._closing:
+                socket.close(PROTOCOL_ERROR)
+        elif (
+            # nearly all of them: decoded where they lie, in one step
+            received.msg_type is _TEXT
+            and received.fin
+            and not socket._fragments
+            and not socket._closing
+        ):
+            try:
+                text = received.get_payload_as_utf8_text()
+            except UnicodeDecodeError:
+                socket.close(INVALID_TEXT)
+                return
+            socket._receiver.on_text(text)
+        else:
+            payload = received.get_payload_as_bytes()
+            socket.on_frame(received.msg_type.value, bool(received.fin), payload)
+
+    def on_ws_disconnected(self, transport: Any) -> None:
+        """The connection is over."""
+        self._socket.on_gone()
+
+    def pause_writing(self) -> None:
+        """The kernel takes no more for now."""
+        self._socket.pause_writing()
+
+    def resume_writing(self) -> None:
+        """The kernel takes more again."""
+        self._socket.resume_writing()
+
+
+class Reader(WSProtocol):
+    """picows' protocol with bounded reads: it doubles its buffer whenever a read fills it, without
+    end."""
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the next bytes go."""
+        buffer: memoryview = super().get_buffer(sizehint)
+        return buffer[:READ_AT_ONCE]
+
+
+class _Quiet:
+    """The logger that picows gets: a peer's protocol errors are no news, our own faults are.
+
+    Not a logging.Logger: picows would keep a child of it for every connection.
+    """
+
+    def isEnabledFor(self, level: int) -> bool:
+        return False
+
+    def debug(self, *_: object) -> None: ...
+
+    def log(self, *_: object) -> None: ...
+
+    def info(self, *_: object) -> None: ...
+
+    def warning(self, *_: object) -> None: ...
+
+    def error(self, *_: object) -> None: ...
+
+    def exception(self, text: str, *args: object) -> None:
+        log.exception(text, *args)
+
+
+_QUIET: Final = _Quiet()
+
+
+class _UnixTransport:
+    """A unix socket's transport for picows, which sets options on it that only TCP has."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """The transport's own, but for the socket."""
+        found = self._transport.get_extra_info(name, default)
+        return _UnixSocket(found.fileno()) if name == "socket" else found
+
+
+class _UnixSocket:
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def fileno(self) -> int:
+        return self._number
+
+    def setsockopt(self, *_: object) -> None: ...
+
+    def getsockopt(self, *_: object) -> int:
+        return 0
+
+
+def _without_tcp_options(transport: asyncio.Transport) -> Any:
+    family = transport.get_extra_info("socket").family
+    return transport if family in (AF_INET, AF_INET6) else _UnixTransport(transport)

@@ -1,0 +1,205 @@
+"""A connection changes hands."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from sioserver.transport import takeover, websocket_aiohttp, websocket_picows
+
+from .kit import Site, engineio_server, frame, serve, soon, until
+
+GOOD = {
+    "Upgrade": "websocket",
+    "Connection": "Upgrade",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
+
+
+async def asked(site: Site, headers: dict[str, str | None], target: str = "") -> bytes:
+    """All that is answered, until the first frame or the end."""
+    reader, writer = await site.raw()
+    lines = [f"{name}: {value}" for name, value in headers.items() if value is not None]
+    writer.write(site.head("GET", target or site.url("websocket"), *lines))
+    answer = bytes(await soon(reader.readuntil(b"\r\n\r\n")))
+    if b" 101 " not in answer:
+        answer += await soon(reader.read())
+    writer.transport.abort()
+    return answer
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Connection": "keep-alive, Upgrade"},  # Firefox
+        {"Connection": "upgrade , keep-alive"},
+        {"Upgrade": "WebSocket"},
+        {"Sec-WebSocket-Version": "8"},
+    ],
+    ids=str,
+)
+async def test_every_way_to_say_it(echo: Site, headers: dict[str, str]) -> None:
+    answer = await asked(echo, {**GOOD, **headers})
+    assert answer.startswith(b"HTTP/1.1 101 ")
+    assert b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" in answer
+
+
+@pytest.mark.parametrize(
+    ("headers", "said"),
+    [
+        ({"Connection": "keep-alive"}, b""),  # an HTTP request like any other, for aiohttp
+        ({"Sec-WebSocket-Version": None}, b"another version than 13"),
+        ({"Sec-WebSocket-Version": "12"}, b"another version than 13"),
+        ({"Sec-WebSocket-Key": None}, b"no valid Sec-WebSocket-Key"),
+        ({"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ"}, b"no valid Sec-WebSocket-Key"),
+        ({"Sec-WebSocket-Key": "d*GhlIHNhbXBsZSBub25jZQ=="}, b"no valid Sec-WebSocket-Key"),
+        ({"Sec-WebSocket-Key": "dGhlIHNhbXBsZQ=="}, b"no valid Sec-WebSocket-Key"),
+    ],
+    ids=str,
+)
+async def test_what_is_wrong_with_it(
+    echo: Site, headers: dict[str, str | None], said: bytes
+) -> None:
+    answer = await asked(echo, {**GOOD, **headers})
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.endswith(said)
+    assert b"Sec-WebSocket-Version: 13" in answer
+    await until(lambda: not echo.eio.sockets)
+
+
+async def test_a_malformed_upgrade_leaves_the_session_as_it_was(echo: Site) -> None:
+    client = await echo.polling()
+    target = echo.url("websocket", client.sid)
+    assert b" 400 " in await asked(echo, {**GOOD, "Sec-WebSocket-Key": "x"}, target)
+    assert await echo.post(client.sid, "4alive") == (200, "ok")
+    assert await client.receive() == "4alive"
+    upgrade = await echo.websocket(client.sid)
+    await upgrade.send("2probe")
+    assert await upgrade.packet() == "3probe"
+
+
+async def test_aiohttp_keeps_nothing(echo: Site) -> None:
+    client = await echo.websocket()
+    await client.send("4x")
+    await client.receive()
+    await until(lambda: not echo.runner.server.connections)
+    await client.send("4y")
+    assert await client.receive() == "4y"
+
+
+async def test_much_behind_the_request(echo: Site) -> None:
+    """More than aiohttp keeps: it has paused reading by then, and the receiver may too."""
+    reader, writer = await echo.raw()
+    texts = [b"4%d" % number + b"x" * 1000 for number in range(300)]
+    writer.write(echo.upgrade_head(echo.url("websocket")))
+    writer.write(b"".join(frame(1, text) for text in texts))
+    await soon(reader.readuntil(b"\r\n\r\n"))
+    got = b""
+    while texts[-1] not in got:
+        got += await soon(reader.read(65_536))
+    assert got[got.index(b"40x") - 4 :] == b"".join(frame(1, text, mask=False) for text in texts)
+    writer.close()
+
+
+# -- who reads ------------------------------------------------------------------------------------
+
+
+def test_the_reader_that_is_asked_for(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    assert takeover.reader("auto") is takeover.reader("picows") is websocket_picows.begin
+    assert takeover.reader("aiohttp") is websocket_aiohttp.begin
+    assert caplog.text == ""
+    with pytest.raises(ValueError, match="one of auto, picows, aiohttp; not by 'uws'"):
+        takeover.reader("uws")
+
+
+def test_picows_is_missing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "sioserver.transport.websocket_picows", None)
+    caplog.set_level(logging.INFO)
+    assert takeover.reader("auto") is websocket_aiohttp.begin
+    assert "picows cannot be imported: aiohttp reads" in caplog.text
+    with pytest.raises(ImportError, match='install it, or set "auto"'):
+        takeover.reader("picows")
+
+
+async def test_the_servers_argument(reader: str) -> None:
+    """The fixtures of these tests do what they say."""
+    server: Any = engineio_server()
+    module = {"picows": websocket_picows, "aiohttp": websocket_aiohttp}[reader]
+    assert server._reader is module.begin
+    assert engineio_server(websocket="aiohttp")._reader is websocket_aiohttp.begin
+
+
+WITHOUT = """
+import asyncio, sys
+sys.modules["picows"] = None
+import aiohttp
+from aiohttp import web
+import sioserver
+from sioserver.app import SERVER, create_app
+from sioserver.config import build
+
+async def main():
+    app = create_app(build("store.path = ':memory:'"))
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}/socket.io/?EIO=4&transport=websocket"
+    async with aiohttp.ClientSession() as http, http.ws_connect(url) as ws:
+        await ws.receive()
+        await ws.send_str('40{"user":"ann"}')
+        await ws.receive()
+        await ws.send_str('421["message","hi"]')
+        while not (text := (await ws.receive()).data).startswith("431"):
+            pass
+    await runner.cleanup()
+    print(text[:14])
+
+asyncio.run(main())
+"""
+
+
+def test_the_whole_server_without_the_package() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT], capture_output=True, text=True, timeout=60
+    )
+    assert (done.stdout, done.stderr, done.returncode) == ('431[{"ok":true\n', "", 0)
+
+
+async def test_a_connection_that_has_gone_is_none() -> None:
+    class Request:
+        transport = None
+
+    gone: Any = Request()
+    nobody: Any = None
+    assert not takeover.take_over(gone, nobody, 1000, nobody, nobody)
+
+
+async def test_a_client_that_goes_at_once() -> None:
+    """Before the connect handler is done."""
+    gate, closed = asyncio.Event(), asyncio.Event()
+    eio = engineio_server()
+
+    async def connect(sid: str, environ: Any) -> None:
+        await gate.wait()
+        closed.set()
+
+    eio.on("connect", connect)
+    async with serve(eio, "engine.io") as site:
+        _, writer = await site.raw()
+        writer.write(site.upgrade_head(site.url("websocket")))
+        await until(lambda: eio.sockets)
+        (handler,) = site.runner.server.connections
+        writer.transport.abort()
+        await until(lambda: handler.transport is None)
+        gate.set()
+        await soon(closed.wait())
+        await until(lambda: not eio.sockets)

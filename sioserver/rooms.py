@@ -149,6 +149,7 @@ class RoomService:
             await self.leave(client)  # again, if it left meanwhile: it may have entered after that
             raise
         known, begin, lost = _verdict(page, at)
+        client.proven = membership.cursor
         if since is not None and known > membership.cursor:
             self._proved(client, known)
         epoch = page.top.epoch

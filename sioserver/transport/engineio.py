@@ -85,6 +85,9 @@ class EngineServer(Edge):
         # set by AsyncServer: takes messages at once, instead of the "message" handler; and lets go
         # of what it keeps for a session that has ended
         self.receiver: Callable[[Session, str | bytes], None] | None = None
+        # set by servers that let every session in, instead of the "connect" handler: the environ
+        # that it would be given takes as long to make as the rest of a handshake takes in Python
+        self.welcome: Callable[[Session, web.Request], None] | None = None
         self.release: Callable[[Session], None] | None = None
         # sessions that have ended, until their disconnect handler has run
         self._ending: dict[str, Session] = {}
@@ -226,7 +229,7 @@ class EngineServer(Edge):
         opening = self.dump(self._handshake(session, over_websocket)).decode()
         session.write(Control("0" + opening))
         try:
-            accepted = await self._trigger_event("connect", session.sid, self.environ_of(request))
+            accepted = await self._admit(session, request)
         except BaseException:  # this request is cancelled, where the application wants that
             self._discard(session)
             raise
@@ -248,6 +251,12 @@ class EngineServer(Edge):
             headers["Set-Cookie"] = self._generate_sid_cookie(session.sid, cookie)
         packets = await session.wait_for_packets(lambda _: None)
         return self.answer(request, payload.encode(packets), headers=headers)
+
+    async def _admit(self, session: Session, request: web.Request) -> Any:
+        """None or True when the session may begin, else why not."""
+        if self.welcome is None:
+            return await self._trigger_event("connect", session.sid, self.environ_of(request))
+        return self.welcome(session, request)
 
     def _discard(self, session: Session) -> None:
         session.closing = session.closed = True

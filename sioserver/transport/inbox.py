@@ -35,7 +35,8 @@ class Inbox(AsyncSocket):
         self._handling: asyncio.Task[None] | None = None
         self._stepping = False
         self._ran = 0
-        self._inbox: deque[tuple[Handler, tuple[Any, ...], int]] = deque()
+        # made when something has to wait, which seldom happens: an empty one takes 600 bytes
+        self._inbox: deque[tuple[Handler, tuple[Any, ...], int]] | None = None
         self._inbox_bytes = 0
         self._paused = False
         self._on_room: asyncio.Future[None] | None = None
@@ -58,6 +59,8 @@ class Inbox(AsyncSocket):
             if self._inbox and self._handling is None:
                 self._next()  # it enqueued something itself
             return
+        if self._inbox is None:
+            self._inbox = deque()
         self._inbox.append((handler, args, size))
         self._inbox_bytes += size
         if not self._paused and self._full():
@@ -73,7 +76,7 @@ class Inbox(AsyncSocket):
         self._next()
 
     def _full(self) -> bool:
-        return (
+        return self._inbox is not None and (
             len(self._inbox) >= self.server.inbox
             or self._inbox_bytes >= self.server.max_http_buffer_size
         )
@@ -107,6 +110,8 @@ class Inbox(AsyncSocket):
             handler, args, size = self._inbox.popleft()
             self._inbox_bytes -= size
             self._step(handler, args)
+        if not self._inbox:
+            self._inbox = None
         if self._paused and not self._full():
             self._paused = False
             self.resume_reading()

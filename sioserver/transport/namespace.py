@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from typing import Any, Final, cast
 
+from aiohttp import web
 from socketio import packet as stock
 
 from sioserver import wire
@@ -106,6 +107,7 @@ class RoomServer(AsyncServer):
         self._chunk = min(REPLAY_CHUNK, limits.client_queue // 4)
         # our handlers use nothing that needs a task before they first wait
         self.eio.trusted_handlers = True
+        self.eio.welcome = self._welcome
         wheel = self.eio.wheel
         self._witness = Witness(rooms, hub, metrics, wheel, clock, pause=config.delivery.confirm)
         self.eio.hooks = self._witness
@@ -123,10 +125,9 @@ class RoomServer(AsyncServer):
 
     # ------------------------------------------------------------ connections
 
-    async def _handle_eio_connect(self, eio_sid: str, environ: dict[str, Any]) -> None:
-        session = self.eio.sockets[eio_sid]
-        session.owner = self._connections[eio_sid] = RoomConnection(
-            self._budget.connection(self._clock()), _bearer(environ.get("HTTP_AUTHORIZATION"))
+    def _welcome(self, session: Session, request: web.Request) -> None:
+        session.owner = self._connections[session.sid] = RoomConnection(
+            self._budget.connection(self._clock()), _bearer(request.headers.get("Authorization"))
         )
         self._expect_connect(session)
 
@@ -278,7 +279,8 @@ class RoomServer(AsyncServer):
         self._metrics.clients += 1
         self._write(session, (self.encode_event(namespace, event) for event in rest))
         self._expiry.watch(client)
-        self._witness.confirm(session)
+        if self._witness.written(session):
+            self._witness.confirm(session)
 
     async def _let_into_session(self, client: RoomClient) -> None:
         rooms = await self._rooms.rooms_of(client.identity)

@@ -91,8 +91,6 @@ def _finite(text: str) -> float:
 
 def depth(text: str) -> int:
     """Levels of nesting of a JSON text, counted without recursion."""
-    if text.count("[") + text.count("{") <= MAX_DEPTH:
-        return 0  # cannot be too deep, and this is every ordinary packet
     level = deepest = 0
     for sign in _STRINGS.sub("", text):
         if sign in "[{":
@@ -163,6 +161,15 @@ class Packet(Base):
 
     json = StrictJSON
 
+    def __init__(self, *args: Any, encoded_packet: Any = None, **options: Any) -> None:
+        if not encoded_packet:
+            super().__init__(*args, **options)
+            return
+        # the stock constructor looks for binaries in data that are not there yet
+        self.attachments: list[bytes] = []
+        self.id: int | None = None
+        self.attachment_count = self.decode(encoded_packet)
+
     def decode(self, encoded_packet: Any) -> int:
         """Read the text of a packet; returns how many binary attachments follow.
 
@@ -191,7 +198,7 @@ class Packet(Base):
                 raise ValueError("the ack id is out of range")
         text = encoded_packet[head.end() :]
         if text:
-            if depth(text) > MAX_DEPTH:
+            if text.count("[") + text.count("{") > MAX_DEPTH and depth(text) > MAX_DEPTH:
                 raise ValueError("nested too deeply")
             self.data = self.json.loads(text)
             if self.json is not StrictJSON:

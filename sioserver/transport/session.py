@@ -62,6 +62,7 @@ class Session(Inbox):
         "_poll",
         "_probe",
         "_sent",
+        "_unread",
         "closed",
         "closing",
         "connected",
@@ -104,6 +105,7 @@ class Session(Inbox):
         # heartbeat: the next ping, or the end of the wait for a pong
         self._beat: Deadline | None = None
         self._ping_due = False
+        self._unread = False
         self._sent: Any = None
 
     # ------------------------------------------------------------ out
@@ -175,8 +177,9 @@ class Session(Inbox):
         self._beat = None
         if not self._ping_due:
             self.ping()
-        elif self._paused:
-            # it is us who do not read the answer
+        elif self._unread:
+            # it is us who do not read the answer, or did not for some of the time
+            self._unread = self._paused
             self._beat_in(self.server.ping_timeout)
         else:
             self.server.hooks.count("pings", "timeout")
@@ -188,6 +191,7 @@ class Session(Inbox):
         if self.closed or self._ping_due:
             return
         self._ping_due = True
+        self._unread = self._paused
         self._sent = self.server.hooks.written(self)
         self.write(PING_PACKET)
         self.server.hooks.count("pings", "sent")
@@ -255,6 +259,7 @@ class Session(Inbox):
 
     def pause_reading(self) -> None:
         """Read no more of the client for now; a polling client waits for the answer to its POST."""
+        self._unread = True
         if self.ws is not None:
             self.ws.pause_reading()
 

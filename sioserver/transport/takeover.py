@@ -56,6 +56,9 @@ def _module(name: str) -> Begin:
     return cast(Begin, importlib.import_module(f"sioserver.transport.websocket_{name}").begin)
 
 
+_NOBODY: Final = asyncio.Protocol()
+
+
 class Detached(web.StreamResponse):
     """The response of a request whose connection another protocol owns: nothing is written."""
 
@@ -97,6 +100,9 @@ def take_over(
         return False
     tail = handler._message_tail  # frames that came right behind the request
     socket = WebSocket(receiver, tcp, max_message)
+    # uvloop keeps the last `data_received` it was given, and with it everything that aiohttp knows
+    # of the connection (2.5 KiB), when the next protocol is one that gives it a buffer
+    tcp.set_protocol(_NOBODY)
     feed = begin(socket, tcp, request.headers["Sec-WebSocket-Key"], {}, max_message)
     let_go(request)
     if tcp.is_closing():
@@ -105,6 +111,7 @@ def take_over(
     # may be so much that the receiver pauses
     tcp.resume_reading()
     opened(socket)
+    socket.flush()  # in one write with the answer to the handshake
     feed(tail)
     return True
 

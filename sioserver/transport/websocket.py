@@ -26,6 +26,9 @@ GATHERED: Final = 65_536
 """Bytes that wait at most for the end of the loop's turn."""
 READ_AT_ONCE: Final = 65_536
 """Bytes that are taken from the kernel at a time; all frames in them are handled in one call."""
+MOST_ROUNDS: Final = 4
+"""Rounds of the event loop for which what was written waits at most: there is always somebody to
+write to on a busy node."""
 MAX_FRAGMENTS: Final = 1024
 """Frames of one message; many tiny ones cost far more memory than they carry (CVE-2026-62389)."""
 
@@ -64,18 +67,28 @@ class Turn:
     """The sockets that were written to in this turn of a loop: each is written once, at its end.
 
     A write to the kernel is most of what a delivery costs, and messages come several at a time:
-    joined, a delivery in a busy room costs about half (benchmarks/cluster.py). The end is one round
-    of callbacks later than it could be: handlers that this turn woke up answer meanwhile, so that a
-    message and its acknowledgement reach who posted it in one write.
+    joined, a delivery in a busy room costs about half (benchmarks/cluster.py). The end comes when a
+    whole round of callbacks has added no socket: handlers that this turn woke up answer meanwhile,
+    so that a message and its acknowledgement reach who posted it in one write.
     """
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self.sockets: list[WebSocket] = []
+        self._counted = self._rounds = 0
 
     def begin(self) -> None:
         """The first socket of this turn is about to be added to `sockets`."""
-        self._loop.call_soon(self._loop.call_soon, self._end)
+        self._counted = self._rounds = 0
+        self._loop.call_soon(self._round)
+
+    def _round(self) -> None:
+        if len(self.sockets) > self._counted and self._rounds < MOST_ROUNDS:
+            self._counted = len(self.sockets)
+            self._rounds += 1
+            self._loop.call_soon(self._round)
+        else:
+            self._end()
 
     def _end(self) -> None:
         sockets, self.sockets = self.sockets, []

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from socket import AF_INET, AF_INET6
 from typing import Any, Final
 
 from picows import WSListener, WSMsgType, WSUpgradeResponse, WSUpgradeResponseWithListener
@@ -47,7 +46,7 @@ def begin(
         nobody, nobody, False, lambda _: accepted, _QUIET, True, HANDSHAKE_TIMEOUT, *_PINGS,
         max_message, None, READ_BUFFER,
     )  # fmt: skip
-    protocol.connection_made(_without_tcp_options(tcp))
+    protocol.connection_made(_Transport(tcp))
     tcp.set_protocol(protocol)
     tcp.set_write_buffer_limits(high=WRITE_HIGH)
 
@@ -148,27 +147,29 @@ class _Quiet:
 _QUIET: Final = _Quiet()
 
 
-class _UnixTransport:
-    """A unix socket's transport for picows, which sets options on it that only TCP has."""
+class _Transport:
+    """The TCP transport as picows sees it. picows asks for addresses and options of the socket, to
+    log them, and sets options that aiohttp has set already and that unix sockets do not have: a
+    dozen system calls for a connection."""
 
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
+    __slots__ = ("_tcp",)
+
+    def __init__(self, tcp: asyncio.Transport) -> None:
+        self._tcp = tcp
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
+        return getattr(self._tcp, name)
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """The transport's own, but for the socket."""
-        found = self._transport.get_extra_info(name, default)
-        return _UnixSocket(found.fileno()) if name == "socket" else found
+        """Is it encrypted? Of everything else, nothing."""
+        if name == "socket":
+            return _SOCKET
+        return self._tcp.get_extra_info(name, default) if name == "ssl_object" else default
 
 
-class _UnixSocket:
-    def __init__(self, number: int) -> None:
-        self._number = number
-
+class _Socket:
     def fileno(self) -> int:
-        return self._number
+        return -1  # picows keeps it for its own way of sending, which is not used
 
     def setsockopt(self, *_: object) -> None: ...
 
@@ -176,6 +177,4 @@ class _UnixSocket:
         return 0
 
 
-def _without_tcp_options(transport: asyncio.Transport) -> Any:
-    family = transport.get_extra_info("socket").family
-    return transport if family in (AF_INET, AF_INET6) else _UnixTransport(transport)
+_SOCKET: Final = _Socket()

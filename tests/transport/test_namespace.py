@@ -1928,13 +1928,25 @@ async def test_an_unasked_pong_proves_nothing(serve: Serve) -> None:
     running = await serve(delivery={"confirm": 3600.0})
     bob, advance = await away(running, "websocket")
     alice = await running.enter("alice")
-    await alice.until(lambda: alice.pings == 1)
-    await alice.call("typing", False)  # behind the answer to it
+    await bob.post("w")
+    await advance.until(lambda: proven(advance) == 1)
     await bob.post("x")
-    await alice.event("message")
+    await alice.until(lambda: alice.bodies() == ["w", "x"])
     await alice.send("3")
     await alice.call("typing", False)
-    assert proven(advance) == 0
+    assert (alice.pings, proven(advance)) == (1, 1)
+
+
+async def test_who_missed_nothing_is_asked_for_no_proof(serve: Serve) -> None:
+    running = await serve()
+    bob, advance = await away(running, "websocket")
+    await bob.post("x")
+    alice = await running.enter("alice")
+    await advance.until(lambda: proven(advance) == 1)
+    await alice.cut()
+    alice = await running.enter("alice")
+    await alice.call("typing", False)
+    assert (alice.pings, alice.bodies()) == (0, [])
 
 
 async def test_the_next_poll_proves_the_one_before(serve: Serve) -> None:

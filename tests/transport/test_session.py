@@ -229,6 +229,12 @@ async def test_reading_stops_while_the_inbox_is_full_and_nothing_is_lost(transpo
         eio.wheel.after(0.5, due.set)
         await soon(due.wait())
         assert not session.closed
+        # nor when the time is over just after it was read again
+        assert session._ping_due
+        session._paused = False
+        session._beat.run()
+        session._paused = True
+        assert not session.closed
         gate.set()
         await until(lambda: len(seen) == 400)
         assert [text.strip() for text in seen] == wanted

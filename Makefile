@@ -2,7 +2,7 @@
 # make test    set everything up, run every test    (make test-py ARGS="-k history", make test-web)
 # make check   formatting, lint, types, and the tests that only read the sources
 # make web     build the page into sioserver/_web
-# make bench-cluster  two workers with Redis beside Node's and python-socketio's; four minutes
+# make bench   sioserver beside Node's socket.io and python-socketio   (WORK="fanout echo", ARGS="--runs 1 --seconds 1")
 # make lock    resolve the dependencies of pyproject.toml again into requirements/*.lock
 # make clean   remove whatever make made
 #
@@ -12,7 +12,7 @@
 .DEFAULT_GOAL := help
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: help run test test-py test-web check web lock clean setup setup-dev node chrome balancers bench-cluster
+.PHONY: help run test test-py test-web check web lock clean setup setup-dev node chrome balancers bench
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 BIN := .venv/bin
@@ -122,8 +122,8 @@ lock: $(RUNTIME) node
 		--omit-lockfile-registry-resolved --loglevel error) || exit 1; done
 
 # ---- benchmarks -------------------------------------------------------------------------------------
-bench-cluster: $(DEV) | node
-	@export PATH="$$(dirname "$$(scripts/find-node)"):$$PATH" && $(BIN)/python -m benchmarks.cluster $(ARGS)
+bench: $(DEV) | node
+	@export PATH="$$(dirname "$$(scripts/find-node)"):$$PATH" && $(BIN)/python -m benchmarks $(WORK) $(ARGS)
 
 clean:
 	rm -rf .venv .cache build dist *.egg-info sioserver/_web web/node_modules tests/*/node_modules benchmarks/*/node_modules \

@@ -1,0 +1,124 @@
+"""sioserver beside Node's socket.io and stock python-socketio, in turns.
+
+    .venv/bin/python -m benchmarks [WORK ...] [--runs N] [--seconds S] [--only SERVER ...]
+
+README.md says what is measured and how.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks import load
+from benchmarks.figures import MOST_BUSY, Found, busy, faults, faulty, summary
+from benchmarks.load import ROOT, Failed, Load
+from benchmarks.report import cores, machine, table
+from benchmarks.servers import KINDS, on_cores, running
+from benchmarks.works import WORKS, Scenario, Work
+from sioserver.valkey import ValkeyError
+
+RESULTS: Final = Path(__file__).with_name("results")
+SCRATCH: Final = ROOT / ".cache" / "benchmarks"
+
+
+def say(text: str) -> None:
+    """Progress, for whoever waits."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def measure(name: str, scenario: Scenario, work: Load, args: argparse.Namespace) -> Found:
+    """Start a server, put the load on it, and return what was found."""
+    servers, rest = cores()
+    kind, setting = KINDS[name], scenario.setting
+    dialect = kind.echo if scenario.echo else kind.dialect
+    with running(name, setting, servers=servers, rest=rest) as served, on_cores(rest):
+        return load.run(
+            work,
+            dialect,
+            served.ports,
+            pids=served.pids,
+            warmup=args.warmup,
+            seconds=args.seconds,
+        )
+
+
+def rounds(
+    title: str, scenario: Scenario, servers: Sequence[str], args: argparse.Namespace
+) -> dict[str, list[dict[str, Found]]]:
+    """All loads on all servers, in turns, so that a change of the machine's mood hits all alike."""
+    result: dict[str, list[dict[str, Found]]] = {}
+    for case, work in scenario.loads:
+        runs = result[case] = []
+        for number in range(args.runs):
+            runs.append({})
+            for name in servers:
+                found = runs[-1][name] = measure(name, scenario, work, args)
+                told = f"{title}{case and f', {case}'}, run {number + 1} of {args.runs}, {name}"
+                if busy(found) > MOST_BUSY:
+                    told += f"; the load was busy for {busy(found):.0%} of its time"
+                if bad := faults(found):
+                    told += f"; FAULTS: {bad}"
+                say(told)
+    return result
+
+
+def bench(names: Iterable[str], args: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """The works, those with the same scenario together: work -> case -> server -> figures."""
+    shared: dict[tuple[Scenario, tuple[str, ...]], list[str]] = {}
+    for name in names:
+        work = WORKS[name]
+        servers = tuple(server for server in work.servers if server in args.only)
+        if servers:
+            shared.setdefault((work.scenario, servers), []).append(name)
+    results = {}
+    for (scenario, servers), together in shared.items():
+        runs = rounds(", ".join(together), scenario, servers, args)
+        for name in together:
+            figures = WORKS[name].figures
+            results[name] = {case: summary(found, figures) for case, found in runs.items()}
+            save(name, WORKS[name], results[name], runs, args)
+            print(f"\n{name}: {WORKS[name].title}\n\n{table(results[name], figures)}", flush=True)
+    return results
+
+
+def save(name: str, work: Work, results: Any, runs: Any, args: argparse.Namespace) -> None:
+    """Write everything as JSON, into results/ with --record."""
+    folder = RESULTS if args.record else SCRATCH
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = {"runs": args.runs, "seconds": args.seconds, "warmup": args.warmup}
+    content = {"work": name, "title": work.title, "machine": machine(), "settings": settings}
+    content |= {"results": results}
+    (folder / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run it; the exit code is 1 when a server lost, doubled or refused something."""
+    parser = argparse.ArgumentParser(
+        prog="benchmarks", description="sioserver beside Node's socket.io and python-socketio."
+    )
+    parser.add_argument("works", nargs="*", metavar="WORK", help=", ".join(WORKS))
+    parser.add_argument("--runs", type=int, default=3, help="rounds (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=3.0, help="measured in each run")
+    parser.add_argument("--warmup", type=float, default=1.0, help="seconds of load before that")
+    parser.add_argument("--only", nargs="+", default=list(KINDS), choices=KINDS, metavar="SERVER")
+    parser.add_argument("--record", action="store_true", help="keep the figures in results/")
+    args = parser.parse_args(arguments)
+    if unknown := set(args.works) - WORKS.keys():
+        parser.error(f"no such work: {', '.join(unknown)}; there are {', '.join(WORKS)}")
+    if sys.platform != "linux":
+        parser.error("it needs Linux: epoll, and the CPU times in /proc")
+    try:
+        results = bench(args.works or WORKS, args)
+    except (Failed, ValkeyError) as error:
+        say(f"benchmarks: {error}")
+        return 2
+    return 1 if any(map(faulty, results.values())) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,193 @@
+"""The works: what is put on which servers, and what is shown of it. README.md says why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from benchmarks.figures import Figure, Found, per
+from benchmarks.load import Load
+from benchmarks.servers import Setting
+
+ALONE: Final = Setting()
+ALL: Final = ("sioserver", "bare", "node", "stock")
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Loads by name, each put on every server in turn. Works may share one: it is run once."""
+
+    loads: tuple[tuple[str, Load], ...]
+    setting: Setting = ALONE
+    echo: bool = False
+    """Acked echoes, where the server knows such a thing."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """A question, and the figures that answer it."""
+
+    title: str
+    scenario: Scenario
+    figures: Mapping[str, Figure]
+    """The first is what the work is about, and what ratios are taken of."""
+    servers: tuple[str, ...] = ALL
+    target: float = 0.0
+    """The ratio to Node that sioserver should have at most; 0: none is set."""
+
+
+def _one(load: Load, **options: bool | Setting) -> Scenario:
+    return Scenario((("", load),), **options)  # type: ignore[arg-type]
+
+
+# ---------------------------------------------------------------------------- what is shown
+
+
+def _deliveries(found: Found) -> float:
+    return float(found["deliveries"])
+
+
+def _acked(found: Found) -> float:
+    return float(found["acked"])
+
+
+def _latency(kind: str) -> dict[str, Figure]:
+    parts = {"p50": "p50", "p99": "p99", "p999": "p99.9"}
+    return {
+        part: Figure(f"{title} ms", lambda found, part=part: float(found[kind][part]))
+        for part, title in parts.items()
+    }
+
+
+MIB: Final = Figure("MiB", lambda found: float(found["rss_most_kib"]["server"]) / 1024, 0)
+DELIVERY: Final = {
+    "cpu_us": per("delivery", _deliveries),
+    "rate": Figure("deliveries/s", lambda found: _deliveries(found) / found["seconds"], 0),
+    **_latency("delivery_ms"),
+    "mib": MIB,
+}
+ECHO: Final = {
+    "cpu_us": per("event", _acked),
+    "rate": Figure("events/s", lambda found: _acked(found) / found["seconds"], 0),
+    **_latency("ack_ms"),
+    "mib": MIB,
+}
+REDIS: Final = {
+    **DELIVERY,
+    "redis_us": Figure(
+        "Valkey µs", lambda found: found["cpu_s"]["redis"] / _deliveries(found) * 1e6
+    ),
+}
+
+
+def _grown(found: Found, begin: int, end: int) -> tuple[float, float, float]:
+    """Between two checkpoints, for one of the clients that came: CPU time in microseconds, memory
+    in KiB; and clients a second."""
+    a, b = found["crowd"][begin], found["crowd"][end]
+    clients = b["clients"] - a["clients"]
+    return (
+        (b["cpu_s"]["server"] - a["cpu_s"]["server"]) / clients * 1e6,
+        (b["rss_kib"]["server"] - a["rss_kib"]["server"]) / clients,
+        clients / (b["at_s"] - a["at_s"]),
+    )
+
+
+def _idle_cpu(found: Found) -> float:
+    a, b = found["crowd"][-2:]
+    return float((b["cpu_s"]["server"] - a["cpu_s"]["server"]) / (b["at_s"] - a["at_s"]) * 100)
+
+
+def _leave_cpu(found: Found) -> float:
+    before, leave = found["before"], found["leave"]
+    usual = before["cpu_s"]["server"] / before["seconds"] * leave["seconds"]
+    return float((leave["cpu_s"]["server"] - usual) / found["crowd"][-1]["clients"] * 1e6)
+
+
+# ---------------------------------------------------------------------------- the works
+
+FANOUT: Final = Load(rooms=1, members=1000)
+LONELY: Final = Load(rooms=100, members=1)
+CROWD: Final = _one(Load(crowd=10_000, crowd_rooms=100, settle=3.0, leave=True))
+
+WORKS: Final[dict[str, Work]] = {
+    "fanout": Work("1 room x 1000, one message at a time", _one(FANOUT), DELIVERY, target=0.5),
+    "rooms": Work(
+        "100 rooms x 10, one message in each at a time",
+        _one(Load(rooms=100, members=10)),
+        DELIVERY,
+        target=0.6,
+    ),
+    "echo": Work(
+        "acked echo, 100 clients, each with one event under way",
+        _one(LONELY, echo=True),
+        ECHO,
+        target=0.6,
+    ),
+    "burst": Work(
+        "1 room x 1000, 64 messages at a time",
+        _one(Load(rooms=1, members=1000, senders=64)),
+        DELIVERY,
+        target=0.25,
+    ),
+    "polling": Work(
+        "1 room x 200 over long-polling, one message at a time",
+        _one(Load(rooms=1, members=200, polling=True)),
+        DELIVERY,
+        target=1.0,
+    ),
+    "latency": Work(
+        "1 room x 1000, 100 messages a second",
+        _one(Load(rooms=1, members=1000, senders=10, window=50, rate=100)),
+        {
+            "p99": _latency("delivery_ms")["p99"],
+            "p50": _latency("delivery_ms")["p50"],
+            "p999": _latency("delivery_ms")["p999"],
+            "cpu_us": DELIVERY["cpu_us"],
+            "sent": Figure("messages/s", lambda found: found["sent"] / found["seconds"], 0),
+        },
+    ),
+    "idle10k": Work(
+        "10 000 connections in 100 rooms that only are there",
+        CROWD,
+        {
+            "kib": Figure("KiB/connection", lambda found: _grown(found, 0, -1)[1]),
+            "idle": Figure("CPU % of a core", _idle_cpu),
+        },
+        target=0.8,
+    ),
+    "connect": Work(
+        "10 000 connect to 100 rooms, 50 at a time",
+        CROWD,
+        {
+            "cpu_us": Figure("CPU µs/connection", lambda found: _grown(found, 0, -2)[0], 0),
+            "rate": Figure("connections/s", lambda found: _grown(found, 0, -2)[2], 0),
+        },
+        target=1.0,
+    ),
+    "leave": Work(
+        "10 000 in 100 rooms leave at once",
+        CROWD,
+        {
+            "stall": Figure("longest stall, ms", lambda found: found["leave"]["ping_ms"]["max"], 1),
+            "cpu_us": Figure("CPU µs/leave", _leave_cpu, 0),
+            "p99": Figure("ping p99 ms", lambda found: found["leave"]["ping_ms"]["p99"]),
+            "before": Figure(
+                "longest before, ms", lambda found: found["before"]["ping_ms"]["max"], 1
+            ),
+        },
+    ),
+    "cluster": Work(
+        "two processes that share a Valkey",
+        Scenario(
+            (
+                ("1 room x 1000", Load(rooms=1, members=1000, senders=10)),
+                ("99 rooms x 10", Load(rooms=99, members=10)),
+            ),
+            Setting(processes=2, redis=True),
+        ),
+        REDIS,
+        servers=("sioserver", "node", "stock"),
+        target=0.6,
+    ),
+}

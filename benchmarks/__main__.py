@@ -8,17 +8,19 @@ README.md says what is measured and how.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from benchmarks import load
 from benchmarks.figures import MOST_BUSY, Found, busy, faults, faulty, summary
-from benchmarks.load import ROOT, Failed, Load
+from benchmarks.load import ROOT, Dialect, Failed, Load
 from benchmarks.report import cores, machine, table
-from benchmarks.servers import KINDS, on_cores, running
+from benchmarks.servers import KINDS, Running, most_files, on_cores, running
 from benchmarks.works import WORKS, Scenario, Work
 from sioserver.valkey import ValkeyError
 
@@ -33,18 +35,50 @@ def say(text: str) -> None:
 
 def measure(name: str, scenario: Scenario, work: Load, args: argparse.Namespace) -> Found:
     """Start a server, put the load on it, and return what was found."""
-    servers, rest = cores()
     kind, setting = KINDS[name], scenario.setting
-    dialect = kind.echo if scenario.echo else kind.dialect
+    servers, rest = cores() if setting.workers == 1 else (set(), set())
     with running(name, setting, servers=servers, rest=rest) as served, on_cores(rest):
-        return load.run(
-            work,
-            dialect,
-            served.ports,
-            pids=served.pids,
-            warmup=args.warmup,
-            seconds=args.seconds,
+        dialect = replace(kind.echo if work.echo else kind.dialect, tls=setting.tls)
+        with staying(scenario.crowd, dialect, served) as noted:
+            found = load.run(
+                work,
+                dialect,
+                served.ports,
+                pids=served.pids,
+                warmup=args.warmup * scenario.longer,
+                seconds=args.seconds * scenario.longer,
+            )
+        return found | {"staying": noted}
+
+
+@contextlib.contextmanager
+def staying(crowd: Load | None, dialect: Dialect, served: Running) -> Iterator[dict[str, float]]:
+    """Those that are there all the time: how many, and the memory of each in KiB."""
+    with contextlib.ExitStack() as stack:
+        notes: list[Any] = []
+        for part in parts(crowd, most_files() - 1_000) if crowd else ():
+            one = load.staying(part, dialect, served.ports, pids=served.pids)
+            notes += stack.enter_context(one)["crowd"]
+            say(f"{part.first_client + part.crowd - crowd.first_client} are there")
+        if not crowd:
+            yield {}
+            return
+        grown = notes[-1]["rss_kib"]["server"] - notes[0]["rss_kib"]["server"]
+        yield {"clients": crowd.crowd, "kib": grown / crowd.crowd}
+
+
+def parts(crowd: Load, most: int) -> list[Load]:
+    """The crowd, in as many loads as have at most so many clients each."""
+    count = -(-crowd.crowd // most)
+    result, client, room = [], crowd.first_client, crowd.first_room
+    for number in range(count):
+        clients = crowd.crowd * (number + 1) // count - crowd.crowd * number // count
+        rooms = max(1, crowd.crowd_rooms // count)
+        result.append(
+            replace(crowd, crowd=clients, crowd_rooms=rooms, first_client=client, first_room=room)
         )
+        client, room = client + clients, room + rooms
+    return result
 
 
 def rounds(

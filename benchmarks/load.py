@@ -55,10 +55,15 @@ class Load:
     """Seconds from the last one's coming until its memory is noted."""
     leave: bool = False
     """At the end all of the crowd leave at once."""
+    first_client: int = 0
+    """Numbers of clients and rooms begin here: for several loads on one server."""
+    first_room: int = 0
+    echo: bool = False
+    """Acked echoes, where the server knows such a thing: `Kind.echo` says how."""
 
     def options(self) -> Iterator[str]:
         """The words for the generator."""
-        for name in (field.name for field in fields(self)):
+        for name in (field.name for field in fields(self) if field.name != "echo"):
             value, option = getattr(self, name), f"--{name.replace('_', '-')}"
             if value is True:
                 yield option
@@ -159,7 +164,7 @@ def staying(
     crowd: Load, dialect: Dialect, ports: Sequence[int], *, pids: Mapping[str, Sequence[int]]
 ) -> Iterator[dict[str, Any]]:
     """A crowd that stays until the end of the `with`, and what was noted when it came."""
-    command = [*_command(crowd, dialect, ports, pids), "--stay"]
+    command = [*_command(crowd, dialect, ports, pids), "--patience", "20", "--stay"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from benchmarks.figures import Figure, Found, per
 from benchmarks.load import Load
-from benchmarks.servers import Setting
+from benchmarks.servers import Setting, most_files
 
 ALONE: Final = Setting()
 ALL: Final = ("sioserver", "bare", "node", "stock")
@@ -20,8 +20,11 @@ class Scenario:
 
     loads: tuple[tuple[str, Load], ...]
     setting: Setting = ALONE
-    echo: bool = False
-    """Acked echoes, where the server knows such a thing."""
+    crowd: Load | None = None
+    """Is there before and stays, and comes from several processes if one may not have so many
+    connections."""
+    longer: float = 1.0
+    """It is measured, and warmed up, so many times longer than the others."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +40,8 @@ class Work:
     """The ratio to Node that sioserver should have at most; 0: none is set."""
 
 
-def _one(load: Load, **options: bool | Setting) -> Scenario:
-    return Scenario((("", load),), **options)  # type: ignore[arg-type]
+def _one(load: Load) -> Scenario:
+    return Scenario((("", load),))
 
 
 # ---------------------------------------------------------------------------- what is shown
@@ -60,7 +63,11 @@ def _latency(kind: str) -> dict[str, Figure]:
     }
 
 
-MIB: Final = Figure("MiB", lambda found: float(found["rss_most_kib"]["server"]) / 1024, 0)
+def _mib(found: Found, when: str) -> float:
+    return float(found[f"rss_{when}_kib"]["server"]) / 1024
+
+
+MIB: Final = Figure("MiB", lambda found: _mib(found, "most"), 0)
 DELIVERY: Final = {
     "cpu_us": per("delivery", _deliveries),
     "rate": Figure("deliveries/s", lambda found: _deliveries(found) / found["seconds"], 0),
@@ -104,10 +111,26 @@ def _leave_cpu(found: Found) -> float:
     return float((leave["cpu_s"]["server"] - usual) / found["crowd"][-1]["clients"] * 1e6)
 
 
+def _clients_that_fit() -> int:
+    """20 000, or nearly as many as a process may have connections here."""
+    return min(20_000, (most_files() - 1_500) // 500 * 500)
+
+
+def _workers_needed(clients: int) -> int:
+    """Two, or more where a process may not have half of the connections."""
+    return max(2, -(-clients // (most_files() - 1_500)))
+
+
 # ---------------------------------------------------------------------------- the works
 
 FANOUT: Final = Load(rooms=1, members=1000)
-LONELY: Final = Load(rooms=100, members=1)
+LONELY: Final = Load(rooms=100, members=1, echo=True)
+FITTING: Final = _clients_that_fit()
+GROWING: Final = Load(
+    crowd=FITTING + 1000, crowd_rooms=200, checkpoint=(1000, 2000, FITTING), settle=3.0
+)
+STALLED: Final = Load(rooms=1, members=1000, senders=10, window=10, rate=40, size=16_000)
+IDLE: Final = Load(crowd=50_000, crowd_rooms=500, first_client=1000, first_room=1)
 CROWD: Final = _one(Load(crowd=10_000, crowd_rooms=100, settle=3.0, leave=True))
 
 WORKS: Final[dict[str, Work]] = {
@@ -120,7 +143,7 @@ WORKS: Final[dict[str, Work]] = {
     ),
     "echo": Work(
         "acked echo, 100 clients, each with one event under way",
-        _one(LONELY, echo=True),
+        _one(LONELY),
         ECHO,
         target=0.6,
     ),
@@ -138,7 +161,7 @@ WORKS: Final[dict[str, Work]] = {
     ),
     "latency": Work(
         "1 room x 1000, 100 messages a second",
-        _one(Load(rooms=1, members=1000, senders=10, window=50, rate=100)),
+        _one(Load(rooms=1, members=1000, senders=10, window=10, rate=100)),
         {
             "p99": _latency("delivery_ms")["p99"],
             "p50": _latency("delivery_ms")["p50"],
@@ -176,6 +199,76 @@ WORKS: Final[dict[str, Work]] = {
                 "longest before, ms", lambda found: found["before"]["ping_ms"]["max"], 1
             ),
         },
+    ),
+    "grow-members": Work(
+        "1 room of 10 to 10 000, one message at a time",
+        Scenario(
+            tuple(
+                (f"{members} members", replace(FANOUT, members=members))
+                for members in (10, 100, 1_000, 10_000)
+            )
+        ),
+        {name: DELIVERY[name] for name in ("cpu_us", "p50", "p99", "p999")},
+        servers=("sioserver", "bare", "node"),
+    ),
+    "grow-clients": Work(
+        f"1 000 more connect to rooms of a hundred, where {FITTING} are already",
+        _one(GROWING),
+        {
+            "late": Figure("CPU µs/connection", lambda found: _grown(found, 3, 4)[0], 0),
+            "early": Figure("the same where 1 000 are", lambda found: _grown(found, 1, 2)[0], 0),
+            "kib": Figure("KiB/connection", lambda found: _grown(found, 1, -1)[1]),
+            "idle": Figure("CPU % of a core, idle", _idle_cpu),
+        },
+        servers=("sioserver", "bare", "node"),
+    ),
+    "slow": Work(
+        "1 room x 1000, 40 messages of 16 kB a second; 100 members stop reading",
+        Scenario(
+            (("all read", STALLED), ("100 stalled", replace(STALLED, stalled=100))), longer=3.0
+        ),
+        {
+            "p99": _latency("delivery_ms")["p99"],
+            "p50": _latency("delivery_ms")["p50"],
+            "p999": _latency("delivery_ms")["p999"],
+            "cpu_us": DELIVERY["cpu_us"],
+            "grown": Figure(
+                "MiB grown", lambda found: _mib(found, "most") - _mib(found, "before"), 0
+            ),
+        },
+        servers=("sioserver", "bare", "node"),
+    ),
+    "tls": Work(
+        "fan-out and echo over wss://",
+        Scenario((("fanout", FANOUT), ("echo", LONELY)), Setting(tls=True)),
+        {
+            "cpu_us": per("unit", lambda found: max(_deliveries(found), _acked(found))),
+            **_latency("ack_ms"),
+            "mib": MIB,
+        },
+    ),
+    "idle": Work(
+        "50 000 connections that only are there, beside 1 room x 1000 at 10 messages a second",
+        Scenario(
+            (("", Load(rooms=1, members=1000, senders=10, window=10, rate=10)),),
+            Setting(workers=_workers_needed(51_000)),
+            crowd=IDLE,
+            longer=3.0,
+        ),
+        {
+            "p99": _latency("delivery_ms")["p99"],
+            "p50": _latency("delivery_ms")["p50"],
+            "p999": _latency("delivery_ms")["p999"],
+            "kib": Figure("KiB/connection", lambda found: found["staying"]["kib"]),
+            "clients": Figure("connections", lambda found: found["staying"]["clients"], 0),
+            "mib": MIB,
+            "cpu": Figure(
+                "CPU % of a core",
+                lambda found: found["cpu_s"]["server"] / found["seconds"] * 100,
+                0,
+            ),
+        },
+        servers=("sioserver",),
     ),
     "cluster": Work(
         "two processes that share a Valkey",

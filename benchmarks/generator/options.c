@@ -16,6 +16,7 @@ static const char HELP[] =
     "  --connecting N        clients that connect at once (50)\n"
     "  --namespace TEXT      with %r for the room's number (/)\n"
     "  --auth JSON           auth of CONNECT, with %r for the room's number and %i for the client's\n"
+    "  --first-client N, --first-room N   their numbers begin here (0): for several loads on one server\n"
     "the crowd, which only is there:\n"
     "  --crowd N             so many clients (0), in\n"
     "  --crowd-rooms R       so many rooms (1), numbered behind those of the chat\n"
@@ -84,7 +85,8 @@ void parse_options(int argc, char **argv) {
       {"senders", 1, 0, 's'},    {"stalled", 1, 0, 'b'},     {"window", 1, 0, 'w'},    {"rate", 1, 0, 'R'},
       {"size", 1, 0, 'z'},       {"event", 1, 0, 'e'},       {"ids", 0, 0, 'I'},       {"echo", 0, 0, 'o'},
       {"warmup", 1, 0, 'W'},     {"seconds", 1, 0, 'S'},     {"messages", 1, 0, 'M'},  {"pid", 1, 0, 'i'},
-      {"patience", 1, 0, 'x'},   {"stay", 0, 0, 'y'},       {"help", 0, 0, '?'},        {0, 0, 0, 0}};
+      {"patience", 1, 0, 'x'},   {"stay", 0, 0, 'y'},       {"first-client", 1, 0, 'f'},
+      {"first-room", 1, 0, 'g'}, {"help", 0, 0, '?'},        {0, 0, 0, 0}};
   for (int name; (name = getopt_long(argc, argv, "", names, NULL)) != -1;) switch (name) {
       case 'h': opt.host = optarg; break;
       case 'P': opt.path = optarg; break;
@@ -99,6 +101,8 @@ void parse_options(int argc, char **argv) {
       case 'K': add_checkpoint(optarg); break;
       case 'E': opt.settle = atof(optarg); break;
       case 'L': opt.leave = true; break;
+      case 'f': opt.first_client = atoi(optarg); break;
+      case 'g': opt.first_room = atoi(optarg); break;
       case 'y': opt.stay = true; break;
       case 'q': opt.quiet = atof(optarg); break;
       case 'r': opt.rooms = atoi(optarg); break;

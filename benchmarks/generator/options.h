@@ -10,7 +10,7 @@ typedef struct {
   const char *host, *path, *namespace, *auth, *event;
   int ports[MAX_PORTS], nports;
   int rooms, members, senders, stalled, window, size, connecting;
-  int crowd, crowd_rooms, checkpoints[MAX_CHECKPOINTS], ncheckpoints;
+  int first_client, first_room, crowd, crowd_rooms, checkpoints[MAX_CHECKPOINTS], ncheckpoints;
   bool polling, tls, echo, ids, leave, stay;
   long messages;
   double warmup, seconds, rate, patience, settle, quiet;

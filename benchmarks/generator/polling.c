@@ -55,7 +55,7 @@ static void on_open_packet(client *c, const char *packet, size_t size) {
     for (sid += 7; sid + length < end && sid[length] != '"' && length < sizeof c->sid - 1;) length++;
   if (!length) return client_close(c, "a handshake without a sid");
   memcpy(c->sid, sid, length);
-  stream_open(&c->streams[POST], c, port_of(c), c->number);
+  stream_open(&c->streams[POST], c, port_of(c), opt.first_client + c->number);
 }
 
 static void on_payload(client *c, const char *data, size_t size) {

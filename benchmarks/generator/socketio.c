@@ -3,9 +3,13 @@
 #include <stdio.h>
 #include <string.h>
 
+static size_t put(char *out, size_t space, const char *pattern, const client *c) {
+  return expand(out, space, pattern, opt.first_room + c->room, opt.first_client + c->number);
+}
+
 /* What a Socket.IO packet of this client has behind its type: "/room7," or nothing. */
 static size_t put_namespace(const client *c, char *out, size_t space) {
-  size_t length = expand(out, space, opt.namespace, c->room, c->number);
+  size_t length = put(out, space, opt.namespace, c);
   if (length == 1) return 0;
   out[length] = ',';
   return length + 1;
@@ -14,7 +18,7 @@ static size_t put_namespace(const client *c, char *out, size_t space) {
 static void send_join(client *c) {
   char packet[2048] = "40";
   size_t length = 2 + put_namespace(c, packet + 2, 1000);
-  length += expand(packet + length, sizeof packet - length, opt.auth, c->room, c->number);
+  length += put(packet + length, sizeof packet - length, opt.auth, c);
   c->state = JOINING;
   client_send(c, packet, length);
 }
@@ -28,7 +32,7 @@ void send_event(client *c, long id, const char *body, size_t size) {
   length += (size_t)sprintf(packet + length, "%ld[\"%.100s\",\"", id, opt.event);
   memcpy(packet + length, body, size);
   length += size;
-  length += (size_t)(opt.ids ? sprintf(packet + length, "\",{\"id\":\"%lx-%d-%ld\"}]", run, c->number, id)
+  length += (size_t)(opt.ids ? sprintf(packet + length, "\",{\"id\":\"%lx-%d-%ld\"}]", run, opt.first_client + c->number, id)
                              : sprintf(packet + length, "\"]"));
   client_send(c, packet, length);
 }

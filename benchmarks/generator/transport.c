@@ -9,7 +9,7 @@ static bool polls(const client *c) { return opt.polling && c->role == MEMBER; }
 
 void client_connect(client *c) {
   c->state = OPENING;
-  stream_open(&c->streams[0], c, port_of(c), c->number);
+  stream_open(&c->streams[0], c, port_of(c), opt.first_client + c->number);
 }
 
 void client_send(client *c, const char *packet, size_t size) {

@@ -9,22 +9,19 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Final
 
-from benchmarks import load
+from benchmarks import load, record
 from benchmarks.figures import MOST_BUSY, Found, busy, faults, faulty, summary
 from benchmarks.load import ROOT, Dialect, Failed, Load
 from benchmarks.report import cores, machine, table
 from benchmarks.servers import KINDS, Running, most_files, on_cores, running
-from benchmarks.works import WORKS, Scenario, Work
+from benchmarks.works import WORKS, Scenario
 from sioserver.valkey import ValkeyError
 
-RESULTS: Final = Path(__file__).with_name("results")
 SCRATCH: Final = ROOT / ".cache" / "benchmarks"
 
 
@@ -56,28 +53,32 @@ def staying(crowd: Load | None, dialect: Dialect, served: Running) -> Iterator[d
     """Those that are there all the time: how many, and the memory of each in KiB."""
     with contextlib.ExitStack() as stack:
         notes: list[Any] = []
-        for part in parts(crowd, most_files() - 1_000) if crowd else ():
+        if crowd is None:
+            yield {}
+            return
+        for part in parts(crowd, most_files() - 1_000):
             one = load.staying(part, dialect, served.ports, pids=served.pids)
             notes += stack.enter_context(one)["crowd"]
             say(f"{part.first_client + part.crowd - crowd.first_client} are there")
-        if not crowd:
-            yield {}
-            return
         grown = notes[-1]["rss_kib"]["server"] - notes[0]["rss_kib"]["server"]
         yield {"clients": crowd.crowd, "kib": grown / crowd.crowd}
 
 
 def parts(crowd: Load, most: int) -> list[Load]:
     """The crowd, in as many loads as have at most so many clients each."""
+    result: list[Load] = []
     count = -(-crowd.crowd // most)
-    result, client, room = [], crowd.first_client, crowd.first_room
     for number in range(count):
-        clients = crowd.crowd * (number + 1) // count - crowd.crowd * number // count
-        rooms = max(1, crowd.crowd_rooms // count)
+        begin, end = (crowd.crowd * place // count for place in (number, number + 1))
+        rooms = begin + number * crowd.crowd_rooms  # more than they can need
         result.append(
-            replace(crowd, crowd=clients, crowd_rooms=rooms, first_client=client, first_room=room)
+            replace(
+                crowd,
+                crowd=end - begin,
+                first_client=crowd.first_client + begin,
+                first_room=crowd.first_room + rooms,
+            )
         )
-        client, room = client + clients, room + rooms
     return result
 
 
@@ -115,19 +116,16 @@ def bench(names: Iterable[str], args: argparse.Namespace) -> dict[str, dict[str,
         for name in together:
             figures = WORKS[name].figures
             results[name] = {case: summary(found, figures) for case, found in runs.items()}
-            save(name, WORKS[name], results[name], runs, args)
+            content = {
+                "work": name,
+                "title": WORKS[name].title,
+                "machine": machine(),
+                "settings": {key: getattr(args, key) for key in ("runs", "seconds", "warmup")},
+                "results": results[name],
+            }
+            record.save(record.RESULTS if args.record else SCRATCH, name, content)
             print(f"\n{name}: {WORKS[name].title}\n\n{table(results[name], figures)}", flush=True)
     return results
-
-
-def save(name: str, work: Work, results: Any, runs: Any, args: argparse.Namespace) -> None:
-    """Write everything as JSON, into results/ with --record."""
-    folder = RESULTS if args.record else SCRATCH
-    folder.mkdir(parents=True, exist_ok=True)
-    settings = {"runs": args.runs, "seconds": args.seconds, "warmup": args.warmup}
-    content = {"work": name, "title": work.title, "machine": machine(), "settings": settings}
-    content |= {"results": results}
-    (folder / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -140,7 +138,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=3.0, help="measured in each run")
     parser.add_argument("--warmup", type=float, default=1.0, help="seconds of load before that")
     parser.add_argument("--only", nargs="+", default=list(KINDS), choices=KINDS, metavar="SERVER")
-    parser.add_argument("--record", action="store_true", help="keep the figures in results/")
+    parser.add_argument(
+        "--record",
+        action="store_true",
+        help="keep the figures: in results/, README.md and its plots",
+    )
     args = parser.parse_args(arguments)
     if unknown := set(args.works) - WORKS.keys():
         parser.error(f"no such work: {', '.join(unknown)}; there are {', '.join(WORKS)}")
@@ -151,6 +153,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (Failed, ValkeyError) as error:
         say(f"benchmarks: {error}")
         return 2
+    if args.record:
+        record.write()
     return 1 if any(map(faulty, results.values())) else 0
 
 

@@ -48,7 +48,8 @@ class Load:
     """The members use HTTP long-polling."""
     crowd: int = 0
     """Clients that only are there, besides the members."""
-    crowd_rooms: int = 1
+    crowd_rooms: int = 100
+    """Each thousand of the crowd comes into so many rooms of its own, in turns."""
     checkpoint: tuple[int, ...] = ()
     """CPU time and memory are noted when so many of the crowd are there."""
     settle: float = 1.0
@@ -140,17 +141,19 @@ def run(
     seconds: float = 3.0,
     messages: int = 0,
     patience: float = 20.0,
+    quiet: float = 6.0,
 ) -> dict[str, Any]:
     """Put the load on a server and return what the generator prints, see README.md.
 
     With `messages` each sender posts so many, all of it measured; else for `seconds` after
     `warmup`. It ends when everybody has everything, or when nothing has come for `patience`
-    seconds. `pids` are the processes whose CPU time is wanted, by group; `server` is one of them.
+    seconds; a server that a crowd has left must have been quiet for `quiet`. `pids` are the
+    processes whose CPU time is wanted, by group; `server` is one of them.
     Raises Failed when not everybody could join.
     """
     command = _command(load, dialect, ports, pids)
     command += ["--warmup", str(warmup), "--seconds", str(seconds), "--messages", str(messages)]
-    command += ["--patience", str(patience)]
+    command += ["--patience", str(patience), "--quiet", str(quiet)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise Failed(done.stderr.strip() or f"the load ended with code {done.returncode}")

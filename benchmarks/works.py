@@ -38,6 +38,8 @@ class Work:
     servers: tuple[str, ...] = ALL
     target: float = 0.0
     """The ratio to Node that sioserver should have at most; 0: none is set."""
+    headline: bool = True
+    """It stands in the summary too."""
 
 
 def _one(load: Load) -> Scenario:
@@ -57,10 +59,11 @@ def _acked(found: Found) -> float:
 
 def _latency(kind: str) -> dict[str, Figure]:
     parts = {"p50": "p50", "p99": "p99", "p999": "p99.9"}
-    return {
-        part: Figure(f"{title} ms", lambda found, part=part: float(found[kind][part]))
-        for part, title in parts.items()
-    }
+
+    def figure(part: str, title: str) -> Figure:
+        return Figure(f"{title} ms", lambda found: float(found[kind][part]))
+
+    return {part: figure(part, title) for part, title in parts.items()}
 
 
 def _mib(found: Found, when: str) -> float:
@@ -126,12 +129,10 @@ def _workers_needed(clients: int) -> int:
 FANOUT: Final = Load(rooms=1, members=1000)
 LONELY: Final = Load(rooms=100, members=1, echo=True)
 FITTING: Final = _clients_that_fit()
-GROWING: Final = Load(
-    crowd=FITTING + 1000, crowd_rooms=200, checkpoint=(1000, 2000, FITTING), settle=3.0
-)
+GROWING: Final = Load(crowd=FITTING + 1000, checkpoint=(1000, 2000, FITTING), settle=3.0)
 STALLED: Final = Load(rooms=1, members=1000, senders=10, window=10, rate=40, size=16_000)
-IDLE: Final = Load(crowd=50_000, crowd_rooms=500, first_client=1000, first_room=1)
-CROWD: Final = _one(Load(crowd=10_000, crowd_rooms=100, settle=3.0, leave=True))
+IDLE: Final = Load(crowd=50_000, first_client=1000, first_room=1)
+CROWD: Final = _one(Load(crowd=10_000, settle=3.0, leave=True))
 
 WORKS: Final[dict[str, Work]] = {
     "fanout": Work("1 room x 1000, one message at a time", _one(FANOUT), DELIVERY, target=0.5),
@@ -171,7 +172,7 @@ WORKS: Final[dict[str, Work]] = {
         },
     ),
     "idle10k": Work(
-        "10 000 connections in 100 rooms that only are there",
+        "10 000 connections that only are there, in rooms of ten",
         CROWD,
         {
             "kib": Figure("KiB/connection", lambda found: _grown(found, 0, -1)[1]),
@@ -180,7 +181,7 @@ WORKS: Final[dict[str, Work]] = {
         target=0.8,
     ),
     "connect": Work(
-        "10 000 connect to 100 rooms, 50 at a time",
+        "10 000 connect and join rooms of ten, 50 at a time",
         CROWD,
         {
             "cpu_us": Figure("CPU µs/connection", lambda found: _grown(found, 0, -2)[0], 0),
@@ -189,7 +190,7 @@ WORKS: Final[dict[str, Work]] = {
         target=1.0,
     ),
     "leave": Work(
-        "10 000 in 100 rooms leave at once",
+        "10 000 in rooms of ten leave at once",
         CROWD,
         {
             "stall": Figure("longest stall, ms", lambda found: found["leave"]["ping_ms"]["max"], 1),
@@ -210,9 +211,10 @@ WORKS: Final[dict[str, Work]] = {
         ),
         {name: DELIVERY[name] for name in ("cpu_us", "p50", "p99", "p999")},
         servers=("sioserver", "bare", "node"),
+        headline=False,
     ),
     "grow-clients": Work(
-        f"1 000 more connect to rooms of a hundred, where {FITTING} are already",
+        f"1 000 more connect and join rooms of ten, where {FITTING:,} are already",
         _one(GROWING),
         {
             "late": Figure("CPU µs/connection", lambda found: _grown(found, 3, 4)[0], 0),
@@ -221,6 +223,7 @@ WORKS: Final[dict[str, Work]] = {
             "idle": Figure("CPU % of a core, idle", _idle_cpu),
         },
         servers=("sioserver", "bare", "node"),
+        headline=False,
     ),
     "slow": Work(
         "1 room x 1000, 40 messages of 16 kB a second; 100 members stop reading",
@@ -237,6 +240,7 @@ WORKS: Final[dict[str, Work]] = {
             ),
         },
         servers=("sioserver", "bare", "node"),
+        headline=False,
     ),
     "tls": Work(
         "fan-out and echo over wss://",
@@ -269,6 +273,7 @@ WORKS: Final[dict[str, Work]] = {
             ),
         },
         servers=("sioserver",),
+        headline=False,
     ),
     "cluster": Work(
         "two processes that share a Valkey",

@@ -39,6 +39,13 @@ static void choose_stalled(int room) {
   }
 }
 
+/* In waves, each into rooms of its own: so that those who come late meet as many in their room as those who
+ * come early, and what differs is how many the server has. The probe behind the last one is alone. */
+static int room_of_crowd(int number) {
+  if (number == opt.crowd) return opt.rooms + (number / WAVE + 1) * opt.crowd_rooms;
+  return opt.rooms + number / WAVE * opt.crowd_rooms + number % opt.crowd_rooms;
+}
+
 void chat_prepare(void) {
   nmembers = opt.rooms * opt.members;
   nsenders = opt.rooms * opt.senders;
@@ -51,9 +58,7 @@ void chat_prepare(void) {
     c->sender = -1;
     c->role = i < nmembers ? MEMBER : i < nmembers + opt.crowd ? CROWD : PROBE;
     if (c->role == MEMBER) c->seen = allocate((size_t)opt.senders, sizeof *c->seen);
-    c->room = c->role == MEMBER  ? i % opt.rooms
-              : c->role == CROWD ? opt.rooms + (i - nmembers) % opt.crowd_rooms
-                                 : opt.rooms + opt.crowd_rooms;
+    c->room = c->role == MEMBER ? i % opt.rooms : room_of_crowd(i - nmembers);
   }
   for (int room = 0; room < opt.rooms; room++) {
     for (int s = 0; s < opt.senders; s++) choose_sender(room, s);

@@ -6,7 +6,7 @@
 
 options opt = {.host = "127.0.0.1", .path = "/socket.io/", .namespace = "/", .auth = "", .event = "message",
                .rooms = 1, .members = 10, .senders = 1, .window = 1, .size = 200, .connecting = 50,
-               .crowd_rooms = 1, .warmup = 1, .seconds = 3, .patience = 10, .settle = 1, .quiet = 6};
+               .crowd_rooms = 100, .warmup = 1, .seconds = 3, .patience = 10, .settle = 1, .quiet = 6};
 
 static const char HELP[] =
     "load --port P [--port P ...]\n"
@@ -18,8 +18,8 @@ static const char HELP[] =
     "  --auth JSON           auth of CONNECT, with %r for the room's number and %i for the client's\n"
     "  --first-client N, --first-room N   their numbers begin here (0): for several loads on one server\n"
     "the crowd, which only is there:\n"
-    "  --crowd N             so many clients (0), in\n"
-    "  --crowd-rooms R       so many rooms (1), numbered behind those of the chat\n"
+    "  --crowd N             so many clients (0), of which each thousand comes into\n"
+    "  --crowd-rooms R       so many new rooms (100) in turns, numbered behind those of the chat\n"
     "  --checkpoint N        CPU time and memory are noted when N of them are there; also at the first and the last\n"
     "  --settle S            and when so many seconds have passed (1)\n"
     "  --leave               at the end all of them go at once, until the server has been quiet for\n"

@@ -4,7 +4,7 @@
 
 #include "base.h"
 
-enum { MAX_PORTS = 64, MAX_PIDS = 64, MAX_BODY = 60000, MAX_CHECKPOINTS = 16 };
+enum { MAX_PORTS = 64, MAX_PIDS = 64, MAX_BODY = 60000, MAX_CHECKPOINTS = 16, WAVE = 1000 };
 
 typedef struct {
   const char *host, *path, *namespace, *auth, *event;

@@ -22,6 +22,9 @@ from benchmarks.servers import KINDS, Running, most_files, on_cores, running
 from benchmarks.works import WORKS, Scenario
 from sioserver.valkey import ValkeyError
 
+EVERY: Final = "every"
+"""The name of all works together; without a name it is those that are not extra."""
+
 SCRATCH: Final = ROOT / ".cache" / "benchmarks"
 
 
@@ -92,8 +95,11 @@ def rounds(
         for number in range(args.runs):
             runs.append({})
             for name in servers:
-                found = runs[-1][name] = measure(name, scenario, work, args)
                 told = f"{title}{case and f', {case}'}, run {number + 1} of {args.runs}, {name}"
+                try:
+                    found = runs[-1][name] = measure(name, scenario, work, args)
+                except Failed as error:
+                    raise Failed(f"{told}: {error}") from error
                 if busy(found) > MOST_BUSY:
                     told += f"; the load was busy for {busy(found):.0%} of its time"
                 if bad := faults(found):
@@ -103,7 +109,10 @@ def rounds(
 
 
 def bench(names: Iterable[str], args: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    """The works, those with the same scenario together: work -> case -> server -> figures."""
+    """The works, those with the same scenario together: work -> case -> server -> figures.
+
+    One that could not be measured is missing, and said to be.
+    """
     shared: dict[tuple[Scenario, tuple[str, ...]], list[str]] = {}
     for name in names:
         work = WORKS[name]
@@ -112,7 +121,11 @@ def bench(names: Iterable[str], args: argparse.Namespace) -> dict[str, dict[str,
             shared.setdefault((work.scenario, servers), []).append(name)
     results = {}
     for (scenario, servers), together in shared.items():
-        runs = rounds(", ".join(together), scenario, servers, args)
+        try:
+            runs = rounds(", ".join(together), scenario, servers, args)
+        except (Failed, ValkeyError) as error:
+            say(f"benchmarks: {error}")
+            continue
         for name in together:
             figures = WORKS[name].figures
             results[name] = {case: summary(found, figures) for case, found in runs.items()}
@@ -129,14 +142,15 @@ def bench(names: Iterable[str], args: argparse.Namespace) -> dict[str, dict[str,
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run it; the exit code is 1 when a server lost, doubled or refused something."""
+    """Run it; the exit code is 1 when a server lost, doubled or refused something, and 2 when a
+    work could not be measured at all."""
     parser = argparse.ArgumentParser(
         prog="benchmarks", description="sioserver beside Node's socket.io and python-socketio."
     )
-    parser.add_argument("works", nargs="*", metavar="WORK", help=", ".join(WORKS))
+    parser.add_argument("works", nargs="*", metavar="WORK", help=f"{', '.join(WORKS)}; or {EVERY}")
     parser.add_argument("--runs", type=int, default=3, help="rounds (%(default)s)")
-    parser.add_argument("--seconds", type=float, default=3.0, help="measured in each run")
-    parser.add_argument("--warmup", type=float, default=1.0, help="seconds of load before that")
+    parser.add_argument("--seconds", type=float, default=2.0, help="measured in each run")
+    parser.add_argument("--warmup", type=float, default=1.5, help="seconds of load before that")
     parser.add_argument("--only", nargs="+", default=list(KINDS), choices=KINDS, metavar="SERVER")
     parser.add_argument(
         "--record",
@@ -144,17 +158,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="keep the figures: in results/, README.md and its plots",
     )
     args = parser.parse_args(arguments)
-    if unknown := set(args.works) - WORKS.keys():
+    if unknown := set(args.works) - {*WORKS, EVERY}:
         parser.error(f"no such work: {', '.join(unknown)}; there are {', '.join(WORKS)}")
     if sys.platform != "linux":
         parser.error("it needs Linux: epoll, and the CPU times in /proc")
-    try:
-        results = bench(args.works or WORKS, args)
-    except (Failed, ValkeyError) as error:
-        say(f"benchmarks: {error}")
-        return 2
+    wanted = [name for name in WORKS if name in args.works or (EVERY in args.works)]
+    wanted = wanted or [name for name, work in WORKS.items() if not work.extra]
+    results = bench(wanted, args)
     if args.record:
         record.write()
+    if wanted != [name for name in wanted if name in results]:
+        return 2
     return 1 if any(map(faulty, results.values())) else 0
 
 

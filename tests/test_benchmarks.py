@@ -374,20 +374,31 @@ def test_an_unknown_work_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert "no such work: nonsense; there are fanout" in capsys.readouterr().err
 
 
+def test_a_work_that_cannot_be_measured_is_said_to_be(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise load.Failed("no server")
+
+    monkeypatch.setattr("benchmarks.__main__.measure", fail)
+    assert main(["echo", "--only", "node"]) == 2
+    assert "echo, run 1 of 3, node: no server" in capsys.readouterr().err
+
+
 def test_one_work_from_beginning_to_end(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("benchmarks.__main__.SCRATCH", tmp_path)
     small = Scenario((("", Load(rooms=2, members=4)),))
     monkeypatch.setitem(WORKS, "rooms", replace(WORKS["rooms"], scenario=small))
-    options = ["--runs", "2", "--seconds", "0.2", "--warmup", "0.1", "--only", "sioserver", "bare"]
+    options = ["--runs", "1", "--seconds", "0.2", "--warmup", "0.1", "--only", "sioserver", "bare"]
     assert main(["rooms", *options]) == 0
     shown = capsys.readouterr()
-    assert "rooms, run 2 of 2, bare" in shown.err
+    assert "rooms, run 1 of 1, bare" in shown.err
     assert "| sioserver, bare emit |" in shown.out
     kept = record.load(tmp_path)["rooms"]
-    assert kept["settings"] == {"runs": 2, "seconds": 0.2, "warmup": 0.1}
-    assert len(kept["results"][""]["bare"]["cpu_us"]["runs"]) == 2
+    assert kept["settings"] == {"runs": 1, "seconds": 0.2, "warmup": 0.1}
+    assert len(kept["results"][""]["bare"]["cpu_us"]["runs"]) == 1
     text = record.render("<!-- figures: rooms -->\n<!-- end -->", {"rooms": kept})
     assert "| sioserver " in text
     assert "rooms" in record.plots({"rooms": kept})["ratios.svg"]

@@ -82,7 +82,7 @@ static void crowd_comes(void) {
 /* ---- leaving --------------------------------------------------------------------------------- */
 
 enum { CLOSED_AT_ONCE = 32 };
-static const double WATCHED_BEFORE = 1.0, NOISE = 0.05;
+static const double WATCHED_BEFORE = 1.0, NOISE = 0.05, MOST_LEAVING = 300;
 
 static histogram pings;
 static struct {
@@ -132,7 +132,7 @@ static void crowd_leaves(void) {
     if (total.gone) die("the probe is gone");
     reading now = meter_read();
     if (busy(&leaving.end, &now)) leaving.end = now;
-    if (seconds_since(leaving.begin.at) > 60 + opt.patience) die("the server does not become quiet");
+    if (seconds_since(leaving.begin.at) > MOST_LEAVING) die("the server does not become quiet");
   }
   print_probed("leave", &leaving.begin, &leaving.end);
 }

@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from aiohttp import web
 
@@ -42,6 +42,7 @@ from sioserver.startup import (
     redis_in_words,
     valkey_beside,
 )
+from sioserver.tls import HANDSHAKE_TIMEOUT, SHUTDOWN_TIMEOUT, Encryption, Unusable
 from sioserver.transport.namespace import RoomServer
 from sioserver.transport.recovery import Recovery
 from sioserver.transport.routing import Router, host_tag
@@ -188,20 +189,26 @@ def _loop_factory(config: Config) -> type[asyncio.AbstractEventLoop] | None:
 
 
 async def _serve(config: Config, worker: Worker | None) -> None:
-    told = _hear_orders(worker)
+    encryption = Encryption(config.tls) if config.tls.cert else None
+    told = _hear_orders(worker, encryption)
     app = create_app(config, peer=worker.peer if worker is not None else peer_of(config))
+    if encryption is not None:
+        app[METRICS].tls_expires_at = encryption.expires_at
+        app[METRICS].tls_handshakes = encryption.handshakes
     runner = web.AppRunner(
         app, access_log=None, handle_signals=False, shutdown_timeout=CLOSE_TIMEOUT
     )
     try:
         await runner.setup()
-        await _listen(runner, config, worker)
+        await _listen(runner, config, worker, encryption)
         _calm_collector()
         if worker is not None:
             worker.serving()
         else:
             announce(config, runner.addresses[0][1], _store_in_words(config))
             _tell_of_workers(config)
+            if encryption is not None:
+                _warn(encryption)
         leaving = await told
         log.info("stopping: connections are closed, clients come back by themselves")
         if leaving:
@@ -232,19 +239,49 @@ def _calm_collector() -> None:
     gc.set_threshold(20_000, 20, 50)
 
 
-async def _listen(runner: web.AppRunner, config: Config, worker: Worker | None) -> None:
+class Site(web.BaseSite):
+    """Where connections are accepted. aiohttp's own sites leave it to the event loop how long a
+    client may take for TLS, which is a minute at its beginning and half of one at its end."""
+
+    def __init__(self, runner: web.BaseRunner, encryption: Encryption | None, **where: Any) -> None:
+        """`where`: `host` and `port`, or `sock`."""
+        super().__init__(runner, backlog=BACKLOG)
+        self._options = {**where, "backlog": BACKLOG}
+        if encryption is not None:
+            self._options |= {
+                "ssl": encryption.context,
+                "ssl_handshake_timeout": HANDSHAKE_TIMEOUT,
+                "ssl_shutdown_timeout": SHUTDOWN_TIMEOUT,
+            }
+
+    @property
+    def name(self) -> str:
+        """An address for messages; aiohttp asks for one."""
+        return repr(self)
+
+    async def start(self) -> None:
+        """Listen. Raises OSError."""
+        await super().start()
+        assert self._runner.server is not None
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self._runner.server, **self._options)
+
+
+async def _listen(
+    runner: web.AppRunner, config: Config, worker: Worker | None, encryption: Encryption | None
+) -> None:
     if worker is not None:
         for listener in worker.sockets:
-            await web.SockSite(runner, listener, backlog=BACKLOG).start()
+            await Site(runner, encryption, sock=listener).start()
         return
     host, port = config.server.host, config.server.port
     try:
-        await web.TCPSite(runner, host, port, backlog=BACKLOG).start()
+        await Site(runner, encryption, host=host, port=port).start()
     except OSError as error:
         raise cannot_listen(host, port, error) from error
 
 
-def _hear_orders(worker: Worker | None) -> asyncio.Future[bool]:
+def _hear_orders(worker: Worker | None, encryption: Encryption | None) -> asyncio.Future[bool]:
     """Done when the program has to stop; true when others go on accepting at its address.
 
     SIGTERM and SIGINT say so; a second one ends the program at once.
@@ -268,17 +305,39 @@ def _hear_orders(worker: Worker | None) -> asyncio.Future[bool]:
     else:
         signals = [signal.SIGTERM, signal.SIGINT]
         if sys.platform != "win32":
-            loop.add_signal_handler(signal.SIGHUP, _hung_up, Terminal(), hear)
+            loop.add_signal_handler(signal.SIGHUP, _hung_up, Terminal(), hear, encryption)
     for number in signals:
         loop.add_signal_handler(number, hear)
     return told
 
 
-def _hung_up(terminal: Terminal, stop: Callable[[], None]) -> None:
+def _hung_up(terminal: Terminal, stop: Callable[[], None], encryption: Encryption | None) -> None:
     if terminal.gone:
         stop()
-    else:
+    elif encryption is None:
         log.warning("SIGHUP: only with workers (--workers) is the configuration read again")
+    else:
+        _renew(encryption)
+
+
+def _renew(encryption: Encryption) -> None:
+    try:
+        encryption.reload()
+    except Unusable as error:
+        log.error("SIGHUP: the old certificate stays: %s", error)
+        return
+    log.info(
+        "SIGHUP: new connections get the certificate that expires on %s; the rest of the "
+        "configuration is read again only with workers (--workers)",
+        encryption.certificate.day,
+    )
+    _warn(encryption)
+
+
+def _warn(encryption: Encryption) -> None:
+    for warning in encryption.certificate.warnings(time.time()):
+        # put together here: the log shows one line of a kind in a few seconds
+        log.warning(f"tls: {warning}")
 
 
 def peer_of(config: Config, directory: str = "", place: int = 0) -> Peer:

@@ -10,10 +10,12 @@ import argparse
 import io
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
 from sioserver._version import __version__
+from sioserver.config import Config
 from sioserver.config.load import FLAGS, ConfigError, Fault, Loaded, load
 from sioserver.config.render import example, show
 from sioserver.wire import CLIENT_EVENTS, NEVER_RELAYED
@@ -46,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _serve(args: argparse.Namespace) -> int:
-    config = _load(args).config
+    config = _checked(args)[0]
     from sioserver import logs
 
     logs.setup(config.log)
@@ -60,7 +62,8 @@ def _serve(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> int:
-    _load(args)
+    for warning in _checked(args)[1]:
+        print(f"warning: {warning}", file=sys.stderr)
     print(f"{_config_path(args) or 'no file, so the defaults'}: ok")
     return 0
 
@@ -94,6 +97,21 @@ def _load(args: argparse.Namespace) -> Loaded:
         name=path or "",
         taken_events={*CLIENT_EVENTS, *NEVER_RELAYED},
     )
+
+
+def _checked(args: argparse.Namespace) -> tuple[Config, list[str]]:
+    """The configuration, and what is to be said of the files that it names; raises ConfigError when
+    they cannot be used."""
+    config, sources = _load(args)
+    if not config.tls.cert:
+        return config, []
+    from sioserver import tls
+
+    try:
+        return config, tls.read(config.tls).warnings(time.time())
+    except tls.Unusable as error:
+        source = sources.get(error.key, sources["tls.cert"])
+        raise ConfigError([Fault(source, error.key, error.text)]) from error
 
 
 def _config_path(args: argparse.Namespace) -> str | None:

@@ -77,6 +77,10 @@ BUS: Final = (
 well-formed or reserved; of a Node program, for nobody here; not published in time; an ack that is
 waited for no longer; heard, but too many at once. And how often the connection came back."""
 
+TLS_HANDSHAKES: Final = ("done", "plain", "version", "cipher", "alert")
+"""How TLS handshakes ended: well; it was no TLS that the client spoke; only versions or ciphers
+that are not offered; the client broke off, mostly since it does not trust the certificate."""
+
 STATUSES: Final = ("1xx", "2xx", "3xx", "4xx", "5xx")
 OTHER: Final = "other"
 
@@ -108,6 +112,10 @@ class Metrics(Collector):
         """Bytes that wait for clients; set by who knows."""
         self.relays: Callable[[], float] | None = None
         """WebSockets of other nodes that are relayed now; set by who knows."""
+        self.tls_expires_at: Callable[[], float] | None = None
+        """When the certificate expires, in seconds since 1970; set where there is one."""
+        self.tls_handshakes: Callable[[], Mapping[str, int]] | None = None
+        """TLS handshakes by how they ended; set where there are some."""
         # since the start
         self.connections_opened = 0
         self.messages_published = 0
@@ -217,6 +225,9 @@ class Metrics(Collector):
         yield _gauge("queue_bytes", "Bytes that wait for clients.", waiting)
         relays = 0.0 if self.relays is None else self.relays()
         yield _gauge("relays", "WebSockets relayed to other nodes.", relays)
+        if self.tls_expires_at is not None:
+            at = self.tls_expires_at()
+            yield _gauge("tls_expires_at_seconds", "When the certificate expires.", at)
 
         yield _counter("connections_opened", "Connections ever opened.", self.connections_opened)
         yield _counter("messages_published", "Messages posted here.", self.messages_published)
@@ -236,6 +247,8 @@ class Metrics(Collector):
             "forward_failures", "Requests not passed on.", "reason", self.forward_failures
         )
         yield _counters("http_requests", "HTTP answers.", "status", self.http_requests)
+        if self.tls_handshakes is not None:
+            yield _counters("tls_handshakes", "TLS handshakes.", "result", self.tls_handshakes())
         yield _counters("bus", "Messages of the API between nodes.", "what", self.bus)
         yield self._publish_histogram()
 

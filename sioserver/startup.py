@@ -52,8 +52,9 @@ def valkey_beside(store: Path) -> Path:
 def announce(config: Config, port: int, store: str, *, supervisor: int = 0) -> None:
     """Print where the server is reached, and what its operator must know; `store` in words,
     `supervisor` is its pid where there is one."""
+    scheme = "https" if config.tls.cert else "http"
     lines = [
-        f"sioserver {__version__} serves http://{shown(config.server.host)}:{port}",
+        f"sioserver {__version__} serves {scheme}://{shown(config.server.host)}:{port}",
         f"  store: {store}",
     ]
     if supervisor:

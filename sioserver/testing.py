@@ -21,7 +21,7 @@ from typing import Any, Final, NamedTuple, Self
 
 READY_WITHIN: Final = 60.0
 LONGEST_LINE: Final = 1_000_000
-READY: Final = re.compile(r"serves http://[^ ]+:(\d+)")
+READY: Final = re.compile(r"serves (https?)://[^ ]+:(\d+)")
 WORKER_READY: Final = re.compile(r"worker (\d+) is ready: pid (\d+), node (\w+)")
 WORKER_ENDED: Final = re.compile(r"worker (\d+), pid (\d+), has ended")
 
@@ -82,6 +82,7 @@ class ServerProcess:
         """Every line that it has printed, also in earlier lives."""
         self.workers: dict[int, WorkerProcess] = {}
         """Those that are ready, by number from 1 (with log.level info or debug)."""
+        self._scheme = "http"
         self._news = asyncio.Condition()
         self._directory: tempfile.TemporaryDirectory[str] | None = None
         self._process: asyncio.subprocess.Process | None = None
@@ -90,7 +91,7 @@ class ServerProcess:
     @property
     def url(self) -> str:
         """Where it serves."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self._scheme}://127.0.0.1:{self.port}"
 
     @property
     def pid(self) -> int:
@@ -149,7 +150,8 @@ class ServerProcess:
                 self._note_worker(self.output[-1])
                 self._news.notify_all()
             if not ready.done() and (found := READY.search(self.output[-1])):
-                ready.set_result(int(found[1]))
+                self._scheme = found[1]
+                ready.set_result(int(found[2]))
         code = await process.wait()
         if not ready.done():
             ready.set_exception(ServerFailed(code, "\n".join(self.output[first:])))
@@ -178,7 +180,8 @@ class ServerProcess:
         os.kill(self.workers[number].pid, signal.SIGKILL)
 
     def reload(self) -> None:
-        """Ask for a rolling restart (SIGHUP)."""
+        """Ask for a rolling restart, without workers for the certificate to be read anew
+        (SIGHUP)."""
         os.kill(self.pid, signal.SIGHUP)
 
     async def kill_supervisor(self) -> None:

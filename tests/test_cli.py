@@ -14,6 +14,8 @@ from sioserver.config import Config, ConfigError
 from sioserver.config.load import FLAGS
 from sioserver.config.render import example
 
+from .certificates import Certificates
+
 GOOD = '[server]\nport = 9000\n[log]\nlevel = "debug"\n'
 BAD = '[server]\nprot = 9000\n[log]\nlevel = "loud"\n'
 
@@ -206,6 +208,41 @@ def test_check_says_all_that_is_wrong(file: Path, capsys: pytest.CaptureFixture[
         f'  {file}:4: log.level: expected one of "debug", "info", "warning", "error", found "loud"',
         "  --set: a: expected section.key=value",
     ]
+
+
+def test_check_looks_at_the_certificate(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = Certificates(tmp_path)
+    file.write_text(f"[tls]\ncert = '{files.cert}'\n")
+    check = ["config", "check", "--config", str(file)]
+    assert main([*check, "--set", f"tls.key={files.key}"]) == 0
+    assert capsys.readouterr() == (f"{file}: ok\n", "")
+    files.issue(begins_at=0.0, expires_at=1_000_000_000.0)
+    assert main([*check, "--set", f"tls.key={files.key}"]) == 0
+    assert capsys.readouterr() == (
+        f"{file}: ok\n",
+        "warning: the certificate expired on 2001-09-09 01:46 UTC: clients refuse it\n",
+    )
+    assert main(check) == 2
+    assert capsys.readouterr().err == (
+        "sioserver: a fault in the configuration\n"
+        f"  {file}:2: tls.cert: there is no private key (PEM) in {files.cert}; "
+        "name the file that holds it in tls.key\n"
+    )
+    missing = tmp_path / "none"
+    assert main([*check, "--set", f"tls.key={missing}"]) == 2
+    assert f"  --set tls.key: tls.key: {missing} cannot be read: No" in capsys.readouterr().err
+    # what is only shown need not be there
+    assert main(["config", "show", "--config", str(file), "--set", f"tls.key={missing}"]) == 0
+
+
+def test_serve_does_not_start_with_a_certificate_that_is_no_good(
+    served: list[Config], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["serve", "--set", "tls.cert=nowhere.pem"]) == 2
+    assert not served
+    assert "tls.cert: nowhere.pem cannot be read: No such file" in capsys.readouterr().err
 
 
 def test_show(file: Path, capsys: pytest.CaptureFixture[str]) -> None:

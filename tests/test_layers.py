@@ -17,7 +17,7 @@ LAYERS = (
     {"rooms"},
     {"node"},
     {"transport", "api", "gateway"},
-    {"app", "startup"},
+    {"app", "startup", "tls"},
     {"cli", "workers", "valkey", "logs", "client", "testing", "__main__", "__init__"},
 )
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
@@ -30,7 +30,8 @@ NEIGHBOURS = {
     "auth": {"config"},
     "limits": {"config"},
     "metrics": {"config"},
-    "app": {"startup"},
+    "app": {"startup", "tls"},
+    "tls": {"startup"},
     "__init__": {"client"},
     "__main__": {"cli"},
     "cli": {"workers", "logs", "client"},
@@ -52,6 +53,7 @@ LIBRARIES = {
     "hiredis": ("engine/redis*",),
     "sqlite3": ("engine/embedded*",),
     "jwt": ("auth",),
+    "cryptography": ("tls",),
 }
 IMPURE_LIBRARIES = {"asyncio", "socket", "ssl", "select", "selectors", "threading", "subprocess"}
 CLOCKS = {

@@ -6,7 +6,15 @@ from prometheus_client.parser import text_string_to_metric_families
 from sioserver import wire
 from sioserver.config.schema import Limits
 from sioserver.errors import DISCONNECTS, REFUSALS
-from sioserver.metrics import BUS, EVENTS, FORWARD_FAILURES, LIMITS, PUBLISH_BUCKETS, Metrics
+from sioserver.metrics import (
+    BUS,
+    EVENTS,
+    FORWARD_FAILURES,
+    LIMITS,
+    PUBLISH_BUCKETS,
+    TLS_HANDSHAKES,
+    Metrics,
+)
 
 Samples = dict[tuple[str, str], float]
 
@@ -58,6 +66,18 @@ def test_everything_is_there_from_the_start_and_zero() -> None:
         "pings_total",
         "publish_seconds_count",
         "publish_seconds_sum",
+    }
+
+
+def test_tls_is_told_of_where_there_is_some() -> None:
+    metrics = Metrics()
+    before = samples(metrics)
+    metrics.tls_expires_at = lambda: 2e9
+    metrics.tls_handshakes = lambda: dict.fromkeys(TLS_HANDSHAKES, 3)
+    after = samples(metrics)
+    assert {key: after[key] for key in after.keys() - before.keys()} == {
+        ("tls_expires_at_seconds", ""): 2e9,
+        **{("tls_handshakes_total", name): 3.0 for name in TLS_HANDSHAKES},
     }
 
 

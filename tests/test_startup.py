@@ -42,6 +42,8 @@ def test_the_announcement(capsys: pytest.CaptureFixture[str]) -> None:
     announce(Config(), 80, "a place", supervisor=1234)
     line = capsys.readouterr().out.splitlines()[2]
     assert line == "  pid 1234: kill -HUP 1234 reads the configuration again"
+    announce(msgspec.convert({"tls": {"cert": "a.pem"}}, Config), 443, "a place")
+    assert " serves https://127.0.0.1:443\n" in capsys.readouterr().out
 
 
 def test_a_complaint(capsys: pytest.CaptureFixture[str]) -> None:

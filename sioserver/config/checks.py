@@ -36,6 +36,7 @@ class Problem(NamedTuple):
 def problems(config: Config, taken_events: Collection[str] = ()) -> Iterator[Problem]:
     """Everything that is wrong. `taken_events` are names that the protocol keeps for itself."""
     yield from _addresses(config)
+    yield from _tls(config)
     yield from _auth(config)
     yield from _origins(config)
     yield from _sizes(config)
@@ -81,6 +82,15 @@ def _network_fault(text: str) -> str:
             return f'"{text}" is not an address or network, such as 10.0.0.0/8'
         return f'"{text}" is an address inside of a network; did you mean "{meant}"?'
     return ""
+
+
+def _tls(config: Config) -> Iterator[Problem]:
+    tls = config.tls
+    for name in ("key", "password"):
+        if getattr(tls, name) and not tls.cert:
+            yield Problem(
+                (f"tls.{name}", "tls.cert"), "there is no TLS without a certificate: set tls.cert"
+            )
 
 
 def _auth(config: Config) -> Iterator[Problem]:

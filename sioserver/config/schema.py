@@ -64,6 +64,25 @@ class Server(Section, frozen=True):
     ] = 1
 
 
+class Tls(Section, frozen=True):
+    """Encryption at server.host and server.port: https:// and wss:// without a proxy in front."""
+
+    cert: Annotated[
+        str,
+        about(
+            "PEM file with the server's certificate, then those that it was signed with. Empty: "
+            "no TLS."
+        ),
+    ] = ""
+    key: Annotated[
+        str, about("PEM file with the certificate's private key. Empty: it is in `cert` too.")
+    ] = ""
+    password: Annotated[str, about("Password of an encrypted key.", secret=True)] = ""
+    min_version: Annotated[
+        Literal["1.2", "1.3"], about("Oldest version of TLS that clients may speak.")
+    ] = "1.2"
+
+
 class Auth(Section, frozen=True):
     """Who a client is."""
 
@@ -327,6 +346,7 @@ class Config(Section, frozen=True):
     """The whole configuration. Read-only once built."""
 
     server: Server = Server()
+    tls: Tls = Tls()
     auth: Auth = Auth()
     rooms: Rooms = Rooms()
     presence: Presence = Presence()

@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import sys
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,8 @@ from sioserver import logs
 from sioserver.config import Config, ConfigError, Fault
 from sioserver.config.checks import problems
 from sioserver.startup import CannotStart, Terminal, announce, complain, redis_in_words
+from sioserver.tls import Certificate, Unusable
+from sioserver.tls import read as read_certificate
 from sioserver.workers.backoff import Backoff
 from sioserver.workers.line import Start
 from sioserver.workers.process import COMMAND, Process, in_words
@@ -102,6 +105,7 @@ class Supervisor:
         self._stillborn: set[int] = set()
         self._hear_signals(loop)
         try:
+            certificate = _certificate(self._config)
             if self._private:
                 self._store = PrivateStore(self._config, self._directory)
                 await self._store.start()
@@ -113,6 +117,7 @@ class Supervisor:
                 self._all_serve.result()
                 port = port_of(list(self._listeners))
                 announce(self._config, port, self._words(), supervisor=os.getpid())
+                _warn(certificate)
                 self._spawn_task("reload", self._reloads())
             await self._told
             log.info("stopping: connections are closed, clients come back by themselves")
@@ -251,10 +256,15 @@ class Supervisor:
             self._hung_up.clear()
             try:
                 config = self._settle(self._reload())
+                certificate = _certificate(config)
             except ConfigError as error:
                 for fault in error.faults:
                     log.error(f"SIGHUP: the old configuration stays: {fault}")
                 continue
+            except Unusable as error:
+                log.error(f"SIGHUP: the old configuration stays: {error}")
+                continue
+            _warn(certificate)
             log.info("SIGHUP: the workers are replaced, one after the other")
             if await self._roll(config):
                 logs.setup(config.log)
@@ -277,6 +287,10 @@ class Supervisor:
                     f"SIGHUP: {key} is another now: that needs a restart, the old one stays"
                 )
                 config = replace(config, **{section: replace(new, **{name: old})})
+        if bool(config.tls.cert) != bool(self._config.tls.cert):
+            # while they are replaced, some workers would encrypt and some would not
+            log.warning("SIGHUP: to begin or to end with TLS needs a restart, all of [tls] stays")
+            config = replace(config, tls=self._config.tls)
         # the mixture is one that nobody has checked
         faults = [Fault("SIGHUP", problem.keys[0], problem.text) for problem in problems(config)]
         if faults:
@@ -319,3 +333,13 @@ class Supervisor:
         await asyncio.gather(*(process.gone() for process in processes))
         if self._store is not None:
             await self._store.stop()
+
+
+def _certificate(config: Config) -> Certificate | None:
+    """What the workers are about to read for themselves. Raises Unusable."""
+    return read_certificate(config.tls) if config.tls.cert else None
+
+
+def _warn(certificate: Certificate | None) -> None:
+    for warning in certificate.warnings(time.time()) if certificate is not None else ():
+        log.warning(f"tls: {warning}")

@@ -59,6 +59,19 @@ def test_a_public_address_without_tokens_is_refused(host: str) -> None:
     assert len(found(server={"host": host}, auth={"anonymous": True})) == 1
 
 
+def test_a_key_without_a_certificate() -> None:
+    assert found(tls={"cert": "a.pem"}) == []
+    assert found(tls={"cert": "a.pem", "key": "b.pem", "password": "x"}) == []
+    problems = found(tls={"key": "b.pem", "password": "x"})
+    assert [problem.keys for problem in problems] == [
+        ("tls.key", "tls.cert"),
+        ("tls.password", "tls.cert"),
+    ]
+    assert {problem.text for problem in problems} == {
+        "there is no TLS without a certificate: set tls.cert"
+    }
+
+
 def test_guests_without_a_secret_are_fine_at_home() -> None:
     assert found(auth={"anonymous": True}) == []
 

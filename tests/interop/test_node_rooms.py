@@ -10,6 +10,7 @@ import pytest
 
 from sioserver.testing import ServerProcess
 
+from ..certificates import Certificates
 from .kit import bodies, events, find_node, script
 
 TRANSPORTS = ("polling", "websocket", "polling,websocket")
@@ -154,3 +155,22 @@ async def test_a_page_with_nothing_but_io(node: str, transports: str) -> None:
     assert len(users) == 1
     assert users.pop().startswith("guest:")
     assert [body for _, body in result["seen"]] == ["hi", "hi"]
+
+
+async def test_over_tls_the_server_comes_back_with_a_new_certificate(
+    node: str, transports: str, tmp_path: Path
+) -> None:
+    files = Certificates(tmp_path)
+    async with (
+        ServerProcess(tmp_path / "store.db", settings=files.settings) as server,
+        script(node, "rooms_restart.mjs", server.url, transports, trust=files.authority) as run,
+    ):
+        assert server.url.startswith("https://")
+        assert await run.hear() == "kill the server and start it again"
+        files.issue()
+        await server.restart()
+        run.go_on()
+        result = await run.hear()
+    assert result["after"]["recovered"] is True
+    assert result["bobAfter"] == {"same": True, "recovered": True}
+    assert result["bodies"] == ["seen", "before the kill", "after the kill"]

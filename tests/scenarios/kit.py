@@ -23,11 +23,25 @@ READY_WITHIN = 10.0
 class Bare:
     """python-socketio's own client in a room, and what it was told."""
 
-    def __init__(self, url: str, transport: Transport, room: str = "lobby", **auth: str) -> None:
+    def __init__(
+        self,
+        url: str,
+        transport: Transport | None,
+        room: str = "lobby",
+        *,
+        http: aiohttp.ClientSession | None = None,
+        **auth: str,
+    ) -> None:
+        """`transport`: None is polling first, then a WebSocket. `http`: how requests are made,
+        where that is not as usual; it is not closed."""
         self.url = url
-        self.transport = transport
+        self.transports = None if transport is None else [transport]
         self.auth = auth
-        self.sio = socketio.AsyncClient(handle_sigint=False, reconnection_delay=0.1)  # type: ignore[arg-type]
+        self.sio = socketio.AsyncClient(
+            handle_sigint=False,
+            reconnection_delay=0.1,  # type: ignore[arg-type]
+            http_session=http,
+        )
         self.messages: list[dict[str, Any]] = []
         self.welcomes: list[dict[str, Any]] = []
         self.presence: list[dict[str, Any]] = []
@@ -54,7 +68,7 @@ class Bare:
             self.url,
             auth=lambda: self.auth,
             namespaces=[self._room],
-            transports=[self.transport],
+            transports=self.transports,
             wait_timeout=10,
         )
         await until(lambda: self.welcomes)
@@ -63,7 +77,7 @@ class Bare:
     async def __aexit__(self, *_: object) -> None:
         await self.sio.shutdown()
         http = self.sio.eio.http  # it forgets this one when it is coming back just now
-        if http is not None and not http.closed:
+        if http is not None and not http.closed and not self.sio.eio.external_http:
             await http.close()
 
     def _message(self, payload: dict[str, Any], position: str) -> None:

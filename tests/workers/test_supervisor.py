@@ -23,6 +23,7 @@ from sioserver.testing import ServerFailed, ServerProcess
 from sioserver.valkey import Valkey
 from sioserver.workers.supervisor import Supervisor
 
+from ..certificates import Certificates
 from .kit import PATIENCE, Alone, Stubs, alive, until
 
 SECRET = "a secret of more than thirty-two bytes"
@@ -340,6 +341,33 @@ def test_a_new_password_of_redis_is_taken_another_engine_is_not() -> None:
     one, other = {"redis": {"url": "redis://a"}}, {"redis": {"url": "redis://:pw@a"}}
     assert settled(one, other).redis.url == "redis://:pw@a"
     assert settled(one, {}).redis.url == "redis://a"
+
+
+def test_new_files_for_tls_are_taken_its_beginning_and_its_end_are_not(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    one, other = {"tls": {"cert": "a.pem"}}, {"tls": {"cert": "b.pem", "key": "b.key"}}
+    assert settled(one, other).tls.key == "b.key"
+    assert caplog.messages == []
+    assert settled(one, {}).tls.cert == "a.pem"
+    assert settled({}, one).tls.cert == ""
+    assert len(caplog.messages) == 2
+    assert all("to begin or to end with TLS needs a restart" in text for text in caplog.messages)
+
+
+async def test_workers_are_not_replaced_for_a_certificate_that_is_no_good(tmp_path: Path) -> None:
+    files = Certificates(tmp_path)
+    async with Stubs(tmp_path, settings=files.settings) as server:
+        assert server.url.startswith("https://")
+        files.cert.unlink()
+        server.reload()
+        line = await server.printed("SIGHUP: the old configuration stays")
+        assert f"tls.cert: {files.cert} cannot be read: No such file" in line.string
+        files.issue(expires_at=1_000_000_000.0)
+        server.reload()
+        await server.printed("tls: the certificate expired on 2001-09-09")
+        await server.printed("all workers are replaced")
+        assert len(server.notes("start")) == 6
 
 
 def test_a_mixture_that_would_be_unsafe_is_not_taken() -> None:

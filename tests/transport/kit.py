@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -225,14 +226,16 @@ class WebSocket(Client):
 
 
 @asynccontextmanager
-async def serve(server: Any, path: str = "socket.io", **runner: Any) -> AsyncIterator[Site]:
+async def serve(
+    server: Any, path: str = "socket.io", *, tls: ssl.SSLContext | None = None, **runner: Any
+) -> AsyncIterator[Site]:
     """The server in an aiohttp application on a free port."""
     app = web.Application()
     server.attach(app, path)
     runner.setdefault("shutdown_timeout", 0.5)
     running = web.AppRunner(app, **runner)
     await running.setup()
-    listening = web.TCPSite(running, "127.0.0.1", 0)
+    listening = web.TCPSite(running, "127.0.0.1", 0, ssl_context=tls)
     await listening.start()
     port = running.addresses[0][1]
     try:

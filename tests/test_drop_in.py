@@ -13,8 +13,12 @@ import engineio
 import pytest
 import socketio
 from aiohttp import web
+from engineio.async_socket import AsyncSocket
+from socketio.async_pubsub_manager import AsyncPubSubManager
 
 import sioserver
+from sioserver.transport.bus import ClusterManager
+from sioserver.transport.session import Session
 
 from .interop.kit import find_node, script
 from .stock_app import LOG, build
@@ -222,3 +226,13 @@ async def test_and_under_node(transports: str, caplog: pytest.LogCaptureFixture)
             days.append([seen, log])
     assert days[0] == days[1]
     assert days[1][0]["heard"][-1] == ["disconnect", "io server disconnect"]
+
+
+def test_whoever_asks_for_the_stock_classes_finds_them() -> None:
+    """`isinstance` in a user's own code, and what is inherited."""
+    sio = sioserver.AsyncServer()
+    assert isinstance(sio, socketio.AsyncServer)
+    assert isinstance(sio.eio, engineio.AsyncServer)
+    assert isinstance(sio.manager, socketio.AsyncManager)
+    assert issubclass(Session, AsyncSocket)
+    assert issubclass(ClusterManager, AsyncPubSubManager)

@@ -91,14 +91,21 @@ def troubles(server: ServerProcess) -> list[str]:
 
 
 @LOOPS
-@TRANSPORTS
+@pytest.mark.parametrize(
+    ("transport", "reader"),
+    [("polling", "auto"), ("websocket", "picows"), ("websocket", "aiohttp"), (None, "auto")],
+)
 async def test_a_chat(
-    files: Certificates, http: aiohttp.ClientSession, loop: str, transport: Transport | None
+    files: Certificates,
+    http: aiohttp.ClientSession,
+    loop: str,
+    transport: Transport | None,
+    reader: str,
 ) -> None:
     """With what fills more than one record, and what fits into one with others."""
     big = "x" * 60_000
     async with (
-        serving(files, loop) as server,
+        serving(files, loop, settings={"transport.websocket": reader}) as server,
         Bare(server.url, transport, user="ann", http=http) as ann,
         Bare(server.url, transport, user="bob", http=http) as bob,
     ):

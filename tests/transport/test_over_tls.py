@@ -105,7 +105,7 @@ def test_what_was_written_before_the_end_arrives(
         raw.writer.transport.resume_reading()
         seen = []
         while (got := await raw.message())[0] != 8:
-            if got[0] == 2:
+            if got[0] == websocket.BINARY:
                 seen.append(got[1])
         assert seen == [bytes([number]) * CHUNK for number in range(250)]
         assert int.from_bytes(got[1][:2]) == websocket.GOING_AWAY
@@ -196,3 +196,26 @@ def test_a_client_that_sends_too_much_is_not_read(loop: Any, tmp_path: Path) -> 
         assert seen == list(range(2000))
 
     run(loop, tmp_path, sio, test)
+
+
+@LOOPS
+@pytest.mark.parametrize(
+    ("wrong", "code"),
+    [
+        (frame(websocket.TEXT, b"4x", mask=False), websocket.PROTOCOL_ERROR),
+        (frame(3, b"4x"), websocket.PROTOCOL_ERROR),
+        (frame(websocket.BINARY, b"x" * 1_000_001), websocket.TOO_BIG),
+        (frame(websocket.TEXT, b"4\xff"), websocket.INVALID_TEXT),
+        (frame(websocket.CLOSE, b"\x03\xe8"), websocket.OK),
+    ],
+)
+def test_an_end_is_told_in_a_frame(loop: Any, tmp_path: Path, wrong: bytes, code: int) -> None:
+    """Encrypted as all the rest: whoever found the fault must not write past the transport."""
+
+    async def test(site: Site, raw: Raw) -> None:
+        raw.writer.write(wrong)
+        while (got := await raw.message())[0] != websocket.CLOSE:
+            pass
+        assert int.from_bytes(got[1][:2]) == code
+
+    run(loop, tmp_path, quiet(), test)

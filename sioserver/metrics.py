@@ -80,6 +80,11 @@ waited for no longer; heard, but too many at once. And how often the connection 
 TLS_HANDSHAKES: Final = ("done", "plain", "version", "cipher", "alert")
 """How TLS handshakes ended: well; it was no TLS that the client spoke; only versions or ciphers
 that are not offered; the client broke off, mostly since it does not trust the certificate."""
+DEFLATE: Final = ("out_plain", "out_deflated", "in_plain", "in_deflated")
+"""Bytes of messages that were compressed and inflated, before and after."""
+
+DEFLATE_NOW: Final = ("contexts", "large")
+"""Connections with a compressor of their own; large messages that a thread has or will have."""
 
 STATUSES: Final = ("1xx", "2xx", "3xx", "4xx", "5xx")
 OTHER: Final = "other"
@@ -116,6 +121,8 @@ class Metrics(Collector):
         """When the certificate expires, in seconds since 1970; set where there is one."""
         self.tls_handshakes: Callable[[], Mapping[str, int]] | None = None
         """TLS handshakes by how they ended; set where there are some."""
+        self.deflate_now: Callable[[], Mapping[str, int]] = lambda: dict.fromkeys(DEFLATE_NOW, 0)
+        """What compression keeps now; set by who knows."""
         # since the start
         self.connections_opened = 0
         self.messages_published = 0
@@ -132,6 +139,7 @@ class Metrics(Collector):
         self.forward_failures = _table(FORWARD_FAILURES)
         self.http_requests = _table(STATUSES)
         self.bus = _table(BUS)
+        self.deflate_bytes = dict.fromkeys(DEFLATE, 0)
         self._publish_counts = [0] * (len(PUBLISH_BUCKETS) + 1)
         self._publish_seconds = 0.0
         self._gauges: list[Callable[[], Mapping[str, float]]] = []
@@ -228,6 +236,7 @@ class Metrics(Collector):
         if self.tls_expires_at is not None:
             at = self.tls_expires_at()
             yield _gauge("tls_expires_at_seconds", "When the certificate expires.", at)
+        yield _gauges("deflate", "What compression keeps.", "what", self.deflate_now())
 
         yield _counter("connections_opened", "Connections ever opened.", self.connections_opened)
         yield _counter("messages_published", "Messages posted here.", self.messages_published)
@@ -250,6 +259,7 @@ class Metrics(Collector):
         if self.tls_handshakes is not None:
             yield _counters("tls_handshakes", "TLS handshakes.", "result", self.tls_handshakes())
         yield _counters("bus", "Messages of the API between nodes.", "what", self.bus)
+        yield _counters("deflate_bytes", "Compressed, inflated.", "what", self.deflate_bytes)
         yield self._publish_histogram()
 
         gauges: dict[str, float] = {}  # one sample for a name, or no scraper would read any

@@ -8,6 +8,8 @@ from sioserver.config.schema import Limits
 from sioserver.errors import DISCONNECTS, REFUSALS
 from sioserver.metrics import (
     BUS,
+    DEFLATE,
+    DEFLATE_NOW,
     EVENTS,
     FORWARD_FAILURES,
     LIMITS,
@@ -48,10 +50,13 @@ def test_everything_is_there_from_the_start_and_zero() -> None:
         "forward_failures_total": FORWARD_FAILURES,
         "http_requests_total": ["1xx", "2xx", "3xx", "4xx", "5xx"],
         "bus_total": BUS,
+        "deflate": DEFLATE_NOW,
+        "deflate_bytes_total": DEFLATE,
         "publish_seconds_bucket": [*map(str, PUBLISH_BUCKETS), "+Inf"],
     }
+    exact = {"publish_seconds_bucket", "deflate", "deflate_bytes_total"}
     for name, labels in labelled.items():
-        rest = {"other"} if name != "publish_seconds_bucket" else set()
+        rest = {"other"} if name not in exact else set()
         assert {label for known, label in found if known == name} == {*labels} | rest
     single = {name for name, label in found if not label}
     assert single == {

@@ -240,6 +240,55 @@ class Transport(Section, frozen=True):
     ] = "auto"
 
 
+class Deflate(Section, frozen=True):
+    """Compression of WebSocket messages (permessage-deflate), with the parameters of Node's ws."""
+
+    enabled: Annotated[
+        bool,
+        about(
+            "Compress, with clients that can do so. Saves network, costs CPU; polling answers are "
+            "not concerned."
+        ),
+    ] = False
+    threshold: Annotated[Count, about("Smaller messages are not compressed.")] = 1024
+    level: Annotated[
+        Annotated[int, Meta(ge=1, le=9)], about("From 1, the fastest, to 9, the smallest.")
+    ] = 6
+    mem_level: Annotated[
+        Annotated[int, Meta(ge=1, le=9)],
+        about("Memory of a compressor besides its window: 2^(this + 9) bytes."),
+    ] = 8
+    server_max_window_bits: Annotated[
+        Annotated[int, Meta(ge=9, le=15)],
+        about("How far our messages refer back, 2^this bytes; a compressor has four times that."),
+    ] = 15
+    client_max_window_bits: Annotated[
+        Annotated[int, Meta(ge=9, le=15)],
+        about(
+            "The same of messages of clients. With less than 15 clients that do not let us choose "
+            "are not compressed."
+        ),
+    ] = 15
+    server_no_context_takeover: Annotated[
+        bool,
+        about(
+            "Each of our messages begins anew. Otherwise what goes to one client refers to what it "
+            "had before; what goes to many never does."
+        ),
+    ] = True
+    client_no_context_takeover: Annotated[
+        bool,
+        about(
+            "Clients begin each message anew. Otherwise each one that sends large messages costs "
+            "40 KiB all the time."
+        ),
+    ] = True
+    concurrency: Annotated[
+        Annotated[int, Meta(ge=1, le=256)],
+        about("Large messages that are compressed or inflated at a time, each by a thread."),
+    ] = 4
+
+
 class Store(Section, frozen=True):
     """The embedded engine's file."""
 
@@ -353,6 +402,7 @@ class Config(Section, frozen=True):
     delivery: Delivery = Delivery()
     limits: Limits = Limits()
     transport: Transport = Transport()
+    deflate: Deflate = Deflate()
     store: Store = Store()
     redis: Redis = Redis()
     cluster: Cluster = Cluster()

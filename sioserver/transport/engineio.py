@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import re
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -19,7 +19,7 @@ from aiohttp import web
 
 from sioserver.errors import DISCONNECTS
 from sioserver.ids import random_id
-from sioserver.transport import caller, eager, edge, payload, takeover
+from sioserver.transport import caller, deflate, eager, edge, payload, takeover
 from sioserver.transport.control import NOOP, Control
 from sioserver.transport.edge import Edge, Refused, on_connection_lost, takes
 from sioserver.transport.hooks import Hooks
@@ -27,6 +27,7 @@ from sioserver.transport.packet import StrictJSON
 from sioserver.transport.session import LINGER, Overlap, Session
 from sioserver.transport.timers import Wheel
 from sioserver.transport.websocket import Receiver, WebSocket
+from sioserver.transport.websocket_deflate import Codec
 
 DISCONNECT_GRACE: Final = 5.0
 """Seconds that the handlers of a client's last events have before its disconnect is told."""
@@ -49,7 +50,9 @@ class EngineServer(Edge):
     `client_queue` (bytes that may wait for a client), `inbox` (events of a client that may wait for
     an earlier one), `upgrade_timeout` (seconds), `max_connections` (0: no limit), `node_id` (8 to
     32 hexadecimal digits, unique among the nodes: session ids begin with it), `websocket` (who
-    reads WebSockets: "picows", "aiohttp", or "auto" for picows where it is installed).
+    reads WebSockets: "picows", "aiohttp", or "auto" for picows where it is installed),
+    `per_message_deflate` (compress messages of WebSockets: True, or a dict with some of the fields
+    of `deflate.Settings`).
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class EngineServer(Edge):
         max_connections: int = 0,
         node_id: str = "",
         websocket: str = "auto",
+        per_message_deflate: bool | Mapping[str, Any] | deflate.Settings = False,
         **options: Any,
     ) -> None:
         options.setdefault("json", StrictJSON)
@@ -74,6 +78,8 @@ class EngineServer(Edge):
         self.max_connections = max_connections
         self.node_id = node_id
         self._reader = takeover.reader(websocket)
+        settings = deflate.settings(per_message_deflate)
+        self.codec = None if settings is None else Codec(settings)
         self.wheel = Wheel()
         self.trusted_handlers = False
         self.stopping = False
@@ -294,7 +300,7 @@ class EngineServer(Edge):
         self, request: web.Request, receiver: Receiver, opened: Callable[[WebSocket], None]
     ) -> web.StreamResponse:
         limit = self.max_http_buffer_size
-        if not takeover.take_over(request, receiver, limit, opened, self._reader):
+        if not takeover.take_over(request, receiver, limit, opened, self._reader, self.codec):
             receiver.on_gone()
         return takeover.detached()
 
@@ -435,6 +441,8 @@ class EngineServer(Edge):
             session.end(self.reason.SERVER_DISCONNECT, "shutdown")
         if self._telling:
             await asyncio.wait(list(self._telling.values()), timeout=STOP_GRACE)
+        if self.codec is not None:
+            await self.codec.stop()
         # what is left waits for polls that will not come
         self.sockets.clear()
         self.wheel.stop()

@@ -7,10 +7,13 @@ Pure: values to bytes. Engine.IO protocol v4 (message packets and payloads), RFC
 from __future__ import annotations
 
 import base64
-from typing import Final
+from collections.abc import Iterator
+from typing import Any, Final
 
 TEXT: Final = 0x81
 BINARY: Final = 0x82
+RSV1: Final = 0x40
+"""The bit that says that a message is compressed (RFC 7692, 6)."""
 SEPARATOR: Final = "\x1e"
 
 PING: Final = b"\x81\x012"
@@ -34,27 +37,34 @@ class Outgoing:
     single binary (other serializers). Each form is made at most once, when it is first needed.
     """
 
-    __slots__ = ("_payload", "frames", "parts")
+    __slots__ = ("_payload", "alone", "compressed", "frames", "parts")
 
     frames: bytes
     """All its WebSocket frames, one behind the other."""
 
+    compressed: dict[int, Any]
+    """The same compressed, by the size of the window (websocket_deflate.py)."""
+
     def __init__(self, parts: list[str | bytes]) -> None:
         self.parts = parts
+        self.alone = False
+        """Goes to one client only: it may be compressed in a way that suits nobody else."""
         self._payload: list[str] | None = None
 
-    def __getattr__(self, name: str) -> bytes:
+    def __getattr__(self, name: str) -> Any:
         # Only called for what is not there yet. A property would be called by each delivery.
-        if name != "frames":
-            raise AttributeError(name)
-        if len(self.parts) == 1 and isinstance(part := self.parts[0], str):
-            self.frames = frame(TEXT, b"4" + part.encode())
-        else:
-            self.frames = b"".join(
-                frame(TEXT, b"4" + part.encode()) if isinstance(part, str) else frame(BINARY, part)
-                for part in self.parts
-            )
-        return self.frames
+        if name == "frames":
+            self.frames = b"".join(frame(*message) for message in self.messages())
+            return self.frames
+        if name == "compressed":
+            self.compressed = {}
+            return self.compressed
+        raise AttributeError(name)
+
+    def messages(self) -> Iterator[tuple[int, bytes]]:
+        """First byte and payload of each of its WebSocket messages."""
+        for part in self.parts:
+            yield (TEXT, b"4" + part.encode()) if isinstance(part, str) else (BINARY, part)
 
     @property
     def packets(self) -> list[str]:

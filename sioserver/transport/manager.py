@@ -198,6 +198,7 @@ class Manager(Base):
             if callback is not None or out is None:
                 ack = None if callback is None else self._generate_ack_id(sid, callback)
                 out = self.server.encode_emitted(namespace, [event, *arguments], ack)
+                out.alone = callback is not None or self.is_sid_room(namespace, to or room)
             session.write(out, droppable=volatile)
             crowded = crowded or session.queued > DRAINED
         if crowded:

@@ -16,11 +16,13 @@ from functools import partial
 from typing import Any, Final, cast
 
 from aiohttp import web
+from msgspec.structs import asdict
 from socketio import packet as stock
 
 from sioserver import wire
 from sioserver.auth import GUEST, Identity
 from sioserver.config import Config
+from sioserver.config.schema import Deflate
 from sioserver.errors import Disconnect, Refusal
 from sioserver.hub import Client, Hub
 from sioserver.limits import Budget
@@ -91,6 +93,7 @@ class RoomServer(AsyncServer):
             inbox=limits.inbox,
             upgrade_timeout=limits.upgrade_timeout,
             websocket=transport.websocket,
+            per_message_deflate=_compression(config.deflate),
             max_connections=limits.connections,
             node_id=node_id,
             connect_timeout=limits.connect_timeout,
@@ -121,6 +124,9 @@ class RoomServer(AsyncServer):
             page_bytes=min(limits.max_payload, limits.client_queue // 2),
             refreshed=self._expiry.watch,
         )
+        if self.eio.codec is not None:
+            self.eio.codec.bytes = metrics.deflate_bytes
+            metrics.deflate_now = self.eio.codec.now
         metrics.queue_bytes = lambda: sum(session.queued for session in self.eio.sockets.values())
 
     # ------------------------------------------------------------ connections
@@ -516,6 +522,12 @@ class RoomServer(AsyncServer):
             # nobody waits for an answer, but somebody may be looking
             notice = wire.notice_event(refusal.code, refusal.message, event=name)
             session.write(self.encode_event(namespace, notice), droppable=True)
+
+
+def _compression(wanted: Deflate) -> dict[str, Any] | bool:
+    """The settings in the words of `AsyncServer`."""
+    settings = asdict(wanted)
+    return settings.pop("enabled") and settings
 
 
 def _bearer(header: str | None) -> str | None:

@@ -116,12 +116,16 @@ class AsyncServer(Handlers):
 
     def send_now(self, session: Session, kind: int, **fields: Any) -> None:
         """Encode a packet and write it to one client."""
-        session.write(self.encode(kind, **fields))
+        out = self.encode(kind, **fields)
+        out.alone = True
+        session.write(out)
 
     async def _send_packet(self, eio_sid: str, pkt: Any) -> None:
         session = self.eio.sockets.get(eio_sid)
         if session is not None:
-            session.write(self._outgoing(pkt))
+            out = self._outgoing(pkt)
+            out.alone = True
+            session.write(out)
 
     async def emit(
         self,

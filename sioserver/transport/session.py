@@ -117,7 +117,9 @@ class Session(Inbox):
         if self.closing:
             return False  # nothing may go out behind a packet that did not
         if ws is not None:
-            return ws.write(out.frames, self.server.client_queue) or self._overflow(droppable)
+            limit = self.server.client_queue
+            sent = ws.send(out, limit) if ws.deflates else ws.write(out.frames, limit)
+            return sent or self._overflow(droppable)
         packets = out.packets
         size = sum(map(len, packets))
         if self._buffered + size > self.server.client_queue and self._buffered:
@@ -138,10 +140,12 @@ class Session(Inbox):
     async def send(self, pkt: Any) -> None:
         """Send an `engineio.packet.Packet`."""
         if pkt.packet_type == MESSAGE_PACKET and isinstance(pkt.data, (bytes, bytearray)):
-            self.write(Outgoing([bytes(pkt.data)]))
+            out = Outgoing([bytes(pkt.data)])
         else:
             text = pkt.encode(b64=True)
-            self.write(Outgoing([text[1:]]) if text[0] == MESSAGE else Control(text))
+            out = Outgoing([text[1:]]) if text[0] == MESSAGE else Control(text)
+        out.alone = True
+        self.write(out)
 
     @property
     def queued(self) -> int:

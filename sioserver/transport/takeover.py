@@ -18,7 +18,9 @@ from typing import Final, cast
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
+from sioserver.transport import deflate
 from sioserver.transport.websocket import Receiver, WebSocket
+from sioserver.transport.websocket_deflate import Codec, DeflatingWebSocket
 
 log = logging.getLogger(__name__)
 
@@ -81,29 +83,41 @@ def take_over(
     max_message: int,
     opened: Callable[[WebSocket], None],
     begin: Begin,
+    codec: Codec | None = None,
 ) -> bool:
     """Turn the request's connection into a WebSocket; False when it cannot be one.
 
     The handshake is answered here (101, or 400 when it is malformed), then `opened(socket)` is
     called, then come the frames. The handler must return `detached()` right after, without waiting
-    for anything.
+    for anything. `codec`: messages are compressed, with clients that can do that.
     """
     tcp = request.transport
     if tcp is None or tcp.is_closing():
         return False
     handler = request.protocol
-    fault = _fault(request)
+    fault, agreed = _fault(request), None
+    if not fault and codec is not None:
+        offered = ",".join(request.headers.getall("Sec-WebSocket-Extensions", ()))
+        try:
+            agreed = deflate.agree(offered, codec.settings)
+        except ValueError as error:
+            fault = str(error)
     if fault:
         tcp.write(_refusal(fault))
         let_go(request)
         tcp.close()
         return False
     tail = handler._message_tail  # frames that came right behind the request
-    socket = WebSocket(receiver, tcp, max_message)
+    headers: dict[str, str] = {}
+    if agreed is None or codec is None:
+        socket = WebSocket(receiver, tcp, max_message)
+    else:
+        socket = DeflatingWebSocket(receiver, tcp, max_message, codec, agreed)
+        headers["Sec-WebSocket-Extensions"] = agreed.answer
     # uvloop keeps the last `data_received` it was given, and with it everything that aiohttp knows
     # of the connection (2.5 KiB), when the next protocol is one that gives it a buffer
     tcp.set_protocol(_NOBODY)
-    feed = begin(socket, tcp, request.headers["Sec-WebSocket-Key"], {}, max_message)
+    feed = begin(socket, tcp, request.headers["Sec-WebSocket-Key"], headers, max_message)
     let_go(request)
     if tcp.is_closing():
         return True  # the answer could not be written; the reader will say so

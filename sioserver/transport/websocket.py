@@ -11,10 +11,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from math import inf
-from typing import Final, Protocol
+from typing import ClassVar, Final, Protocol
 from weakref import WeakKeyDictionary
 
-from sioserver.transport.frames import frame
+from sioserver.transport.frames import Outgoing, frame
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +38,8 @@ BINARY: Final = 2
 CLOSE: Final = 8
 PING: Final = 9
 PONG: Final = 10
+NO_KIND: Final = 255
+"""Stands for what no frame may be."""
 
 OK: Final = 1000
 GOING_AWAY: Final = 1001
@@ -114,6 +116,12 @@ def _turn() -> Turn:
 class WebSocket:
     """One WebSocket connection, the server's end of it."""
 
+    deflates: ClassVar = False
+    """Whether messages are compressed here, or may be (websocket_deflate.py)."""
+
+    _more_kinds: ClassVar[frozenset[int]] = frozenset()
+    """Kinds of messages that there are besides text and binary."""
+
     __slots__ = (
         "_closing",
         "_drained",
@@ -178,6 +186,10 @@ class WebSocket:
             self.flush()
         return True
 
+    def send(self, out: Outgoing, limit: float = inf) -> bool:
+        """Write a packet in the way that was agreed with the client; as `write`."""
+        return self.write(out.frames, limit)
+
     def flush(self) -> None:
         """Write now what waits for the end of the turn."""
         out = self._out
@@ -228,10 +240,11 @@ class WebSocket:
     # ------------------------------------------------------------ in, called by the reader
 
     def on_frame(self, kind: int, fin: bool, payload: bytes) -> None:
-        """A frame has come, unmasked and no larger than a message may be; `kind` is its opcode."""
+        """A frame has come, unmasked and no larger than a message may be; `kind` is its opcode,
+        with the bit RSV1 where that is set."""
         if self._closing:
             return
-        if kind > PONG:
+        if kind > PONG and kind not in self._more_kinds:
             self.close(PROTOCOL_ERROR)
         elif kind == PING:
             # only while the peer reads: a flood of pings must not pile up answers

@@ -19,10 +19,13 @@ from typing import Any, Final
 from aiohttp._websocket.reader import WebSocketDataQueue
 from aiohttp.http_websocket import WS_KEY, WebSocketError, WebSocketReader
 
+from sioserver.transport.frames import RSV1
 from sioserver.transport.websocket import (
+    BINARY,
     INTERNAL_ERROR,
     PROTOCOL_ERROR,
     READ_AT_ONCE,
+    TEXT,
     WRITE_HIGH,
     WebSocket,
 )
@@ -60,12 +63,14 @@ class Parser(WebSocketReader):
 
     def __init__(self, socket: WebSocket, max_message: int) -> None:
         # it counts as too large what is as large as this
-        super().__init__(_EMPTY, max_message + 1, compress=False, decode_text=False)
+        super().__init__(_EMPTY, max_message + 1, compress=socket.deflates, decode_text=False)
         self._socket = socket
 
     def _handle_frame(self, fin: bool, opcode: int, payload: Any, compressed: int) -> None:
         if type(payload) is bytes:  # what was masked is a bytearray
             raise WebSocketError(PROTOCOL_ERROR, "a frame without a mask")
+        if compressed == 1 and opcode in (TEXT, BINARY):
+            opcode |= RSV1  # it is told of each frame, but stood at the first of the message
         self._socket.on_frame(opcode, fin, bytes(payload))
 
 

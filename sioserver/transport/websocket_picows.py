@@ -15,9 +15,10 @@ from typing import Any, Final
 from picows import WSListener, WSMsgType, WSUpgradeResponse, WSUpgradeResponseWithListener
 from picows.picows import WSAutoPingStrategy, WSProtocol  # type: ignore[attr-defined]  # private
 
+from sioserver.transport.frames import RSV1
 from sioserver.transport.websocket import (
     INVALID_TEXT,
-    PROTOCOL_ERROR,
+    NO_KIND,
     READ_AT_ONCE,
     WRITE_HIGH,
     WebSocket,
@@ -38,9 +39,9 @@ def begin(
 ) -> Callable[[bytes], None]:
     """Accept the handshake with this key and read the connection from now on; `headers` are more
     ones for the answer. Returns who takes bytes that have been read already."""
-    accepted = WSUpgradeResponseWithListener(
-        WSUpgradeResponse.create_101_response(headers), Listener(socket)
-    )
+    listener = DeflatedListener(socket) if socket.deflates else Listener(socket)
+    response = WSUpgradeResponse.create_101_response(headers)
+    accepted = WSUpgradeResponseWithListener(response, listener)
     nobody = None  # host, port and path are for clients
     protocol = Reader(
         nobody, nobody, False, lambda _: accepted, _QUIET, True, HANDSHAKE_TIMEOUT, *_PINGS,
@@ -79,8 +80,7 @@ class Listener(WSListener):
         """A frame has come."""
         socket = self._socket
         if received.rsv1 or received.rsv2 or received.rsv3:
-            if not socket._closing:
-                socket.close(PROTOCOL_ERROR)
+            socket.on_frame(NO_KIND, True, b"")
         elif (
             # nearly all of them: decoded where they lie, in one step
             received.msg_type is _TEXT
@@ -109,6 +109,21 @@ class Listener(WSListener):
     def resume_writing(self) -> None:
         """The kernel takes more again."""
         self._socket.resume_writing()
+
+
+class DeflatedListener(Listener):
+    """What picows calls where messages may be compressed."""
+
+    __slots__ = ()
+
+    def on_ws_frame(self, transport: Any, received: Any) -> None:
+        """A frame has come."""
+        kind = received.msg_type.value
+        if received.rsv1:
+            kind |= RSV1
+        if received.rsv2 or received.rsv3:
+            kind = NO_KIND
+        self._socket.on_frame(kind, bool(received.fin), received.get_payload_as_bytes())
 
 
 class Reader(WSProtocol):

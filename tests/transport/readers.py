@@ -38,6 +38,7 @@ class TCP:
         self.protocol: Any = None
         self.written = b""
         self.closed = False
+        self.reading = True
 
     def set_protocol(self, protocol: Any) -> None:
         self.protocol = protocol
@@ -61,14 +62,20 @@ class TCP:
 
     abort = close
 
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
 
 class Line:
     """A connection that one of the readers reads."""
 
-    def __init__(self, reader: str, limit: int = 1000, kind: Any = WebSocket) -> None:
+    def __init__(self, reader: str, limit: int = 1000, make: Any = WebSocket) -> None:
         self.tcp: Any = TCP()
         self.told = Told()
-        self.ws = kind(self.told, self.tcp, limit)
+        self.ws = make(self.told, self.tcp, limit)
         begin = READERS[reader].begin
         self.feed: Callable[[bytes], None] = begin(self.ws, self.tcp, KEY, {"X-More": "1"}, limit)
         self.answer, self.tcp.written = self.tcp.written, b""

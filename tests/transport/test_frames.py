@@ -66,3 +66,12 @@ def test_each_form_is_made_once_and_only_when_needed() -> None:
 
 def test_ping_is_an_engineio_packet() -> None:
     assert read(frames.PING) == ["2"]
+
+
+def test_an_outgoing_packets_messages() -> None:
+    out = Outgoing(["x", b"\1"])
+    assert list(out.messages()) == [(0x81, b"4x"), (0x82, b"\1")]
+    assert (out.alone, out.compressed) == (False, {})
+    assert out.compressed is out.compressed
+    with pytest.raises(AttributeError):
+        _ = out.nothing

@@ -86,15 +86,15 @@ def create_app(
         from sioserver.transport.bus import ClusterManager
 
         shared = ClusterManager(config.redis, metrics.count_bus)
+    node = Node(config, engine, hub, metrics, time.time)
     try:
         server = RoomServer(
-            config, rooms, hub, budget, recovery, metrics, time.time, peer.id, shared
+            config, rooms, hub, budget, recovery, metrics, time.time, node.spawn, peer.id, shared
         )
     except ImportError as error:  # a library that the configuration insists on
         raise CannotStart(str(error)) from error
     secret, metrics.node = config.cluster.secret, peer.id
     router = Router(peer, engine.peer, server.eio, metrics, secret=secret, clock=time.time)
-    node = Node(config, engine, hub, metrics, time.time)
 
     path = "/" + config.server.path.strip("/")
     app = web.Application(

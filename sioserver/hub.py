@@ -1,100 +1,26 @@
 """Who is in which room on this node, and the way of an announcement to them.
 
 The hub receives announcements from the engine (it is the engine's listener) and hands each to the
-outboxes of the clients that are here. It knows no wire, no store and no permission; a slow client
-is the outbox's business. Everything runs on the event loop, nothing here waits.
+outboxes of the clients that are here. A client whose outbox has no space for what it must not miss
+falls behind: it is told nothing more until its edge has given it the log, at its own pace. It knows
+no wire, no store and no permission. Everything runs on the event loop, nothing here waits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Final, Protocol
+from collections.abc import Collection, Sequence
+from typing import Final
 
 from sioserver import wire
-from sioserver.auth import Identity
 from sioserver.errors import Disconnect
+from sioserver.local import Client, LocalRoom, Outbox
 from sioserver.metrics import Metrics
-from sioserver.model import Event, Message, Position, PresenceDiff, User
+from sioserver.model import Event, Message, Position, PresenceDiff
+
+__all__ = ["Client", "Hub", "Outbox"]
 
 JOIN_BUFFER: Final = 2000
-"""Live messages kept for a client whose join is still under way; past that it is closed as slow."""
-
-
-class Outbox(Protocol):
-    """What the hub needs of an edge (satisfied by each transport)."""
-
-    def broadcast(self, clients: Collection[Client], event: Event) -> None:
-        """Send the event to all of them: encoded once, in this order for each of them, without
-        waiting and without raising. A client that cannot take a durable event is closed (it comes
-        back and recovers); an ephemeral one is dropped for it."""
-
-    def close(self, client: Client, ending: Disconnect) -> None:
-        """End the client's connection to its room, soon."""
-
-
-class Client:
-    """One connection of a user to a room. Created by an edge, registered in the hub."""
-
-    __slots__ = (
-        "buffer",
-        "epoch",
-        "id",
-        "identity",
-        "offset",
-        "outbox",
-        "proven",
-        "room",
-        "told_read",
-        "typing_at",
-        "typing_told",
-    )
-
-    def __init__(self, id: str, identity: Identity, room: str, outbox: Outbox) -> None:
-        # for life
-        self.id = id
-        self.room = room
-        self.outbox = outbox
-        # replaced by a fresh token
-        self.identity = identity
-        # while joining: live messages wait here (None: it has been live)
-        self.buffer: list[Message] | None = []
-        # which log it is given, and up to where before it went live (once live: see `Hub.written`)
-        self.epoch = ""
-        self.offset = 0
-        # up to where it has provably got it
-        self.proven = 0
-        # since when the others believe that the user is typing here
-        self.typing_at: float | None = None
-        # when the others were last told that it begins, and how far it has read
-        self.typing_told = float("-inf")
-        self.told_read = 0
-
-    @property
-    def user(self) -> User:
-        """Whose connection it is."""
-        return self.identity.user
-
-
-class LocalRoom:
-    """The clients of a room on this node, and the top of what was announced to them."""
-
-    __slots__ = ("ahead", "clients", "epoch", "joining", "name", "presence", "top")
-
-    def __init__(self, name: str, presence: bool) -> None:
-        self.name = name
-        self.presence = presence
-        self.clients: dict[Outbox, dict[str, Client]] = {}
-        self.joining: dict[str, Client] = {}
-        # of the last announcement; nothing was announced: "" and 0
-        self.epoch = ""
-        self.top = 0
-        # some live client may have read the log up to here, further than it was announced
-        self.ahead = 0
-
-    def groups(self) -> list[tuple[Outbox, list[Client]]]:
-        """The live clients by outbox: a copy, because an outbox that closes a client while it is
-        told something removes it from here."""
-        return [(outbox, list(group.values())) for outbox, group in self.clients.items()]
+"""Live messages kept for a client that is given the log; past that it has to read the log again."""
 
 
 class Hub:
@@ -111,7 +37,8 @@ class Hub:
     # ------------------------------------------------------------ registering
 
     def begin(self, client: Client, *, presence: bool = True) -> bool:
-        """Register a client whose join is under way: from now on live messages wait for it.
+        """Register a client whose join is under way, or get one that is behind ready to be given
+        the end of the log: from now on live messages wait for it.
 
         `presence`: whether the room's clients are told who comes and goes. True when the client is
         the first of its room on this node.
@@ -120,6 +47,8 @@ class Hub:
         first = room is None
         if room is None:
             room = self._rooms[client.room] = LocalRoom(client.room, presence)
+        if not client.joined:
+            client.told_states = room.states_told
         client.buffer = []
         room.joining[client.id] = client
         return first
@@ -129,8 +58,8 @@ class Hub:
         gets events as they come.
 
         Returns what was announced beyond that meanwhile; the caller hands it out before it waits
-        for anything. None, and the client goes on joining, when that has a hole: it was too much to
-        keep, or the log began anew.
+        for anything. None, and nothing has changed, when that has a hole: it was too much to keep,
+        or the log began anew.
         """
         room = self._rooms[client.room]
         buffer = client.buffer or []
@@ -141,27 +70,61 @@ class Hub:
                 return None
         elif buffer:
             return None  # announced since the log was read, and not of that log
-        del room.joining[client.id]
-        client.buffer = None
+        self._move(room, client)
         client.offset = end
         room.ahead = max(room.ahead, end)
         room.clients.setdefault(client.outbox, {})[client.id] = client
         return missed
 
+    def lag(self, client: Client, offset: int) -> None:
+        """The client has been handed the log up to `offset` and has no space for more: it is
+        behind. Nothing waits for it, until `begin`."""
+        room = self._rooms[client.room]
+        if not client.joined:
+            self._forget_states(room)
+            client.told_states = room.states_told
+        self._move(room, client)
+        client.offset = offset
+        room.behind[client.id] = client
+        self._metrics.clients_behind += 1
+
+    def _move(self, room: LocalRoom, client: Client) -> None:
+        """Take the client out of where it is, to put it elsewhere; it has been let in by now."""
+        self._metrics.clients_behind -= client.id in room.behind
+        room.drop(client)
+        client.joined = True
+        client.buffer = None
+
+    def _fall_behind(self, room: LocalRoom, client: Client, offset: int) -> None:
+        """A live client has no space."""
+        if not room.is_live(client):
+            return  # the outbox has let it go
+        self._forget_states(room)
+        client.told_states = room.states_told
+        self.lag(client, offset)
+        self._metrics.catch_ups += 1
+        client.outbox.fell_behind(client)
+
+    @staticmethod
+    def _forget_states(room: LocalRoom) -> None:
+        if not room.behind:
+            room.states.clear()  # kept for somebody who is no longer behind
+
+    def handed(self, client: Client, position: Position) -> None:
+        """A client that is behind has been handed the log up to there."""
+        if position.epoch != client.epoch:
+            client.epoch, client.proven = position.epoch, 0
+        client.offset = position.offset
+
     def remove(self, client: Client) -> bool:
         """Forget the client. True when it was the last of its room on this node."""
         room = self._rooms.get(client.room)
-        if room is None or not self.knows(client):
+        if room is None or not room.holds(client):
             return False
-        if client.buffer is not None:
-            del room.joining[client.id]
-        else:
-            client.offset = self.written(client)
-            group = room.clients[client.outbox]
-            del group[client.id]
-            if not group:
-                del room.clients[client.outbox]
-        if room.clients or room.joining:
+        client.offset = self.written(client) if room.is_live(client) else client.offset
+        self._metrics.clients_behind -= client.id in room.behind
+        room.drop(client)
+        if room.clients or room.joining or room.behind:
             return False
         del self._rooms[client.room]
         return True
@@ -169,44 +132,82 @@ class Hub:
     # ------------------------------------------------------------ asking
 
     def knows(self, client: Client) -> bool:
-        """Is the client registered, live or joining?"""
+        """Is the client registered, live, behind or joining?"""
         room = self._rooms.get(client.room)
-        if room is None:
-            return False
-        group = room.clients.get(client.outbox, {}) if client.buffer is None else room.joining
-        return group.get(client.id) is client
+        return room is not None and room.holds(client)
 
     def devices(self, room: str, user_id: str) -> list[Client]:
         """A user's clients in the room here, those that are still joining too."""
         local = self._rooms.get(room)
         if local is None:
             return []
-        groups = [*local.clients.values(), local.joining]
+        groups = [*local.clients.values(), {**local.joining, **local.behind}]
         return [one for group in groups for one in group.values() if one.user.id == user_id]
 
+    def is_in(self, client: Client) -> bool:
+        """Is the client registered and past its join, live or behind?"""
+        return client.joined and self.knows(client)
+
     def is_live(self, client: Client) -> bool:
-        """Is the client registered and past its join?"""
-        return client.buffer is None and self.knows(client)
+        """Does the client get events as they come?"""
+        room = self._rooms.get(client.room)
+        return room is not None and room.is_live(client)
 
     def written(self, client: Client) -> int:
         """The offset up to which everything was handed to the client's outbox; 0 until the client
-        is live, because nobody here knows how much of what it missed it has been handed."""
-        if client.buffer is not None:
+        is let in, because nobody here knows how much of what it missed it has been handed."""
+        if not client.joined:
             return 0
         room = self._rooms.get(client.room)
-        if room is None or client.epoch != room.epoch or not self.knows(client):
+        if room is None:
             return client.offset
-        return max(client.offset, room.top)
+        if room.is_live(client):
+            return max(client.offset, room.top) if client.epoch == room.epoch else client.offset
+        if room.holds(client) and room.epoch not in ("", client.epoch):
+            return 0  # what it was given of a log that is gone says nothing of the one there is
+        return client.offset
+
+    def states(self, client: Client) -> list[tuple[int, Event]]:
+        """The newest event of each state that a client which is behind was not told, each with its
+        number; the edge notes in `client.told_states` how far it has told them."""
+        room = self._rooms[client.room]
+        if room.behind.get(client.id) is not client:
+            return []
+        return [
+            (number, event)
+            for number, event, but in room.states.values()
+            if number > client.told_states and but is not client
+        ]
 
     # ------------------------------------------------------------ telling
 
     def tell(self, room: str, event: Event, but: Client | None = None) -> None:
-        """Send an ephemeral event to the room's live clients here, except one."""
+        """Send an ephemeral event to the room's live clients here, except one. Who has no space for
+        the news of a state falls behind, and is told the newest then; anything else is dropped."""
         local = self._rooms.get(room)
-        if local is None:
-            return
-        for outbox, clients in local.groups():
-            self._hand_out(outbox, [client for client in clients if client is not but], event)
+        if local is not None:
+            self._tell(local, event, event, but)
+
+    def _tell(self, room: LocalRoom, event: Event, later: Event, but: Client | None = None) -> None:
+        """`later`: what those are told instead who cannot be told now."""
+        state = wire.state_of(event)
+        dropped = 0
+        for outbox, clients in room.groups():
+            others = [client for client in clients if client is not but]
+            for client in self._hand_out(outbox, others, event):
+                if state is None:
+                    dropped += 1
+                else:
+                    self._fall_behind(room, client, self.written(client))
+        if room.behind:
+            if state is None:
+                dropped += len(room.behind) - (but is not None and but.id in room.behind)
+            else:
+                if state in room.states:
+                    self._metrics.count_drop("coalesced")
+                dropped += not room.keep(state, later, but)
+        if dropped:
+            self._metrics.count_drop("slow", dropped)
 
     def on_message(self, room: str, epoch: str, message: Message) -> None:
         """See `EngineListener`."""
@@ -218,13 +219,14 @@ class Hub:
         elif message.offset <= local.top:
             return  # announced twice, as an engine may after it lost touch
         local.top = message.offset
-        for client in list(local.joining.values()):
+        for client in local.joining.values():
             self._keep(client, message)
         event = wire.message_event(message, epoch)
         for outbox, clients in local.groups():
             if message.offset <= local.ahead:
                 clients = [client for client in clients if client.offset < message.offset]
-            self._hand_out(outbox, clients, event)
+            for client in self._hand_out(outbox, clients, event):
+                self._fall_behind(local, client, message.offset - 1)
 
     def on_gap(self, room: str, after: Position) -> None:
         """See `EngineListener`."""
@@ -236,16 +238,18 @@ class Hub:
             return
         known = 0 if anew else local.top
         # clients that are still joining have a hole now, which `live` sees
-        behind: dict[tuple[int, Outbox], list[Client]] = {}
+        missing: dict[tuple[int, Outbox], list[Client]] = {}
         for outbox, clients in local.groups():
             for client in clients:
                 if client.epoch == after.epoch and client.offset < after.offset:
-                    behind.setdefault((max(known, client.offset), outbox), []).append(client)
+                    missing.setdefault((max(known, client.offset), outbox), []).append(client)
         if anew:
             self._begin_anew(local, after.epoch, after.offset)
         local.top = after.offset
-        for (last, outbox), clients in behind.items():
-            self._hand_out(outbox, clients, wire.gap_event(last + 1, after.offset, after))
+        for (last, outbox), clients in missing.items():
+            gap = wire.gap_event(last + 1, after.offset, after)
+            for client in self._hand_out(outbox, clients, gap):
+                self._fall_behind(local, client, last)
 
     def on_event(self, room: str, event: Event) -> None:
         """See `EngineListener`."""
@@ -260,21 +264,27 @@ class Hub:
         """See `EngineListener`."""
         local = self._rooms.get(room)
         if local is not None and local.presence:
-            self.tell(room, wire.presence_event(diff))
+            # who came and went meanwhile is not kept, but how many there are now has to be right
+            counts = PresenceDiff(diff.counts, [], [])
+            self._tell(local, wire.presence_event(diff), wire.presence_event(counts))
 
-    def _hand_out(self, outbox: Outbox, clients: Collection[Client], event: Event) -> None:
-        if clients:
-            self._metrics.deliveries += len(clients)
-            outbox.broadcast(clients, event)
+    def _hand_out(
+        self, outbox: Outbox, clients: Collection[Client], event: Event
+    ) -> Sequence[Client]:
+        """Returns those that could not be told."""
+        if not clients:
+            return ()
+        refused = outbox.broadcast(clients, event)
+        self._metrics.deliveries += len(clients) - len(refused)
+        return refused
 
     @staticmethod
     def _keep(client: Client, message: Message) -> None:
-        """Keep a message for a client that is still joining."""
+        """Keep a message for a client that is given the log just now."""
         assert client.buffer is not None
         client.buffer.append(message)
         if len(client.buffer) > JOIN_BUFFER:
             del client.buffer[:-1]  # `live` sees the hole
-            client.outbox.close(client, Disconnect("slow"))
 
     def _begin_anew(self, room: LocalRoom, epoch: str, last: int) -> None:
         """The first announcement of a log: whoever was given another one is told of the gap."""
@@ -285,7 +295,11 @@ class Hub:
         gap = wire.gap_event(0, last, Position(epoch, last))
         for outbox, clients in room.groups():
             others = [client for client in clients if client.epoch != epoch]
-            for client in others:
-                client.epoch, client.offset, client.proven = epoch, 0, 0
-            self._hand_out(outbox, others, gap)
-            room.ahead = max((room.ahead, *(client.offset for client in clients)))
+            for client in self._hand_out(outbox, others, gap):
+                # still in the old log: the new one's first page tells of the gap
+                self._fall_behind(room, client, client.offset)
+            live = [client for client in clients if room.is_live(client)]
+            for client in live:
+                if client.epoch != epoch:
+                    client.epoch, client.offset, client.proven = epoch, 0, 0
+            room.ahead = max((room.ahead, *(client.offset for client in live)))

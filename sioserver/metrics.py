@@ -35,6 +35,7 @@ LIMITS: Final = (
     "connections",
     "rooms_per_connection",
     "client_queue",
+    "slow_after",
     "inbox",
     "max_body",
     "max_payload",
@@ -112,6 +113,7 @@ class Metrics(Collector):
         self.connections = _table(TRANSPORTS)
         self.rooms = 0
         self.clients = 0
+        self.clients_behind = 0
         self.loop_lag = 0.0
         self.queue_bytes: Callable[[], float] | None = None
         """Bytes that wait for clients; set by who knows."""
@@ -127,6 +129,7 @@ class Metrics(Collector):
         self.connections_opened = 0
         self.messages_published = 0
         self.deliveries = 0
+        self.catch_ups = 0
         self.pings = 0
         self.events = _table(EVENTS)
         self.refusals = _table(REFUSALS)
@@ -228,6 +231,7 @@ class Metrics(Collector):
         yield _gauges("connections", "Connections now.", "transport", self.connections)
         yield _gauge("rooms", "Rooms with clients on this node.", self.rooms)
         yield _gauge("clients", "Clients in rooms on this node.", self.clients)
+        yield _gauge("clients_behind", "Clients that catch up from the log.", self.clients_behind)
         yield _gauge("loop_lag_seconds", "How late the event loop is.", self.loop_lag)
         waiting = 0.0 if self.queue_bytes is None else self.queue_bytes()
         yield _gauge("queue_bytes", "Bytes that wait for clients.", waiting)
@@ -241,6 +245,7 @@ class Metrics(Collector):
         yield _counter("connections_opened", "Connections ever opened.", self.connections_opened)
         yield _counter("messages_published", "Messages posted here.", self.messages_published)
         yield _counter("deliveries", "Events handed to clients.", self.deliveries)
+        yield _counter("catch_ups", "Times that a live client fell behind.", self.catch_ups)
         yield _counter("pings", "Pings sent.", self.pings)
         yield _counters("events", "Events from clients.", "event", self.events)
         yield _counters("refusals", "Requests refused.", "code", self.refusals)

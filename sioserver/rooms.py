@@ -22,7 +22,6 @@ from sioserver.ids import random_id
 from sioserver.limits import Budget
 from sioserver.metrics import Metrics
 from sioserver.model import (
-    MAX_OFFSET,
     Counts,
     Draft,
     Event,
@@ -33,9 +32,9 @@ from sioserver.model import (
     User,
 )
 
-REPLAY_BYTES: Final = 8_388_608
-"""Bytes of bodies that are replayed to a client that comes back: they are held until it has taken
-them. Older ones become a gap, and `history` has them."""
+AT_ONCE: Final = 262_144
+"""Bytes of bodies that a join brings along. More is not held for the client: it is behind, and
+catches up from the log."""
 
 TYPING_REPEAT: Final = 2.0
 """Seconds within which the same `typing` of a client is not passed on again."""
@@ -50,9 +49,12 @@ class Joined(msgspec.Struct, frozen=True):
     begins: Position
     """Where delivery goes on: the position before the gap or before the first missed message."""
     gap: Event | None
-    missed: list[Event]
+    after: Position
+    """The position behind the gap, before the first missed message."""
+    missed: list[Event] | None
+    """None: it is too much to be told at once."""
     recovered: bool
-    """Everything since the client's own position is in `missed`, without a hole."""
+    """Nothing since the client's own position is lost."""
     permissions: list[str]
 
     def welcome(self, client: Client, *, recovered: bool, begins: Position) -> Event:
@@ -67,6 +69,15 @@ class Joined(msgspec.Struct, frozen=True):
             recovered=recovered,
             permissions=self.permissions,
         )
+
+
+class Missed(msgspec.Struct, frozen=True):
+    """A stretch of what a client that is behind was not told yet."""
+
+    events: list[Event]
+    """In order; a gap comes first, where the log has lost something."""
+    top: Position
+    """Of the log, when it was read."""
 
 
 class RoomService:
@@ -109,7 +120,7 @@ class RoomService:
 
     async def refresh(self, client: Client, token: str) -> Identity:
         """A fresh token on a live connection: the same user, perhaps with other permissions."""
-        self._check_live(client)  # also when the old token has just expired
+        self._check_in(client)  # also when the old token has just expired
         identity = await self._identify(token)
         if identity.user.id != client.user.id:
             raise Refusal("forbidden", "the token is another user's; open a new connection")
@@ -127,7 +138,8 @@ class RoomService:
         """Bring a client into its room, with everything it missed since `since`.
 
         Without `since` it is what no device of the user has received yet. The edge hands out what
-        `Joined` holds and then calls `go_live`; what is announced until then is kept.
+        `Joined` holds and then calls `go_live` (or, if that is too much, `lag` and `catch_up`);
+        what is announced until then is kept.
         """
         room, user = client.room, client.user
         self._check_entry(client.identity, room)
@@ -140,7 +152,10 @@ class RoomService:
                 # the rule may have become stricter, and messages older, while nobody was here
                 await self._engine.trim(room, rule, self._clock())
             membership = await self._engine.join(room, user)
-            page, at = await self._catch_up(client, since, membership)
+            page, at = await self._look_back(client, since, membership)
+            known, begin, lost = _verdict(page, at)
+            top, missed = page.top, _few(page)
+            del page  # what is too much is not held any longer
             # last, so that nobody is told of somebody who did not get in
             counts = await self._engine.enter(room, user, client.id)
             if not self._hub.knows(client):
@@ -148,23 +163,23 @@ class RoomService:
         except BaseException:
             await self.leave(client)  # again, if it left meanwhile: it may have entered after that
             raise
-        known, begin, lost = _verdict(page, at)
         client.proven = membership.cursor
         if since is not None and known > membership.cursor:
             self._proved(client, known)
-        epoch = page.top.epoch
+        after = Position(top.epoch, begin)
         return Joined(
             counts=counts,
             membership=membership,
-            top=page.top,
-            begins=Position(epoch, known),
-            gap=None if lost is None else wire.gap_event(*lost, Position(epoch, begin)),
-            missed=[wire.message_event(message, epoch) for message in page.messages],
+            top=top,
+            begins=Position(top.epoch, known),
+            gap=None if lost is None else wire.gap_event(*lost, after),
+            after=after,
+            missed=missed,
             recovered=since is not None and lost is None,
             permissions=self._policy.permissions(client.identity, room),
         )
 
-    async def _catch_up(
+    async def _look_back(
         self, client: Client, since: Position | None, membership: Membership
     ) -> tuple[Page, Position]:
         """What the client missed, up to the top of the log (the newest of it, if it is much), and
@@ -182,16 +197,15 @@ class RoomService:
             page = await self._engine.history(room, after=least, limit=limit)
         if page.messages and page.messages[-1].offset < page.top.offset:
             page = await self._engine.history(room, limit=limit)
-        newest = wire.HistoryRequest(before=None, after=None, limit=limit)
-        page = wire.cut_page(page, newest, most_binaries=MAX_OFFSET, most_bytes=REPLAY_BYTES)
         client.epoch, client.offset = page.top.epoch, page.top.offset
         return page, at
 
     def go_live(self, client: Client) -> list[Event] | None:
-        """The client has been handed `Joined`: from now on it gets events as they come.
+        """The client has been handed everything up to the top of the log, as it was read last: from
+        now on it gets events as they come.
 
         Returns what was announced meanwhile; the edge hands it out before it waits for anything.
-        None when that has a hole: the client has to come again.
+        None when that has a hole: the client has to read on (`lag`, `catch_up`).
         """
         if not self._hub.knows(client):
             raise _left_meanwhile()
@@ -200,15 +214,60 @@ class RoomService:
             return None
         return [wire.message_event(message, client.epoch) for message in missed]
 
+    def states(self, client: Client) -> list[tuple[int, Event]]:
+        """What changed while the client was behind, of what only the newest counts: see
+        `Hub.states`. It is told that before it goes live."""
+        if not self._hub.knows(client):
+            raise _left_meanwhile()
+        return self._hub.states(client)
+
+    def lag(self, client: Client, offset: int) -> None:
+        """The client was handed the log up to `offset`, and has no space for more now: nothing more
+        is told or kept for it, until `catch_up`."""
+        if not self._hub.knows(client):
+            raise _left_meanwhile()
+        self._hub.lag(client, offset)
+
+    async def catch_up(self, client: Client, limit: int) -> Missed:
+        """The next of what a client that is behind has to be told: at most `limit` messages.
+
+        The edge hands out of it what there is space for, and notes that with `handed`. Then, before
+        it waits for anything, it calls `go_live` if that was all and reached the top, else `lag`.
+        """
+        if not self._hub.is_in(client):
+            raise _left_meanwhile()
+        self._hub.begin(client)
+        at = Position(client.epoch, client.offset)
+        try:
+            page = await self._engine.history(client.room, after=at.offset, limit=limit)
+            if page.top.epoch != at.epoch:
+                allowed = "history" in self._policy.permissions(client.identity, client.room)
+                # who may not see what was before its time gets what comes
+                after = 0 if allowed else page.top.offset
+                page = await self._engine.history(client.room, after=after, limit=limit)
+        except BaseException:
+            if self._hub.knows(client):
+                self._hub.lag(client, at.offset)
+            raise
+        if not self._hub.knows(client):
+            raise _left_meanwhile()
+        _, begin, lost = _verdict(page, at)
+        gap = [] if lost is None else [wire.gap_event(*lost, Position(page.top.epoch, begin))]
+        return Missed([*gap, *_events(page)], page.top)
+
+    def handed(self, client: Client, position: Position) -> None:
+        """A client that is behind was handed everything up to there."""
+        self._hub.handed(client, position)
+
     async def leave(self, client: Client, *, for_good: bool = False) -> None:
         """The connection is over; the user stays a member. Never refused.
 
         `for_good`: they will not come back soon, so the others are told without the grace time.
         """
-        was_live = self._hub.is_live(client)
+        was_in = self._hub.is_in(client)
         if self._hub.remove(client):
             self._engine.unwatch(client.room)
-        if was_live and client.typing_at is not None:
+        if was_in and client.typing_at is not None:
             self._tell(client.room, wire.typing_event(client.user, on=False))
         grace = self._config.presence.grace if for_good else 0.0
         await self._engine.exit(client.room, client.user.id, client.id, self._clock() - grace)
@@ -216,13 +275,13 @@ class RoomService:
     async def leave_for_good(self, client: Client) -> None:
         """The user is no longer a member, and all their clients in the room are ended, this one
         too; joining again makes a new member of them."""
-        self._live(client)
+        self._check(client)
         room, user = client.room, client.user
         await self._engine.leave(room, user.id)
         for device in self._hub.devices(room, user.id):
             device.outbox.close(device, Disconnect("left"))
             # one that is still joining is ended when it has been told that it joined
-            if self._hub.is_live(device):
+            if self._hub.is_in(device):
                 # at once: what it had sent before it knew is no member's any more
                 await self.leave(device, for_good=True)
 
@@ -244,7 +303,7 @@ class RoomService:
 
     async def send(self, client: Client, request: wire.SendRequest) -> Published:
         """Post a message. When this returns, the message is stored and will reach everybody."""
-        now = self._live(client)
+        now = self._check(client)
         self._policy.check_post(client.identity, client.room)
         rule = self._policy.rule(client.room)
         self._budget.check_message(client.user.id, client.room, rule, now)
@@ -262,7 +321,7 @@ class RoomService:
 
     async def history(self, client: Client, request: wire.HistoryRequest) -> Page:
         """A page of the room's log."""
-        self._live(client)
+        self._check(client)
         self._policy.check_history(client.identity, client.room)
         return await self._engine.history(
             client.room, after=request.after, before=request.before, limit=request.limit
@@ -272,7 +331,7 @@ class RoomService:
         self, client: Client, *, everybody: bool
     ) -> tuple[list[User], Counts, list[User] | None]:
         """Users online, the counts, and (when `everybody`) the members."""
-        self._live(client)
+        self._check(client)
         room, limit = client.room, self._config.rooms.members_page
         if not self._policy.rule(room).presence:
             raise Refusal("forbidden", "this room does not tell who is in it")
@@ -283,7 +342,7 @@ class RoomService:
 
     async def read(self, client: Client, offset: int) -> int:
         """Move the user's read position; returns how many messages are unread now."""
-        self._live(client)
+        self._check(client)
         room, user = client.room, client.user
         membership = await self._engine.read(room, user.id, offset)
         # of a guest nothing is kept, and the answer is that everything was read
@@ -297,7 +356,7 @@ class RoomService:
 
     def typing(self, client: Client, on: bool) -> None:
         """Tell the others, unless they know; a beginning at most once in `TYPING_REPEAT`."""
-        now = self._live(client)
+        now = self._check(client)
         if on:
             self._policy.check_post(client.identity, client.room)
             if 0 <= now - client.typing_told < TYPING_REPEAT:
@@ -315,7 +374,7 @@ class RoomService:
 
     def relay(self, client: Client, name: str, args: Sequence[Any]) -> None:
         """Pass an event on to the others: ephemeral, in no log."""
-        self._live(client)
+        self._check(client)
         self._policy.check_post(client.identity, client.room)
         self._tell(client.room, wire.relayed_event(name, args, client.user), but=client)
 
@@ -334,18 +393,28 @@ class RoomService:
         self._hub.tell(room, event, but)
         self._engine.tell(room, event)
 
-    def _live(self, client: Client) -> float:
+    def _check(self, client: Client) -> float:
         """The time, if the client may ask for something at all."""
-        self._check_live(client)
+        self._check_in(client)
         now = self._clock()
         expires = client.identity.expires_at
         if expires is not None and now >= expires:
             raise Refusal("token_expired")
         return now
 
-    def _check_live(self, client: Client) -> None:
-        if not self._hub.is_live(client):
+    def _check_in(self, client: Client) -> None:
+        if not self._hub.is_in(client):
             raise Refusal("not_member")
+
+
+def _events(page: Page) -> list[Event]:
+    return [wire.message_event(message, page.top.epoch) for message in page.messages]
+
+
+def _few(page: Page) -> list[Event] | None:
+    """The messages of the page, unless they are too much to be told at once."""
+    size = sum(wire.body_size(message.body) for message in page.messages)
+    return _events(page) if size <= AT_ONCE else None
 
 
 def _verdict(page: Page, at: Position) -> tuple[int, int, tuple[int, int] | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from sioserver.auth import Identity
@@ -48,27 +48,27 @@ class FakeClock:
 
 
 class FakeOutbox:
-    """An edge that writes down what each client is told. A slow client loses what is ephemeral and
-    is closed with what is durable."""
+    """An edge that writes down what each client is told. For a slow client there is no space."""
 
     def __init__(self) -> None:
         self.told: dict[str, list[Event]] = defaultdict(list)
         self.broadcasts: list[tuple[list[str], Event]] = []
         self.closed: list[tuple[Client, str]] = []
         self.slow: set[str] = set()
-        self.on_close: Callable[[Client], object] = lambda client: None
+        self.behind: list[Client] = []
 
-    def broadcast(self, clients: Collection[Client], event: Event) -> None:
+    def broadcast(self, clients: Collection[Client], event: Event) -> Sequence[Client]:
         self.broadcasts.append(([client.id for client in clients], event))
         for client in clients:
             if client.id not in self.slow:
                 self.told[client.id].append(event)
-            elif event.position is not None:
-                self.close(client, Disconnect("slow"))
+        return [client for client in clients if client.id in self.slow]
+
+    def fell_behind(self, client: Client) -> None:
+        self.behind.append(client)
 
     def close(self, client: Client, ending: Disconnect) -> None:
         self.closed.append((client, ending.code))
-        self.on_close(client)
 
     def offsets(self, client: Client) -> list[int]:
         """Of the messages that a client was given."""
@@ -81,6 +81,41 @@ class FakeOutbox:
 
 def client(outbox: FakeOutbox, id: str = "c1", user: User = ANN, room: str = "lobby") -> Client:
     return Client(id, Identity(user), room, outbox)
+
+
+class Reader:
+    """A client that believes what it is told and checks that nothing is left out or comes twice."""
+
+    def __init__(self, since: Position | None) -> None:
+        self.position = since
+        self.got: list[Position] = []
+        self.gaps: list[tuple[int, int]] = []
+
+    def read(self, *events: Event | None) -> None:
+        for event in events:
+            if event is not None:
+                getattr(self, event.name)(event.payload, event.position)
+
+    def welcome(self, payload: dict[str, Any], position: Position) -> None:
+        self.position = position
+
+    def gap(self, payload: dict[str, Any], position: Position) -> None:
+        assert self.position is not None
+        first, last = payload["from"], payload["to"]
+        if first == 0:
+            assert position.offset == last
+        else:
+            assert first == self.position.offset + 1 <= last
+            assert position in (self.position, Position(self.position.epoch, last))
+        self.gaps.append((first, last))
+        self.position = position
+
+    def message(self, payload: dict[str, Any], position: Position) -> None:
+        assert self.position is not None
+        assert position == Position(self.position.epoch, self.position.offset + 1)
+        assert position.offset == payload["offset"]
+        self.got.append(position)
+        self.position = position
 
 
 # -- engines --------------------------------------------------------------------------------------

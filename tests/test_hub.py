@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+
 import pytest
 
 from sioserver import wire
 from sioserver.hub import JOIN_BUFFER, Client, Hub
+from sioserver.local import STATES
 from sioserver.metrics import Metrics
-from sioserver.model import Event, Position
+from sioserver.model import Event, Position, User
 
 from .fakes import ANN, BEN, FakeOutbox, client, diff, message
 
@@ -187,10 +190,7 @@ def test_too_much_while_joining(
     one = client(outbox)
     hub.begin(one)
     one.epoch = "e"
-    announce(hub, 1, 2, 3)
-    assert outbox.closed == []
-    announce(hub, 4)
-    assert outbox.closed == [(one, "slow")]
+    announce(hub, 1, 2, 3, 4)
     # a hole, whether more is announced or not
     assert hub.live(one) is None
     announce(hub, 5)
@@ -199,6 +199,10 @@ def test_too_much_while_joining(
     assert hub.written(one) == 0
     announce(hub, *range(6, 20))
     assert len(one.buffer or ()) <= 3
+    # it need not come again: it reads on
+    hub.lag(one, 0)
+    assert (one.buffer, hub.is_in(one), hub.is_live(one)) == (None, True, False)
+    assert outbox.closed == []
     assert hub.remove(one) is True
 
 
@@ -209,21 +213,6 @@ def test_as_much_as_is_kept(hub: Hub, outbox: FakeOutbox) -> None:
     announce(hub, *range(1, JOIN_BUFFER + 1))
     assert [said.offset for said in hub.live(one) or []] == list(range(1, JOIN_BUFFER + 1))
     assert outbox.closed == []
-
-
-def test_an_outbox_that_removes_a_joining_client_at_once(
-    hub: Hub, outbox: FakeOutbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sioserver.hub.JOIN_BUFFER", 1)
-    outbox.on_close = hub.remove
-    joining = [client(outbox, f"c{n}") for n in range(3)]
-    for who in joining:
-        hub.begin(who)
-    live = enter(hub, client(outbox, "c9"))
-    announce(hub, 1, 2, 3)
-    assert [who for who, _ in outbox.closed] == joining
-    assert outbox.offsets(live) == [1, 2, 3]
-    assert hub.remove(live) is True
 
 
 # -- telling --------------------------------------------------------------------------------------
@@ -264,29 +253,17 @@ def test_a_room_without_presence(hub: Hub, outbox: FakeOutbox) -> None:
     assert outbox.offsets(one) == [1]
 
 
-def test_a_slow_client_is_closed_by_what_is_durable_only(hub: Hub, outbox: FakeOutbox) -> None:
-    slow, other = enter(hub, client(outbox, "c1")), enter(hub, client(outbox, "c2"))
-    outbox.slow.add(slow.id)
-    hub.tell("lobby", TYPING)
-    assert outbox.closed == []
-    announce(hub, 1)
-    assert outbox.closed == [(slow, "slow")]
-    assert outbox.offsets(other) == [1]
-
-
 @pytest.mark.parametrize("event", ["message", "presence"])
 def test_an_outbox_that_removes_clients_in_the_middle_of_a_broadcast(hub: Hub, event: str) -> None:
     """Nobody else misses anything, and nothing breaks."""
 
     class Hasty(FakeOutbox):
-        def broadcast(self, clients, event: Event) -> None:  # type: ignore[no-untyped-def]
-            for who in clients:
-                if who.id in self.slow:
-                    for slow in everybody:
-                        if slow.id in self.slow:
-                            hub.remove(slow)
-                else:
-                    self.told[who.id].append(event)
+        def broadcast(self, clients: Collection[Client], event: Event) -> Sequence[Client]:
+            if any(who.id in self.slow for who in clients):
+                for slow in everybody:
+                    if slow.id in self.slow:
+                        hub.remove(slow)
+            return super().broadcast(clients, event)
 
     outboxes = [Hasty(), Hasty()]
     everybody = [enter(hub, client(outboxes[n % 2], f"c{n}")) for n in range(8)]
@@ -298,7 +275,240 @@ def test_an_outbox_that_removes_clients_in_the_middle_of_a_broadcast(hub: Hub, e
         else:
             hub.on_presence("lobby", diff([ANN], [], 1, 1))
     assert [len(outboxes[0].told[f"c{n}"]) for n in (2, 4, 6)] == [2, 2, 2]
-    assert [hub.is_live(who) for who in everybody] == [n in (2, 4, 6) for n in range(8)]
+    assert [hub.knows(who) for who in everybody] == [n in (2, 4, 6) for n in range(8)]
+    assert [outbox.behind for outbox in outboxes] == [[], []]
+
+
+# -- falling behind -------------------------------------------------------------------------------
+
+RELAYED = wire.relayed_event("shout", ["hey"], BEN)
+
+
+def behind(hub: Hub, outbox: FakeOutbox, id: str = "c1", at: int = 0) -> Client:
+    """A client that fell behind with the message after `at`."""
+    who = enter(hub, client(outbox, id), at)
+    outbox.slow.add(who.id)
+    announce(hub, at + 1)
+    outbox.slow.discard(who.id)
+    return who
+
+
+def states(hub: Hub, who: Client) -> list[Event]:
+    return [event for _, event in hub.states(who)]
+
+
+def catch_up(hub: Hub, who: Client, to: int, epoch: str = "e") -> list[int]:
+    """What an edge does that gives the client the log at once; the offsets of the rest."""
+    hub.begin(who)
+    hub.handed(who, Position(epoch, to))
+    rest = hub.live(who)
+    assert rest is not None
+    return [said.offset for said in rest]
+
+
+def test_who_has_no_space_falls_behind(hub: Hub, outbox: FakeOutbox, metrics: Metrics) -> None:
+    slow, other = enter(hub, client(outbox, "c1")), enter(hub, client(outbox, "c2"))
+    announce(hub, 1)
+    outbox.slow.add(slow.id)
+    announce(hub, 2)
+    assert outbox.behind == [slow]
+    assert (hub.knows(slow), hub.is_in(slow), hub.is_live(slow)) == (True, True, False)
+    # up to where it was told, whatever is announced now: and that costs nothing
+    announce(hub, 3, 4)
+    assert [told for told, _ in outbox.broadcasts[2:]] == [[other.id]] * 2
+    assert (hub.written(slow), slow.offset, slow.buffer) == (1, 1, None)
+    assert outbox.offsets(other) == [1, 2, 3, 4]
+    assert outbox.closed == []
+    assert (metrics.clients_behind, metrics.catch_ups, metrics.deliveries) == (1, 1, 5)
+
+
+def test_who_was_behind_is_live_without_a_hole(
+    hub: Hub, outbox: FakeOutbox, metrics: Metrics
+) -> None:
+    slow = behind(hub, outbox)
+    announce(hub, 2)
+    hub.begin(slow)  # 1 to 3 are read
+    announce(hub, 3, 4, 5)
+    for offset in (1, 2, 3):
+        hub.handed(slow, Position("e", offset))
+        assert hub.written(slow) == offset
+    assert hub.live(slow) == [message(4), message(5)]
+    assert hub.is_live(slow)
+    announce(hub, 6)
+    assert outbox.offsets(slow) == [6]
+    assert (metrics.clients_behind, metrics.catch_ups) == (0, 1)
+
+
+def test_a_page_that_did_not_reach_the_top(hub: Hub, outbox: FakeOutbox, metrics: Metrics) -> None:
+    slow = behind(hub, outbox)
+    announce(hub, 2, 3)
+    hub.begin(slow)
+    announce(hub, 4)
+    hub.handed(slow, Position("e", 1))
+    assert hub.live(slow) is None
+    assert slow.buffer == [message(4)]
+    hub.lag(slow, 1)
+    announce(hub, 5)
+    assert (slow.buffer, hub.written(slow), metrics.clients_behind) == (None, 1, 1)
+    assert catch_up(hub, slow, 5) == []
+    assert metrics.clients_behind == 0
+
+
+def test_too_much_while_the_end_is_read(
+    hub: Hub, outbox: FakeOutbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sioserver.hub.JOIN_BUFFER", 2)
+    slow = behind(hub, outbox)
+    hub.begin(slow)
+    announce(hub, 2, 3, 4)
+    hub.handed(slow, Position("e", 1))
+    assert hub.live(slow) is None
+    assert len(slow.buffer or ()) <= 2
+    hub.lag(slow, 1)
+    assert catch_up(hub, slow, 4) == []
+
+
+def test_behind_from_the_join_on(hub: Hub, outbox: FakeOutbox, metrics: Metrics) -> None:
+    one = client(outbox)
+    hub.begin(one)
+    one.epoch = "e"
+    announce(hub, 5)
+    hub.lag(one, 2)
+    announce(hub, 6)
+    assert (hub.is_in(one), hub.is_live(one), hub.written(one), one.buffer) == (
+        True,
+        False,
+        2,
+        None,
+    )
+    assert catch_up(hub, one, 6) == []
+    # it was never live: that is a long replay, and no switch
+    assert (metrics.clients_behind, metrics.catch_ups) == (0, 0)
+
+
+@pytest.mark.parametrize("reading", [False, True])
+def test_who_is_behind_can_go(
+    hub: Hub, outbox: FakeOutbox, metrics: Metrics, reading: bool
+) -> None:
+    slow = behind(hub, outbox, at=4)
+    if reading:
+        hub.begin(slow)
+    assert hub.devices("lobby", slow.user.id) == [slow]
+    assert hub.remove(slow) is True
+    assert (hub.knows(slow), hub.is_in(slow), hub.written(slow)) == (False, False, 4)
+    assert (len(hub), metrics.clients_behind) == (0, 0)
+    assert hub.remove(slow) is False
+
+
+def test_who_falls_behind_with_a_gap(hub: Hub, outbox: FakeOutbox) -> None:
+    slow, other = enter(hub, client(outbox, "c1")), enter(hub, client(outbox, "c2"))
+    announce(hub, 1, 2)
+    outbox.slow.add(slow.id)
+    hub.on_gap("lobby", Position("e", 5))
+    assert hub.written(slow) == 2
+    assert gaps(outbox, other) == [(3, 5, "e.5")]
+
+
+@pytest.mark.parametrize("how", ["message", "gap"])
+def test_who_falls_behind_with_a_log_that_begins_anew(
+    hub: Hub, outbox: FakeOutbox, how: str
+) -> None:
+    """It still has to be told: it stays in the old log, of which nothing can be proven now."""
+    slow, other = enter(hub, client(outbox, "c1"), 7), enter(hub, client(outbox, "c2"), 7)
+    announce(hub, 8)
+    slow.proven = 5
+    outbox.slow.add(slow.id)
+    if how == "message":
+        announce(hub, 3, epoch="f")
+    else:
+        hub.on_gap("lobby", Position("f", 2))
+        announce(hub, 3, epoch="f")
+    assert (slow.epoch, hub.written(slow)) == ("e", 0)
+    assert outbox.offsets(other) == [8, 3]
+    outbox.slow.clear()
+    hub.begin(slow)
+    hub.handed(slow, Position("f", 2))  # the gap
+    assert (slow.epoch, slow.proven, hub.written(slow)) == ("f", 0, 2)
+    hub.handed(slow, Position("f", 3))
+    assert hub.live(slow) == []
+    announce(hub, 4, epoch="f")
+    assert outbox.offsets(slow)[-1] == 4
+
+
+# -- what is ephemeral, for a slow client ---------------------------------------------------------
+
+
+def test_news_are_dropped_for_who_has_no_space(
+    hub: Hub, outbox: FakeOutbox, metrics: Metrics
+) -> None:
+    slow, other = enter(hub, client(outbox, "c1")), enter(hub, client(outbox, "c2"))
+    outbox.slow.add(slow.id)
+    hub.tell("lobby", RELAYED)
+    assert (outbox.behind, metrics.dropped["slow"]) == ([], 1)
+    announce(hub, 1)
+    hub.tell("lobby", RELAYED)  # now it is behind
+    hub.tell("lobby", RELAYED, but=slow)
+    hub.tell("lobby", RELAYED, but=other)
+    assert metrics.dropped["slow"] == 3
+    assert states(hub, slow) == []
+    assert outbox.names(other) == ["shout", "message", "shout", "shout"]
+
+
+def test_of_a_state_the_newest_is_told_later(
+    hub: Hub, outbox: FakeOutbox, metrics: Metrics
+) -> None:
+    slow, other = enter(hub, client(outbox, "c1")), enter(hub, client(outbox, "c2"))
+    hub.on_presence("lobby", diff([ANN], [], 1, 1))
+    outbox.slow.add(slow.id)
+    hub.on_presence("lobby", diff([BEN], [], 2, 2))
+    assert outbox.behind == [slow]  # nothing durable is missing, but the counts
+    hub.tell("lobby", wire.typing_event(BEN, on=True))
+    hub.tell("lobby", wire.read_event(BEN, 1))
+    hub.tell("lobby", wire.read_event(ANN, 1), but=slow)  # its own
+    hub.on_presence("lobby", diff([], [BEN], 1, 2))
+    hub.tell("lobby", wire.typing_event(BEN, on=False))
+    assert states(hub, slow) == [
+        wire.read_event(BEN, 1),
+        wire.presence_event(diff([], [], 1, 2)),
+        wire.typing_event(BEN, on=False),
+    ]
+    assert metrics.dropped["coalesced"] == 2
+    assert metrics.dropped["slow"] == 0
+    assert states(hub, other) == []
+    assert catch_up(hub, slow, 0) == []
+    assert states(hub, slow) == []
+
+
+def test_who_fell_behind_later_is_told_what_it_missed_only(hub: Hub, outbox: FakeOutbox) -> None:
+    first, second = enter(hub, client(outbox, "c1")), enter(hub, client(outbox, "c2"))
+    outbox.slow.add(first.id)
+    announce(hub, 1)
+    hub.tell("lobby", wire.typing_event(BEN, on=True))
+    outbox.slow.add(second.id)
+    announce(hub, 2)
+    hub.tell("lobby", wire.read_event(BEN, 2))
+    assert [event.name for event in states(hub, first)] == ["typing", "read"]
+    assert [event.name for event in states(hub, second)] == ["read"]
+    # and what nobody needs any more is forgotten
+    hub.remove(first)
+    outbox.slow.clear()
+    catch_up(hub, second, 2)
+    third = behind(hub, outbox, "c3", at=2)
+    assert states(hub, third) == []
+
+
+def test_states_are_bounded_and_the_counts_stay(
+    hub: Hub, outbox: FakeOutbox, metrics: Metrics
+) -> None:
+    slow = behind(hub, outbox)
+    hub.on_presence("lobby", diff([], [], 9, 9))
+    for number in range(2 * STATES):
+        hub.tell("lobby", wire.typing_event(User(f"u{number}", "U"), on=True))
+    told = states(hub, slow)
+    assert len(told) == STATES
+    assert told[0] == wire.presence_event(diff([], [], 9, 9))
+    assert told[-1].payload["user"] == f"u{2 * STATES - 1}"
+    assert metrics.dropped["slow"] == STATES + 1
 
 
 # -- what was written -----------------------------------------------------------------------------

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS = (
     {"model", "errors", "ids", "_version"},
     {"config", "wire", "auth", "limits", "metrics"},
-    {"hub", "engine"},
+    {"hub", "local", "engine"},
     {"rooms"},
     {"node"},
     {"transport", "api", "gateway"},
@@ -32,6 +32,7 @@ NEIGHBOURS = {
     "metrics": {"config"},
     "app": {"startup", "tls"},
     "tls": {"startup"},
+    "hub": {"local"},
     "__init__": {"client"},
     "__main__": {"cli"},
     "cli": {"workers", "logs", "client"},

@@ -62,12 +62,14 @@ def test_everything_is_there_from_the_start_and_zero() -> None:
     assert single == {
         "rooms",
         "clients",
+        "clients_behind",
         "loop_lag_seconds",
         "queue_bytes",
         "relays",
         "connections_opened_total",
         "messages_published_total",
         "deliveries_total",
+        "catch_ups_total",
         "pings_total",
         "publish_seconds_count",
         "publish_seconds_sum",
@@ -91,10 +93,12 @@ def test_tls_is_told_of_where_there_is_some() -> None:
     [
         ("rooms", "rooms"),
         ("clients", "clients"),
+        ("clients_behind", "clients_behind"),
         ("loop_lag", "loop_lag_seconds"),
         ("connections_opened", "connections_opened_total"),
         ("messages_published", "messages_published_total"),
         ("deliveries", "deliveries_total"),
+        ("catch_ups", "catch_ups_total"),
         ("pings", "pings_total"),
     ],
 )

@@ -202,8 +202,19 @@ class Limits(Section, frozen=True):
     ] = 1_000_000
     client_queue: Annotated[
         Annotated[int, Meta(ge=16_384, le=2_147_483_647)],
-        about("Bytes that may wait for a client that reads slowly; then it is closed."),
+        about(
+            "Bytes that may wait for a client that reads slowly. Events of rooms may take half of "
+            "it; then they are given to the client from the log, at its own pace. Answers may "
+            "take all of it; then it is closed."
+        ),
     ] = 1_048_576
+    slow_after: Annotated[
+        Positive,
+        about(
+            "A client that is behind and has taken nothing of what waits for it for this long is "
+            "closed; it may come back and is given what it missed."
+        ),
+    ] = 20.0
     rooms_per_connection: Annotated[AtLeastOne, about("Rooms that one connection may be in.")] = 64
     connections: Annotated[Count, about("Connections to this node; 0 means no limit.")] = 100_000
     connect_timeout: Annotated[

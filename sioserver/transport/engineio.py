@@ -73,6 +73,7 @@ class EngineServer(Edge):
         super().__init__(trusted_proxies, **options)
         self.start_service_task = False  # each session has its own deadlines
         self.client_queue = client_queue
+        self.offer_queue = client_queue // 2
         self.inbox = inbox
         self.upgrade_timeout = upgrade_timeout
         self.max_connections = max_connections

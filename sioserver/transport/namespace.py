@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any, Final, cast
 
@@ -29,6 +29,7 @@ from sioserver.limits import Budget
 from sioserver.metrics import Metrics
 from sioserver.model import Event
 from sioserver.rooms import Joined, RoomService
+from sioserver.transport.catchup import CatchUp, Spawn
 from sioserver.transport.clients import RoomClient, RoomConnection
 from sioserver.transport.expiry import Expiry
 from sioserver.transport.frames import Outgoing
@@ -37,18 +38,10 @@ from sioserver.transport.packet import MAX_ATTACHMENTS, Packet, plain
 from sioserver.transport.recovery import Claim, Recovery
 from sioserver.transport.requests import Requests
 from sioserver.transport.server import AsyncServer
-from sioserver.transport.session import DRAINED, Session
+from sioserver.transport.session import Session
 from sioserver.transport.witness import Witness
 
 log = logging.getLogger(__name__)
-
-REPLAY_STALL: Final = 20.0
-"""Seconds that a client may take for one chunk of what it missed."""
-
-REPLAY_CHUNK: Final = 262_144
-"""Bytes of missed messages that are written at once; more goes out at the client's own pace. Also
-the most that is replayed before CONNECT: clients keep those aside without noting their offset, so
-a replay that is cut off there would come a second time."""
 
 _NOTHING: Final = Outgoing([])
 
@@ -73,6 +66,7 @@ class RoomServer(AsyncServer):
         recovery: Recovery,
         metrics: Metrics,
         clock: Callable[[], float],
+        spawn: Spawn,
         node_id: str = "",
         client_manager: Manager | None = None,
     ) -> None:
@@ -107,13 +101,22 @@ class RoomServer(AsyncServer):
         self._recovery = recovery
         self._metrics = metrics
         self._clock = clock
-        self._chunk = min(REPLAY_CHUNK, limits.client_queue // 4)
         # our handlers use nothing that needs a task before they first wait
         self.eio.trusted_handlers = True
         self.eio.welcome = self._welcome
         wheel = self.eio.wheel
         self._witness = Witness(rooms, hub, metrics, wheel, clock, pause=config.delivery.confirm)
         self.eio.hooks = self._witness
+        self._catch_up = CatchUp(
+            rooms,
+            wheel,
+            spawn,
+            self.encode_event,
+            self._witness.confirm,
+            self._stalled,
+            queue=limits.client_queue,
+            slow_after=limits.slow_after,
+        )
         self._expiry = Expiry(wheel, clock, notice=config.auth.expiry_notice)
         self._requests = Requests(
             rooms,
@@ -241,8 +244,10 @@ class RoomServer(AsyncServer):
     async def _let_in(
         self, client: RoomClient, claim: Claim | None, hello: wire.Hello, joined: Joined
     ) -> None:
-        """Tell the client what it is told first: see `Joined`. No wait, unless it missed much."""
+        """Tell the client what it is told first: see `Joined`. If it missed much, it is behind."""
         session, namespace = client.session, client.namespace
+        # what goes out before CONNECT has to be little: clients keep it aside without noting its
+        # positions, so what is cut off there would come a second time
         missed = self._encode_few(namespace, joined.missed)
         recovered = (
             claim is not None
@@ -274,19 +279,13 @@ class RoomServer(AsyncServer):
                 session.write(self.encode_event(namespace, joined.gap))
             if missed is not None:
                 self._write(session, missed)
-            else:
-                await self._replay(client, joined.missed)
-                if not client.here:
-                    return
-        rest = self._rooms.go_live(client)
-        if rest is None:
-            self.close(client, Disconnect("slow"))
-            return
+        if missed is None:
+            self._rooms.lag(client, joined.after.offset)
+        live = missed is not None and self._catch_up.go_live(client)
         self._metrics.clients += 1
-        self._write(session, (self.encode_event(namespace, event) for event in rest))
         self._expiry.watch(client)
-        if self._witness.written(session):
-            self._witness.confirm(session)
+        if not live:
+            self._catch_up.add(client)
 
     async def _let_into_session(self, client: RoomClient) -> None:
         rooms = await self._rooms.rooms_of(client.identity)
@@ -336,40 +335,22 @@ class RoomServer(AsyncServer):
                 return connection.clients.get(namespace)
         return None
 
-    def _encode_few(self, namespace: str, events: Sequence[Event]) -> list[Outgoing] | None:
+    def _encode_few(self, namespace: str, events: Sequence[Event] | None) -> list[Outgoing] | None:
         """The packets of the events, unless they are too much to be written at once."""
+        if events is None:
+            return None
         outs, size = [], 0
         for event in events:
             outs.append(self.encode_event(namespace, event))
             size += len(outs[-1].frames)
-            if size > self._chunk:
+            if size > self._catch_up.chunk:
                 return None
         return outs
 
     @staticmethod
-    def _write(session: Session, outs: Iterable[Outgoing]) -> None:
+    def _write(session: Session, outs: Sequence[Outgoing]) -> None:
         for out in outs:
             session.write(out)
-
-    async def _replay(self, client: RoomClient, events: Iterable[Event]) -> None:
-        """Write much, at the client's own pace."""
-        session, written = client.session, 0
-        for event in events:
-            out = self.encode_event(client.namespace, event)
-            size = sum(map(len, out.packets)) if session.ws is None else len(out.frames)
-            if written and written + size > self._chunk:
-                # so that this one fits too, whatever the limit is
-                stalled = self.eio.wheel.after(
-                    REPLAY_STALL, partial(session.end, "slow consumer", "slow")
-                )
-                await session.drain(min(DRAINED, max(0, self.eio.client_queue - size)))
-                stalled.cancel()
-                written = 0
-            if session.closed or not client.here:
-                return
-            session.write(out)
-            written += size
-        await session.drain(self._chunk)  # for what was announced meanwhile
 
     # ------------------------------------------------------------ leaving
 
@@ -410,7 +391,7 @@ class RoomServer(AsyncServer):
         del client.connection.clients[client.namespace]
         self._expiry.forget(client)
         if client.sid:
-            self._metrics.clients -= client.buffer is None
+            self._metrics.clients -= client.joined
             await self.manager.disconnect(client.sid, client.namespace, ignore_queue=True)
         if client.room != wire.SESSION_ROOM:
             await self._rooms.leave(client, for_good=for_good)
@@ -437,12 +418,13 @@ class RoomServer(AsyncServer):
 
     # ------------------------------------------------------------ the hub's outbox
 
-    def broadcast(self, clients: Collection[Client], event: Event) -> None:
+    def broadcast(self, clients: Collection[Client], event: Event) -> Sequence[Client]:
         """See `Outbox`."""
         outs: dict[str, Outgoing] = {}
         namespace, out = None, _NOTHING
         unconfirmed: list[Session] = []
         ephemeral = event.position is None
+        refused: list[Client] = []
         for client in cast("Collection[RoomClient]", clients):
             if client.namespace != namespace:  # a room has one, the root room two
                 namespace = client.namespace
@@ -450,11 +432,25 @@ class RoomServer(AsyncServer):
                     outs[namespace] = self.encode_event(namespace, event)
                 out = outs[namespace]
             session = client.session
-            if session.write(out, ephemeral) and not ephemeral and not client.connection.confirming:
-                unconfirmed.append(session)
+            if session.offer(out):
+                if not ephemeral and not client.connection.confirming:
+                    unconfirmed.append(session)
+            elif not session.closing:
+                refused.append(client)
         # behind the loop: a connection that is in the room twice gets the event twice
         for session in unconfirmed:
             self._witness.confirm(session)
+        return refused
+
+    def fell_behind(self, client: Client) -> None:
+        """See `Outbox`."""
+        assert isinstance(client, RoomClient)
+        self._metrics.count_limit("client_queue")
+        self._catch_up.add(client)
+
+    def _stalled(self, session: Session) -> None:
+        self._metrics.count_limit("slow_after")
+        session.end("slow consumer", "slow")
 
     def close(self, client: Client, ending: Disconnect) -> None:
         """See `Outbox`."""
@@ -542,4 +538,4 @@ def _verdict(recovered: bool, joined: Joined, hello: wire.Hello) -> str:
     if joined.gap is not None:
         return "gap"
     known = hello.offset or hello.position
-    return "fresh" if known is None and not joined.missed else "replayed"
+    return "fresh" if known is None and joined.missed == [] else "replayed"

@@ -75,6 +75,7 @@ class Session(Inbox):
         "sid",
         "upgraded",
         "upgrading",
+        "watched",
         "ws",
     )
 
@@ -107,6 +108,8 @@ class Session(Inbox):
         self._ping_due = False
         self._unread = False
         self._sent: Any = None
+        # somebody looks that it takes what waits for it, so a late pong is no bad sign
+        self.watched = False
 
     # ------------------------------------------------------------ out
 
@@ -120,10 +123,26 @@ class Session(Inbox):
             limit = self.server.client_queue
             sent = ws.send(out, limit) if ws.deflates else ws.write(out.frames, limit)
             return sent or self._overflow(droppable)
+        return self._keep(out, self.server.client_queue) or self._overflow(droppable)
+
+    def offer(self, out: Outgoing) -> bool:
+        """Send a packet that the client can do without for now, if it fits into half of the queue:
+        the other half is for pings, and for answers to what the client asks. False: it was not
+        sent, and nothing else happens."""
+        ws = self.ws
+        if self.closing:
+            return False
+        if ws is not None:
+            limit = self.server.offer_queue
+            return ws.send(out, limit) if ws.deflates else ws.write(out.frames, limit)
+        return self._keep(out, self.server.offer_queue)
+
+    def _keep(self, out: Outgoing, limit: int) -> bool:
+        """Keep a packet for the next poll. False, when what waits would be more than `limit`."""
         packets = out.packets
         size = sum(map(len, packets))
-        if self._buffered + size > self.server.client_queue and self._buffered:
-            return self._overflow(droppable)
+        if self._buffered + size > limit and self._buffered:
+            return False
         self._buffer.extend(packets)
         self._buffered += size
         self._wake_poll()
@@ -134,8 +153,13 @@ class Session(Inbox):
             self.server.hooks.count("dropped", "slow")
         elif not self.closing:
             self.closing = True  # once; and not from inside a broadcast's loop over the clients
+            self.server.hooks.count("limits", "client_queue")
             asyncio.get_running_loop().call_soon(self.end, "slow consumer", "slow")
         return False
+
+    def size(self, out: Outgoing) -> int:
+        """Bytes that the packet takes in the queue."""
+        return sum(map(len, out.packets)) if self.ws is None else len(out.frames)
 
     async def send(self, pkt: Any) -> None:
         """Send an `engineio.packet.Packet`."""
@@ -181,8 +205,9 @@ class Session(Inbox):
         self._beat = None
         if not self._ping_due:
             self.ping()
-        elif self._unread:
-            # it is us who do not read the answer, or did not for some of the time
+        elif self._unread or self.watched:
+            # it is us who do not read the answer, or did not for some of the time; or the ping is
+            # still on its slow way
             self._unread = self._paused
             self._beat_in(self.server.ping_timeout)
         else:

@@ -22,7 +22,7 @@ from sioserver.transport.timers import Wheel
 Sent = list[tuple[RoomClient, int]]
 """The offset that was written to each client."""
 
-_LIMITS: Final = {"slow": "client_queue", "connect_timeout": "connect_timeout"}
+_LIMITS: Final = {"connect_timeout": "connect_timeout"}
 """The limit that was reached when a session ends by this code."""
 
 
@@ -65,7 +65,8 @@ class Witness(Hooks):
 
     def _ping(self, session: Session, connection: RoomConnection) -> None:
         connection.confirming = False
-        if not session.closed:
+        # who joined and had missed nothing needs no proof, nor who gave it meanwhile
+        if not session.closed and self.written(session):
             connection.pinged = self._clock()
             session.ping()
 
@@ -76,7 +77,7 @@ class Witness(Hooks):
             (client, offset)
             for client in connection.clients.values()
             # one that is still joining has not been given all that the hub holds it to have
-            if client.buffer is None and (offset := self._hub.written(client)) > client.proven
+            if client.joined and (offset := self._hub.written(client)) > client.proven
         ]
         return sent or None
 

@@ -18,6 +18,7 @@ from sioserver.wire.answers import (
 )
 from sioserver.wire.bodies import body_size
 from sioserver.wire.events import (
+    PRESENCE,
     farewell,
     gap_event,
     message_event,
@@ -25,6 +26,7 @@ from sioserver.wire.events import (
     presence_event,
     read_event,
     relayed_event,
+    state_of,
     typing_event,
     welcome_event,
 )
@@ -59,6 +61,7 @@ __all__ = [
     "MAX_PAGE",
     "MAX_ROOM_NAME",
     "NEVER_RELAYED",
+    "PRESENCE",
     "SERVER_EVENTS",
     "SESSION_ROOM",
     "Hello",
@@ -91,6 +94,7 @@ __all__ = [
     "refusal_body",
     "relayed_event",
     "rooms_list",
+    "state_of",
     "typing_event",
     "welcome_event",
 ]

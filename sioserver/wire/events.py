@@ -24,6 +24,19 @@ PRESENCE_LISTED: Final = 100
 """People who are named in one presence event, of those who came and of those who left: thousands
 who come at once would each be told to thousands."""
 
+PRESENCE: Final = "presence"
+"""The state that the presence events of a room tell."""
+
+
+def state_of(event: Event) -> str | None:
+    """What the event tells the newest of: who is online, whether somebody types, how far somebody
+    has read. Only the last event of a state counts. None: it tells something that happened."""
+    if event.name == "presence":
+        return PRESENCE
+    if event.name in ("typing", "read"):
+        return f"{event.name} {event.payload['user']}"
+    return None
+
 
 def message_event(message: Message, epoch: str) -> Event:
     """A message for everybody in the room."""

@@ -119,6 +119,24 @@ async def test_a_lost_poll_proves_nothing() -> None:
         assert not session.write(Outgoing(["late"]))
 
 
+async def test_a_pong_may_be_late_while_somebody_watches() -> None:
+    """The ping is somewhere in what the client reads so slowly."""
+    eio = engineio_server(ping_interval=0.01, ping_timeout=0.02)
+    heard = Heard(eio)
+    async with serve(eio, "engine.io") as site:
+        client = await site.websocket()
+        session = eio.sockets[client.sid]
+        session.watched = True
+        await until(lambda: session._ping_due)
+        first = session._beat
+        await until(lambda: session._beat is not first)  # the timeout has come, and begun again
+        assert not session.closed
+        assert ("pings", "timeout") not in heard.counts
+        session.watched = False
+        await until(lambda: session.closed)
+        assert ("pings", "timeout") in heard.counts
+
+
 @MODES
 async def test_a_slow_consumer_is_bounded_and_closed(transport: str) -> None:
     eio = engineio_server(ping_interval=20, ping_timeout=20, client_queue=200_000)
@@ -168,6 +186,48 @@ async def test_droppable_packets_are_dropped(transport: str) -> None:
         assert heard.counts == [("dropped", "slow")]
         assert not session.closing
         writer.transport.abort()
+
+
+@MODES
+async def test_what_is_offered_leaves_half_of_the_queue_for_answers(transport: str) -> None:
+    eio = engineio_server(ping_interval=20, ping_timeout=20, client_queue=400_000)
+    heard = Heard(eio)
+    async with serve(eio, "engine.io") as site:
+        reader, writer = await site.raw()
+        if transport == "websocket":
+            writer.write(site.upgrade_head(site.url("websocket")))
+            await soon(reader.readuntil(b"\r\n\r\n"))
+            writer.transport.pause_reading()  # type: ignore[attr-defined]
+        else:
+            await site.polling()
+        session = await until(lambda: next(iter(eio.sockets.values()), None))
+        out = Outgoing(["x" * 10_000])
+        while session.offer(out):
+            await asyncio.sleep(0)
+        assert 150_000 < session.queued <= 200_000
+        assert not session.closing
+        session.ping()
+        for _ in range(10):
+            assert session.write(out)  # an answer
+        assert not session.offer(Outgoing(["small"]))
+        assert heard.counts == [("pings", "sent")]
+        while session.write(out):
+            pass
+        assert session.queued <= 400_000
+        assert not session.offer(out)
+        await until(lambda: session.closed)
+        assert ("limits", "client_queue") in heard.counts
+        writer.transport.abort()
+
+
+@MODES
+async def test_the_size_of_a_packet_is_what_it_adds_to_the_queue(transport: str) -> None:
+    async with serve(engineio_server(ping_interval=20), "engine.io") as site:
+        client = await site.connect(transport)
+        session = site.eio.sockets[client.sid]
+        out = Outgoing(["text", b"binary" * 100])
+        session.write(out)
+        assert session.queued == session.size(out) > 600
 
 
 async def test_one_packet_larger_than_the_queue_goes_out() -> None:

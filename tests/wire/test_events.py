@@ -112,3 +112,15 @@ def test_all_events_of_the_server_are_in_the_list() -> None:
         wire.notice_event("c", "m"),
     ]
     assert tuple(event.name for event in made) == wire.SERVER_EVENTS
+
+
+def test_only_the_last_event_of_a_state_counts() -> None:
+    states = [
+        wire.presence_event(diff([ANN], [], 1, 1)),
+        wire.typing_event(ANN, on=True),
+        wire.read_event(ANN, 1),
+    ]
+    assert [wire.state_of(event) for event in states] == [wire.PRESENCE, "typing ann", "read ann"]
+    assert wire.state_of(wire.typing_event(ANN, on=False)) == "typing ann"
+    news = [wire.relayed_event("shout", [], ANN), wire.notice_event("c", "m")]
+    assert [wire.state_of(event) for event in news] == [None, None]

@@ -1,0 +1,256 @@
+"""Clients that are behind: they are given the log again, each at its own pace, until they are live.
+
+A replay after a join that is too long to be written at once, and a live client that reads more
+slowly than its room writes, are the same thing here. Nothing is read from the log for a connection
+before it has taken most of what was written, so what waits for it stays bounded, however far behind
+it is; and one that takes nothing at all is closed. Knows sessions and rooms; what is told, and
+whether it is complete, is `RoomService`'s business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+from sioserver.errors import Refusal
+from sioserver.model import Event
+from sioserver.rooms import RoomService
+from sioserver.transport.clients import RoomClient
+from sioserver.transport.frames import Outgoing
+from sioserver.transport.session import DRAINED, Session
+from sioserver.transport.timers import Deadline, Wheel
+
+CHUNK: Final = 262_144
+"""Bytes that are written to a connection at once, at most: then it is its next room's turn, and
+other connections'."""
+
+FIRST_PAGE: Final = 32
+LARGEST_PAGE: Final = 256
+"""Messages that are read at once: as many as fit into a chunk, which the page before shows."""
+
+READS: Final = 4
+"""Pages that are read at the same time, for all connections: a crowd that comes to life again must
+not keep the engine from what is posted."""
+
+FRUITLESS: Final = 3
+"""Pages without anything new after which a client that still cannot go live is to come again."""
+
+LOOKS: Final = 4
+"""How often it is looked, within `slow_after`, whether a connection has taken something."""
+
+RETRY: Final = 1.0
+"""Seconds until the log is read again, when the engine cannot be asked now."""
+
+Spawn = Callable[[str, Coroutine[Any, Any, None]], object]
+
+
+class Line:
+    """A connection and its clients that are behind."""
+
+    __slots__ = ("below", "clients", "fruitless", "page", "session")
+
+    def __init__(self, session: Session, below: int) -> None:
+        self.session = session
+        # each gets a turn, one after the other
+        self.clients: deque[RoomClient] = deque()
+        # bytes that may still wait when the next turn comes
+        self.below = below
+        self.page = FIRST_PAGE
+        self.fruitless = 0
+
+
+class CatchUp:
+    """Brings clients that are behind to the top of their rooms' logs."""
+
+    def __init__(
+        self,
+        rooms: RoomService,
+        wheel: Wheel,
+        spawn: Spawn,
+        encode: Callable[[str, Event], Outgoing],
+        written: Callable[[Session], None],
+        stalled: Callable[[Session], None],
+        *,
+        queue: int,
+        slow_after: float,
+    ) -> None:
+        """`spawn(name, coroutine)` runs a task; `written` is called when something durable was
+        written to a session, `stalled` when a session is to be closed because it has taken nothing
+        for `slow_after` seconds. `queue`: bytes that may wait for a session."""
+        self._rooms = rooms
+        self._wheel = wheel
+        self._spawn = spawn
+        self._encode = encode
+        self._written = written
+        self._stalled = stalled
+        self._queue = queue
+        self._slow_after = slow_after
+        self.chunk = min(CHUNK, queue // 4)
+        """Bytes that may be written to a connection at once."""
+        self._below = min(DRAINED, self.chunk)
+        self._lines: dict[Session, Line] = {}
+        self._reads = asyncio.Semaphore(READS)
+
+    def add(self, client: RoomClient) -> None:
+        """The client is behind: it is given the log when its connection has space, and made live
+        in the end."""
+        session = client.session
+        line = self._lines.get(session)
+        if line is None:
+            line = self._lines[session] = Line(session, self._below)
+            self._spawn(f"catch-up {session.sid}", self._serve(line))
+        else:
+            # who leaves and comes back time and again must not make it longer
+            line.clients = deque(other for other in line.clients if other.here)
+        line.clients.append(client)
+
+    def go_live(self, client: RoomClient) -> bool:
+        """The client has the whole log: hand out what was announced since it was read. False: it
+        is behind (again), and has to be added."""
+        session, rooms, known = client.session, self._rooms, client.offset
+        for number, event in rooms.states(client):
+            if not session.offer(self._encode(client.namespace, event)):
+                rooms.lag(client, known)
+                return False
+            client.told_states = number
+        rest = rooms.go_live(client)
+        for event in rest or ():
+            if not session.offer(self._encode(client.namespace, event)):
+                rest = None
+                break
+            assert event.position is not None
+            known = event.position.offset
+        if rest is None:
+            rooms.lag(client, known)
+            return False
+        self._written(session)
+        return True
+
+    # ------------------------------------------------------------ one connection
+
+    async def _serve(self, line: Line) -> None:
+        session = line.session
+        try:
+            while True:
+                await self._drained(session, line.below)
+                # also when that took no time: who takes everything at once must not keep the loop
+                await asyncio.sleep(0)
+                if session.closing or not line.clients:
+                    return
+                client = line.clients.popleft()
+                if client.here and not await self._turn(line, client):
+                    line.clients.append(client)
+        except BaseException:
+            # better to come again than to wait for something that does not come
+            session.end("transport error", "transport_close")
+            raise
+        finally:
+            del self._lines[session]
+
+    async def _drained(self, session: Session, below: int) -> None:
+        """Wait until no more than `below` bytes wait for the session, or it is over."""
+        if session.queued <= below:
+            return
+        watch = Watch(session, self._wheel, self._slow_after / LOOKS, self._stalled)
+        try:
+            await session.drain(below)
+        finally:
+            watch.stop()
+
+    async def _turn(self, line: Line, client: RoomClient) -> bool:
+        """Give a client the next page. True when it is live, or gone."""
+        session, rooms = client.session, self._rooms
+        try:
+            async with self._reads:
+                missed = await rooms.catch_up(client, line.page)
+        except Refusal as refusal:
+            if not client.here or not refusal.temporary:
+                return True
+            await asyncio.sleep(refusal.retry_after or RETRY)
+            return False
+        # nothing is awaited from here on: what is announced meanwhile waits for the client
+        written = told = 0
+        line.below = self._below
+        for event in missed.events:
+            assert event.position is not None
+            out = self._encode(client.namespace, event)
+            size = session.size(out)
+            if written and written + size > self.chunk:
+                break
+            queued = session.queued
+            if queued and queued + size > self._queue:
+                if not told:
+                    line.below = min(self._below, max(0, self._queue - size))
+                break
+            session.write(out)
+            rooms.handed(client, event.position)
+            written += size
+            told += 1
+        if told:
+            self._written(session)
+        if told < len(missed.events):
+            line.page = min(max(2, told), LARGEST_PAGE)
+        else:
+            line.page = min(2 * line.page, LARGEST_PAGE)
+            if client.offset >= missed.top.offset:
+                return self._reached_top(line, client, bool(told))
+        rooms.lag(client, client.offset)
+        return False
+
+    def _reached_top(self, line: Line, client: RoomClient, news: bool) -> bool:
+        if self.go_live(client):
+            line.fruitless = 0
+            return True
+        line.fruitless = 0 if news else line.fruitless + 1
+        if line.fruitless >= FRUITLESS:
+            self._stalled(client.session)
+        return False
+
+
+class Watch:
+    """Looks whether a session takes what waits for it: bytes leave, or proofs come."""
+
+    __slots__ = (
+        "_deadline",
+        "_idle",
+        "_least",
+        "_pause",
+        "_proven",
+        "_session",
+        "_stalled",
+        "_wheel",
+    )
+
+    def __init__(
+        self, session: Session, wheel: Wheel, pause: float, stalled: Callable[[Session], None]
+    ) -> None:
+        """`stalled` is called after `LOOKS` looks, `pause` seconds apart, that saw nothing."""
+        self._session = session
+        self._wheel = wheel
+        self._pause = pause
+        self._stalled = stalled
+        self._idle = 0
+        self._least = session.queued
+        self._proven = self._proofs()
+        session.watched = True
+        self._deadline: Deadline = wheel.after(pause, self._look)
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._session.watched = False
+        self._deadline.cancel()
+
+    def _look(self) -> None:
+        queued, proven = self._session.queued, self._proofs()
+        moves = queued < self._least or proven != self._proven
+        self._least, self._proven = min(queued, self._least), proven
+        self._idle = 0 if moves else self._idle + 1
+        if self._idle >= LOOKS:
+            self._stalled(self._session)
+        else:
+            self._deadline = self._wheel.after(self._pause, self._look)
+
+    def _proofs(self) -> int:
+        return sum(client.proven for client in self._session.owner.clients.values())

@@ -2572,10 +2572,11 @@ async def stalled(running: Running, transport: str, *rooms: str, user: str = "al
     return slow
 
 
-async def until_behind(running: Running, bob: Client, *rooms: str) -> int:
-    """Post until a client has fallen behind in each of the rooms; how many bodies each got."""
+async def until_behind(running: Running, bob: Client, slow: Client, *rooms: str) -> int:
+    """Post until the slow one has fallen behind in each of the rooms; how many bodies each got."""
+    clients = running.server.eio.sockets[slow.sid].owner.clients
     number = 0
-    while running.metrics.clients_behind < len(rooms):
+    while any(running.hub.is_live(clients[room]) for room in rooms):
         number += 1
         assert number < 500
         for room in rooms:
@@ -2590,22 +2591,22 @@ def read_on(slow: Client) -> None:
         slow._reader = asyncio.create_task(slow._poll_on())
 
 
-SLOWLY = {"client_queue": 200_000, "max_body": 60_000, "enabled": False}
+SLOWLY = {"client_queue": 600_000, "max_body": 60_000, "enabled": False}
 
 
 async def test_a_slow_reader_reads_on_and_has_missed_nothing(serve: Serve, transport: str) -> None:
     running = await serve(limits=SLOWLY, small_buffers=True)
     bob, carol = await running.enter("bob"), await running.enter("carol", "/", "polling")
     slow = await stalled(running, transport, "/")
-    number = await until_behind(running, bob, "/")
+    number = await until_behind(running, bob, slow, "/")
     session = running.server.eio.sockets[slow.sid]
     waiting = session.queued
     for _ in range(20):  # which cost it nothing
         number += 1
         await bob.post([number, "x" * 50_000])
     assert session.queued <= waiting + 100  # a ping
-    assert running.metrics.catch_ups == 1
-    assert running.metrics.limit_hits["client_queue"] == 1
+    # a busy machine may make slow readers of the others too
+    assert running.metrics.catch_ups == running.metrics.limit_hits["client_queue"] >= 1
     for client in (bob, carol):
         await client.until(lambda c=client: len(c.bodies()) == number)
     read_on(slow)
@@ -2617,7 +2618,7 @@ async def test_a_slow_reader_reads_on_and_has_missed_nothing(serve: Serve, trans
     assert offsets == [f"{epoch}.{n}" for n in range(1, number + 2)]
     assert slow.events("/", "gap") == []
     assert not slow.ended
-    assert running.metrics.clients_behind == 0
+    await until(lambda: running.metrics.clients_behind == 0)
     assert running.metrics.disconnects["slow"] == 0
 
 
@@ -2630,7 +2631,7 @@ async def test_a_slow_reader_falls_behind_in_each_room_and_catches_up_in_each(
     for room in (*rooms, "/quiet"):
         await bob.connect(room, {"user": "bob"})
     slow = await stalled(running, transport, *rooms, "/quiet")
-    number = await until_behind(running, bob, *rooms)
+    number = await until_behind(running, bob, slow, *rooms)
     await bob.post("a small one", "/quiet")
     read_on(slow)
     for room in rooms:
@@ -2639,7 +2640,7 @@ async def test_a_slow_reader_falls_behind_in_each_room_and_catches_up_in_each(
     await slow.until(lambda: slow.bodies("/quiet") == ["a small one"])
     for room in rooms:
         await bob.marker(slow, room)
-    assert running.metrics.clients_behind == 0
+    await until(lambda: running.metrics.clients_behind == 0)
 
 
 async def test_a_slow_reader_that_takes_nothing_is_closed_and_comes_back(
@@ -2650,12 +2651,12 @@ async def test_a_slow_reader_that_takes_nothing_is_closed_and_comes_back(
     carol = await running.enter("carol", "/", "polling")
     slow = await stalled(running, transport, "/")
     ticket = Ticket(slow)
-    number = await until_behind(running, bob, "/")
+    number = await until_behind(running, bob, slow, "/")
     while running.metrics.disconnects["slow"] == 0:
         number += 1
         assert number < 2000
         await bob.post([number, "x" * 10_000])
-    assert running.metrics.limit_hits["client_queue"] == 1
+    assert running.metrics.limit_hits["client_queue"] >= 1
     assert running.metrics.limit_hits["slow_after"] == 1
     for client in (bob, carol):
         await client.until(lambda c=client: len(c.bodies()) == number)
@@ -2664,7 +2665,7 @@ async def test_a_slow_reader_that_takes_nothing_is_closed_and_comes_back(
     await again.connect("/", {"user": "alice", **ticket.auth})
     await again.until(lambda: len(again.bodies()) == number)
     assert again.bodies() == bob.bodies()
-    assert running.metrics.clients_behind == 0
+    await until(lambda: running.metrics.clients_behind == 0)
 
 
 async def test_who_is_behind_may_ask_and_is_answered(serve: Serve) -> None:
@@ -2672,7 +2673,7 @@ async def test_who_is_behind_may_ask_and_is_answered(serve: Serve) -> None:
     running = await serve(limits=SLOWLY)
     bob = await running.enter("bob")
     slow = await stalled(running, "polling", "/")
-    await until_behind(running, bob, "/")
+    await until_behind(running, bob, slow, "/")
     await slow.write(stock.EVENT, "/", ["message", "mine"], 7)
     await slow.write(stock.EVENT, "/", ["history", {"limit": 1}], 8)
     await bob.until(lambda: "mine" in bob.bodies())
@@ -2691,7 +2692,7 @@ async def test_the_counts_are_right_after_a_slow_reader_has_caught_up(serve: Ser
     slow = await stalled(running, "polling", "/")
     await running.sweep()
     await slow.poll()
-    await until_behind(running, bob, "/")
+    await until_behind(running, bob, slow, "/")
     others = [await running.enter(f"u{number}") for number in range(5)]
     await running.sweep()
     await others[0].cut()
@@ -2711,7 +2712,7 @@ async def test_who_is_behind_can_be_kicked(serve: Serve) -> None:
     running = await serve(limits=SLOWLY)
     bob = await running.enter("bob")
     slow = await stalled(running, "polling", "/")
-    await until_behind(running, bob, "/")
+    await until_behind(running, bob, slow, "/")
     await running.server.disconnect(Ticket(slow).sid)
     read_on(slow)
     await slow.answer((stock.DISCONNECT,), "/")
@@ -2722,8 +2723,8 @@ async def test_who_is_behind_can_be_kicked(serve: Serve) -> None:
 async def test_a_node_that_stops_lets_go_of_who_is_behind(serve: Serve, transport: str) -> None:
     running = await serve(limits=SLOWLY, small_buffers=True)
     bob = await running.enter("bob")
-    await stalled(running, transport, "/")
-    await until_behind(running, bob, "/")
+    slow = await stalled(running, transport, "/")
+    await until_behind(running, bob, slow, "/")
     await running.stop()
     running.assert_empty()
     assert running.metrics.clients_behind == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import subprocess
 import sys
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from sioserver.transport import takeover, websocket_aiohttp, websocket_picows
+from sioserver.transport.frames import Outgoing
 
 from .kit import Site, engineio_server, frame, serve, soon, until
 
@@ -204,4 +206,32 @@ async def test_a_client_that_goes_at_once() -> None:
         await until(lambda: handler.transport is None)
         gate.set()
         await soon(closed.wait())
+        await until(lambda: not eio.sockets)
+
+
+async def test_what_a_peer_does_not_read_waits_here_and_not_in_the_kernel() -> None:
+    """Without a bound the kernel takes megabytes for each such peer, once a line was fast."""
+    eio = engineio_server(ping_interval=20, ping_timeout=20, client_queue=20_000_000)
+    async with serve(eio, "engine.io") as site:
+        peer = socket.socket()
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)  # the peer's share
+        peer.connect(("127.0.0.1", site.port))
+        reader, writer = await asyncio.open_connection(sock=peer)
+        writer.write(site.upgrade_head(site.url("websocket")))
+        await soon(reader.readuntil(b"\r\n\r\n"))
+        session = await until(lambda: next(iter(eio.sockets.values()), None))
+        out = Outgoing(["x" * 60_000])
+        for _ in range(200):  # the line is fast
+            session.write(out)
+            await soon(reader.readexactly(session.size(out)))
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        for _ in range(200):  # no longer
+            session.write(out)
+        left = -1
+        while session.queued != left:  # until it takes no more
+            left = session.queued
+            await asyncio.sleep(0)
+        kernel = 200 * session.size(out) - left
+        assert kernel < 1_000_000
+        writer.transport.abort()
         await until(lambda: not eio.sockets)

@@ -44,6 +44,7 @@ from sioserver.startup import (
 )
 from sioserver.tls import HANDSHAKE_TIMEOUT, SHUTDOWN_TIMEOUT, Encryption, Unusable
 from sioserver.transport.namespace import RoomServer
+from sioserver.transport.polling import Bypass
 from sioserver.transport.recovery import Recovery
 from sioserver.transport.routing import Router, host_tag
 
@@ -97,9 +98,8 @@ def create_app(
     router = Router(peer, engine.peer, server.eio, metrics, secret=secret, clock=time.time)
 
     path = "/" + config.server.path.strip("/")
-    app = web.Application(
-        middlewares=[middleware.middleware(metrics, quiet=(path,), address=server.eio.address_of)]
-    )
+    around = middleware.middleware(metrics, quiet=(path,), address=server.eio.address_of)
+    app = web.Application(middlewares=[around])
     app[NODE], app[ROOMS], app[SERVER], app[METRICS] = node, rooms, server, metrics
 
     async def running(_: web.Application) -> AsyncIterator[None]:
@@ -129,6 +129,7 @@ def create_app(
     app.cleanup_ctx.append(running)
     app.on_shutdown.append(stopping)
     app.on_response_prepare.append(closing)
+    server.eio.bypass = Bypass((around, closing), metrics.count_http, middleware.is_quiet)
     server.attach(app, path)
     app.router.add_routes(health.routes(node.ready, metrics))
     if config.server.web:

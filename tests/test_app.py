@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import signal
 import socket
@@ -180,6 +181,90 @@ async def test_while_draining_connections_are_not_kept(http: Http) -> None:
     assert (answer.status, answer.headers["Connection"]) == (503, "close")
     assert answer.headers["Retry-After"] == "1"
     assert "stopping" in (await answer.json())["message"]
+
+
+class Poller:
+    """A polling client that uses one connection for everything."""
+
+    def __init__(self, http: Http, app: web.Application, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.http = http
+        self.address = "/socket.io/?EIO=4&transport=polling"
+        self.handled = 0
+        eio = app[SERVER].eio
+        admit = eio.admit_origin
+
+        def noted(request: web.Request) -> Any:
+            self.handled += 1
+            return admit(request)
+
+        monkeypatch.setattr(eio, "admit_origin", noted)
+
+    async def open(self) -> None:
+        async with self.http.get(self.address) as answer:
+            self.address += "&sid=" + json.loads((await answer.text())[1:])["sid"]
+        await self.post("40")
+        for _ in range(3):  # so that the server knows how this client asks
+            await self.post("3")
+            await self.call()
+        self.handled = 0
+
+    async def post(self, packet: str) -> None:
+        async with self.http.post(self.address, data=packet) as answer:
+            assert (answer.status, await answer.text()) == (200, "ok")
+
+    async def call(self) -> aiohttp.ClientResponse:
+        """Ask something, and poll for the answer."""
+        await self.post('421["members"]')
+        async with self.http.get(self.address) as answer:
+            assert "431" in await answer.text()
+            return answer
+
+
+async def test_polls_pass_the_middleware_by_and_are_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    app = create_app(configured())
+    async with client_of(app) as http:
+        client = Poller(http, app, monkeypatch)
+        await client.open()
+        before = app[METRICS].http_requests["2xx"]
+        for _ in range(3):
+            await client.call()
+        assert client.handled == 0
+        assert app[METRICS].http_requests["2xx"] == before + 6
+
+
+async def test_with_a_line_for_each_request_they_do_not(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "sioserver.access")
+    app = create_app(configured())
+    async with client_of(app) as http:
+        client = Poller(http, app, monkeypatch)
+        await client.open()
+        caplog.clear()
+        await client.call()
+        assert client.handled == 2
+        assert [line.split(" ")[1] for line in caplog.messages] == ["POST", "GET"]
+
+
+async def test_a_poll_that_waits_while_draining_is_answered_and_its_connection_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    app = create_app(configured())
+    async with client_of(app) as http:
+        client = Poller(http, app, monkeypatch)
+        await client.open()
+        poll = asyncio.create_task(http.get(client.address))
+        [session] = app[SERVER].eio.sockets.values()
+        async with asyncio.timeout(PATIENCE):
+            while not session.polling:
+                await asyncio.sleep(0)
+        app[NODE].drain()
+        await app[SERVER].drain(0.0)
+        answer = await poll
+        assert (answer.status, answer.headers["Connection"]) == (200, "close")
+        assert client.handled == 0
 
 
 def test_a_node_and_how_the_others_find_it() -> None:

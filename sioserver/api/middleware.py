@@ -89,6 +89,11 @@ def middleware(
     return around
 
 
+def is_quiet() -> bool:
+    """Does the log leave out the requests whose path is quiet, when all is well?"""
+    return not access_log.isEnabledFor(logging.DEBUG)
+
+
 def _mount(request: web.Request) -> str:
     """The path that the application of this middleware was mounted at; empty: nowhere."""
     apps = request.match_info.apps

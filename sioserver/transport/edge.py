@@ -24,6 +24,11 @@ ORIGIN: Final = "sioserver.origin"
 """The same in the environ that python-engineio makes the CORS headers from."""
 
 
+TEXT: Final = "text/plain; charset=UTF-8"
+HTML: Final = "text/html; charset=UTF-8"
+JSON: Final = "application/json; charset=UTF-8"
+
+
 class Refused(NamedTuple):
     """A row of engine.io's table of refused requests."""
 
@@ -103,33 +108,50 @@ class Edge(engineio.AsyncServer):
 
     def refuse(self, request: web.Request, refused: Refused) -> web.Response:
         """An answer that says why not."""
-        body = self.dump({"code": refused.code, "message": refused.message})
         headers = {"Retry-After": "1"} if refused.status == 503 else {}
-        return self.answer(request, body, refused.status, "application/json", headers)
+        return self.answer(request, self.reason_why(refused), refused.status, JSON, headers)
+
+    def reason_why(self, refused: Refused) -> bytes:
+        """The body of such an answer, which is JSON."""
+        return self.dump({"code": refused.code, "message": refused.message})
 
     def answer(
         self,
         request: web.Request,
         body: bytes,
         status: int = 200,
-        content_type: str = "text/plain",
+        content_type: str = TEXT,
         headers: dict[str, str] | None = None,
     ) -> web.Response:
         """An answer with the headers that each one has, compressed where that is worth it."""
         answer = headers or {}
-        answer.update(self._cors_headers(_cors_environ(request)))
-        answer["Cache-Control"] = "no-store"
-        answer["X-Content-Type-Options"] = "nosniff"
-        if self.http_compression and len(body) >= self.compression_threshold:
-            accepted = request.headers.get("Accept-Encoding", "").split(",")
-            codings = [coding.split(";")[0].strip() for coding in accepted]
-            for coding in self.compression_methods:
-                if coding in codings:
-                    body = getattr(self, "_" + coding)(body)
-                    answer["Content-Encoding"] = coding
-                    break
-        answer["Content-Type"] = f"{content_type}; charset=UTF-8"
+        answer.update(self.fields_of(request))
+        body, coding = self.compressed(body, self.coding_of(request))
+        if coding:
+            answer["Content-Encoding"] = coding
+        answer["Content-Type"] = content_type
         return web.Response(body=body, status=status, headers=answer)
+
+    def fields_of(self, request: web.Request) -> dict[str, str]:
+        """The headers of every answer to this request, whatever is in it."""
+        fields = dict(self._cors_headers(_cors_environ(request)))
+        fields["Cache-Control"] = "no-store"
+        fields["X-Content-Type-Options"] = "nosniff"
+        return fields
+
+    def coding_of(self, request: web.Request) -> str:
+        """How answers to this request are compressed, when they are; empty: not at all."""
+        if not self.http_compression:
+            return ""
+        accepted = request.headers.get("Accept-Encoding", "").split(",")
+        codings = [coding.split(";")[0].strip() for coding in accepted]
+        return next((coding for coding in self.compression_methods if coding in codings), "")
+
+    def compressed(self, body: bytes, coding: str) -> tuple[bytes, str]:
+        """The body, compressed if that is worth it, and its Content-Encoding or nothing."""
+        if coding and len(body) >= self.compression_threshold:
+            return getattr(self, "_" + coding)(body), coding
+        return body, ""
 
     @staticmethod
     def dump(value: Any) -> bytes:

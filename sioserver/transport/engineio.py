@@ -19,10 +19,11 @@ from aiohttp import web
 
 from sioserver.errors import DISCONNECTS
 from sioserver.ids import random_id
-from sioserver.transport import caller, deflate, eager, edge, payload, takeover
+from sioserver.transport import caller, deflate, eager, edge, payload, polling, takeover
 from sioserver.transport.control import NOOP, Control
 from sioserver.transport.edge import Edge, Refused, on_connection_lost, takes
 from sioserver.transport.hooks import Hooks
+from sioserver.transport.inbox import resolve
 from sioserver.transport.packet import StrictJSON
 from sioserver.transport.session import LINGER, Overlap, Session
 from sioserver.transport.timers import Wheel
@@ -87,6 +88,7 @@ class EngineServer(Edge):
         # set by the layer above
         self.hooks = Hooks()
         self.route: Route | None = None
+        self.bypass = polling.Bypass()  # what polls may be answered past
         # what is carried for sessions of other nodes now, as calls that end it
         self.carried: Callable[[], list[Callable[[], None]]] = list
         # set by AsyncServer: takes messages at once, instead of the "message" handler; and lets go
@@ -96,6 +98,8 @@ class EngineServer(Edge):
         # that it would be given takes as long to make as the rest of a handshake takes in Python
         self.welcome: Callable[[Session, web.Request], None] | None = None
         self.release: Callable[[Session], None] | None = None
+        # polls that are answered when this turn of the loop ends
+        self.turn = polling.Turn()
         # sessions that have ended, until their disconnect handler has run
         self._ending: dict[str, Session] = {}
         self._telling: dict[str, asyncio.Task[None]] = {}
@@ -245,7 +249,7 @@ class EngineServer(Edge):
         if accepted is not None and accepted is not True:
             self._discard(session)
             body = self.dump(accepted or "Unauthorized")
-            return self.answer(request, body, 401, "application/json")
+            return self.answer(request, body, 401, edge.JSON)
         if over_websocket:
             return self._take_over(request, session, partial(self._opened, session))
         session.connected = True
@@ -256,8 +260,7 @@ class EngineServer(Edge):
             if not isinstance(cookie, dict):
                 cookie = {"name": cookie, "path": "/", "SameSite": "Lax"}
             headers["Set-Cookie"] = self._generate_sid_cookie(session.sid, cookie)
-        packets = await session.wait_for_packets(lambda _: None)
-        return self.answer(request, payload.encode(packets), headers=headers)
+        return self.answer(request, payload.encode(session.fetch()), headers=headers)
 
     async def _admit(self, session: Session, request: web.Request) -> Any:
         """None or True when the session may begin, else why not."""
@@ -309,22 +312,32 @@ class EngineServer(Edge):
         if caller.note_of(request) == caller.RELEASE:
             session.let_poll_go()
             return self.answer(request, payload.encode([NOOP]))
+        polling.note(self, request, session)
         mark = request.query.get("t")
         repeated = session.answer_to(mark)
         if repeated is not None:
             return self.answer(request, repeated)
+        waiting = asyncio.get_running_loop().create_future()
         try:
-            packets = await session.wait_for_packets(
-                lambda callback: on_connection_lost(request, callback)
-            )
+            if not session.poll(partial(resolve, waiting)):
+                on_connection_lost(request, session.poll_lost)
+                await waiting
         except Overlap:
             session.broken("two polls at the same time")
             return self.refuse(request, edge.BAD_REQUEST)
-        if session.closed and not session.lingering:
-            self.sockets.pop(session.sid, None)
-        body = payload.encode(packets)
+        except asyncio.CancelledError:  # where the application wants that
+            session.abandon_poll()
+            raise
+        body = payload.encode(self.fetch(session))
         session.answered(mark, body)
         return self.answer(request, body)
+
+    def fetch(self, session: Session) -> list[str]:
+        """The packets of the answer to a session's poll."""
+        packets = session.fetch()
+        if session.closed and not session.lingering:
+            self.sockets.pop(session.sid, None)
+        return packets
 
     async def _post(self, request: web.Request, session: Session) -> web.StreamResponse:
         if session.posting:
@@ -335,7 +348,9 @@ class EngineServer(Edge):
             # not request.content_type, which is this for requests that do not say
             if request.headers.get("Content-Type", "").startswith("application/octet-stream"):
                 raise ValueError("binary bodies belong to protocol v3")
-            packets = payload.decode(await self._read(request))
+            body = await self._read(request)
+            packets = payload.decode(body)
+            polling.note(self, request, session, body)
             understood = await session.on_payload(packets)
         except (ValueError, web.RequestPayloadError) as error:
             session.broken(str(error))
@@ -351,7 +366,7 @@ class EngineServer(Edge):
             session.posting = False
         if not understood:
             return self.refuse(request, edge.BAD_REQUEST)
-        return self.answer(request, b"ok", content_type="text/html")
+        return self.answer(request, b"ok", content_type=edge.HTML)
 
     async def _read(self, request: web.Request) -> bytes:
         note = caller.note_of(request)

@@ -2,8 +2,8 @@
 
 The state machine of protocol v4: what may be sent where, pings, upgrade, closing. Outgoing packets
 are written straight to the WebSocket or wait, in a buffer with a limit, for the next poll;
-incoming ones are handled in order (inbox.py). HTTP is next door (engineio.py); what the messages
-mean is nobody's business here.
+incoming ones are handled in order (inbox.py). HTTP is next door (engineio.py, polling.py); what the
+messages mean is nobody's business here.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from sioserver.transport.upgrade import Probe
 
 if TYPE_CHECKING:
     from sioserver.transport.engineio import EngineServer
+    from sioserver.transport.heads import Head
 
 UPGRADE_NOOP: Final = 0.1
 """Seconds that a poll may wait while an upgrade is under way (as engine.io): the client pauses
@@ -66,6 +67,7 @@ class Session(Inbox):
         "closed",
         "closing",
         "connected",
+        "heads",
         "last_ping",
         "malformed",
         "owner",
@@ -99,9 +101,11 @@ class Session(Inbox):
         self._buffer: deque[str] = deque()
         self._buffered = 0
         self._on_drain: asyncio.Future[None] | None = None
-        self._poll: asyncio.Future[None] | None = None
+        self._poll: Callable[[], None] | None = None
         self._last_poll: tuple[str, bytes] | None = None
         self.posting = False
+        # what its requests look like, by their method
+        self.heads: dict[bytes, Head] | None = None
         self._probe: Probe | None = None
         # heartbeat: the next ping, or the end of the wait for a pong
         self._beat: Deadline | None = None
@@ -294,31 +298,32 @@ class Session(Inbox):
 
     def resume_reading(self) -> None:
         """Go on after `pause_reading`."""
+        if self._ping_due and not self.closed:
+            self._beat_in(self.server.ping_timeout)  # only now can the answer be read
         if self.ws is not None:
             self.ws.resume_reading()
 
     # ------------------------------------------------------------ polling
 
-    async def wait_for_packets(self, on_lost: Callable[[Callable[[], None]], None]) -> list[str]:
-        """What a poll gets, as soon as there is something. Raises `Overlap`.
-
-        `on_lost(callback)` tells how to learn that the request was given up.
-        """
+    def poll(self, wake: Callable[[], None]) -> bool:
+        """A poll has come. True: `fetch` what it gets; False: there is nothing yet, and `wake` is
+        called (perhaps more than once) when it is time to. Raises `Overlap`."""
         if self._poll is not None:
             raise Overlap
         if self._sent is not None and not self._ping_due:
             # a new poll: the answer to the one before has arrived
             sent, self._sent = self._sent, None
             self.server.hooks.proven(self, sent)
-        if not self._buffer and not self.closed:
-            poll = self._poll = asyncio.get_running_loop().create_future()
-            on_lost(self._poll_lost)
-            if self.upgrading:
-                self.server.wheel.after(UPGRADE_NOOP, self._upgrade_noop)
-            try:
-                await poll
-            finally:
-                self._poll = None
+        if self._buffer or self.closed:
+            return True
+        self._poll = wake
+        if self.upgrading:
+            self.server.wheel.after(UPGRADE_NOOP, self._upgrade_noop)
+        return False
+
+    def fetch(self) -> list[str]:
+        """The packets of the answer to the poll; it waits no longer."""
+        self._poll = None
         packets: list[str] = []
         while self._buffer and len(packets) < POLL_PACKETS:
             packets.append(self._buffer.popleft())
@@ -328,6 +333,17 @@ class Session(Inbox):
         if not self._buffer and not self._ping_due:
             self._sent = self.server.hooks.written(self)
         return packets or [NOOP]
+
+    def abandon_poll(self) -> None:
+        """Nobody waits for packets any more, and none were on their way."""
+        self._poll = None
+
+    def poll_lost(self) -> None:
+        """The request of the poll that waits has been given up."""
+        # a packet that this poll would have carried could be lost: better to come back and recover
+        if self._poll is not None:
+            self.end(self.server.reason.TRANSPORT_ERROR, "transport_close", flush=False)
+            self._poll = None
 
     def answered(self, mark: str | None, body: bytes) -> None:
         """This is the answer to the poll of this mark: a client gives each request another `t`."""
@@ -344,22 +360,22 @@ class Session(Inbox):
         return last[1] if last is not None and last[0] == mark else None
 
     @property
+    def polling(self) -> bool:
+        """Does a poll wait?"""
+        return self._poll is not None
+
+    @property
     def lingering(self) -> bool:
         """Are there packets that a further poll has to fetch?"""
         return bool(self._buffer)
 
     def _wake_poll(self) -> None:
-        resolve(self._poll)
+        if self._poll is not None:
+            self._poll()
 
     def _drained(self) -> None:
         resolve(self._on_drain)
         self._on_drain = None
-
-    def _poll_lost(self) -> None:
-        # a packet that this poll would have carried could be lost: better to come back and recover
-        if self._poll is not None:
-            self.end(self.server.reason.TRANSPORT_ERROR, "transport_close", flush=False)
-            self._wake_poll()
 
     def let_poll_go(self) -> None:
         """Answer the poll that waits now, with nothing if there is nothing."""
@@ -400,6 +416,7 @@ class Session(Inbox):
         """This WebSocket is the session's transport from now on."""
         self.ws = ws
         self._last_poll = None
+        self.heads = None
         self.upgraded = True
         self.connected = True
         while self._buffer:

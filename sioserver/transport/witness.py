@@ -85,7 +85,8 @@ class Witness(Hooks):
         """See `Hooks.proven`."""
         for client, offset in sent or ():
             self._rooms.delivered(client, offset)
-        if self.written(session):
+        # of a polling client the next poll is the proof
+        if session.ws is not None and self.written(session):
             self.confirm(session)
 
     # ------------------------------------------------------------ what is counted

@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from sioserver.api.middleware import middleware
+from sioserver.api.middleware import is_quiet, middleware
 from sioserver.errors import REFUSALS, Refusal
 from sioserver.metrics import Metrics
 
@@ -249,6 +249,13 @@ async def test_what_is_quiet_is_quiet_below_a_mount_too(
     async with TestClient(TestServer(app, access_log=None)) as http:
         assert (await http.get("".join(reversed(mounts)) + path)).status == 200
     assert [line[0] for line in access(caplog)] == [level]
+
+
+def test_whether_it_is_quiet(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "sioserver.access")
+    assert is_quiet()
+    caplog.set_level(logging.DEBUG, "sioserver.access")
+    assert not is_quiet()
 
 
 async def test_a_mount_by_domain_has_no_path(caplog: pytest.LogCaptureFixture) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import engineio
 import pytest
 
+from . import kit
 from .kit import Site, engineio_server, quiet, serve, socketio_server
 
 SERVING = {"Site", "serve", "Cluster", "create_app"}
@@ -26,7 +27,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def reader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Who reads WebSockets here. For aiohttp to do it, picows is missing."""
+    """Who reads WebSockets here. For aiohttp to do it, picows is missing.
+
+    Polling has two ways as well, which have nothing to do with that: each goes with one reader.
+    """
+    monkeypatch.setattr(kit, "WAY", {"picows": "lane", "aiohttp": "aiohttp"}[request.param])
     if request.param == "aiohttp":
         monkeypatch.setitem(sys.modules, "sioserver.transport.websocket_picows", None)
     return str(request.param)

@@ -23,6 +23,10 @@ import sioserver
 from sioserver.transport.engineio import EngineServer
 
 PATIENCE = 5.0
+WAY = "lane"
+"""How polling clients of our servers send their requests: "lane", over connections that are kept
+and have been used before, which the server answers past aiohttp (polling.py); or "aiohttp", over a
+new connection each."""
 TRANSPORTS = ["polling", "websocket"]
 MESSAGE, CLOSE, PING, PONG, NOOP = "4", "1", "2", "3", "6"
 
@@ -40,10 +44,44 @@ async def soon(waited: Awaitable[Any], timeout: float = PATIENCE) -> Any:
     return await asyncio.wait_for(waited, timeout)
 
 
+class Kept:
+    """A connection that is kept, for one request after the other."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+        self.busy = False
+
+    async def ask(self, request: bytes) -> tuple[int, dict[str, str], bytes]:
+        """Send a request; status, headers and body of its answer."""
+        self.busy = True
+        try:
+            self.writer.write(request)
+            return await self.answer()
+        except (asyncio.IncompleteReadError, ConnectionError) as error:
+            raise aiohttp.ServerDisconnectedError from error
+        except BaseException:
+            self.writer.transport.abort()
+            raise
+        finally:
+            self.busy = False
+
+    async def answer(self) -> tuple[int, dict[str, str], bytes]:
+        """The next answer."""
+        head = (await self.reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+        headers = {name.lower(): value for name, _, value in (h.partition(": ") for h in head[1:])}
+        body = await self.reader.readexactly(int(headers.get("content-length", 0)))
+        if headers.get("connection") == "close":
+            self.writer.close()
+        return int(head[0].split(" ")[1]), headers, body
+
+
 class Site:
     """A server that listens, and HTTP to it."""
 
     def __init__(self, server: Any, path: str, port: int, http: aiohttp.ClientSession) -> None:
+        self.kept: dict[str, list[Kept]] = {}
+        self.marks = 0
         self.server = server
         self.path = path
         self.port = port
@@ -65,10 +103,16 @@ class Site:
         return f"{self.origin}/{self.path}/?{text}"
 
     async def get(self, sid: str | None = None, **options: Any) -> tuple[int, str]:
+        if sid in self.kept:
+            self.marks += 1
+            return await self.ask(sid, "GET", f"{self.url(sid=sid)}&t={self.marks}", b"", **options)
         async with self.http.get(self.url(sid=sid), **options) as answer:
             return answer.status, await answer.text()
 
     async def post(self, sid: str, body: str | bytes, **options: Any) -> tuple[int, str]:
+        if sid in self.kept:
+            data = body.encode() if isinstance(body, str) else body
+            return await self.ask(sid, "POST", self.url(sid=sid), data, **options)
         async with self.http.post(self.url(sid=sid), data=body, **options) as answer:
             return answer.status, await answer.text()
 
@@ -76,7 +120,41 @@ class Site:
         status, text = await self.get()
         assert status == 200, text
         first, *others = text.split("\x1e")
-        return Polling(self, json.loads(first[1:])["sid"], others)
+        sid = json.loads(first[1:])["sid"]
+        if WAY == "lane" and isinstance(self.eio, EngineServer):
+            self.kept[sid] = []
+            # one for its polls, one for its posts
+            self.kept[sid] = [await self.keep(sid), await self.keep(sid)]
+            assert callable(self.eio.cors_allowed_origins) or self.eio.sockets[sid].heads
+        return Polling(self, sid, others)
+
+    async def keep(self, sid: str) -> Kept:
+        """A connection on which the server knows the session's requests; they do nothing."""
+        kept = Kept(*await self.raw())
+        session = self.eio.sockets.get(sid)
+        if session is not None and not session.closed:
+            for _ in range(2):
+                session.answered("known", NOOP.encode())
+                await kept.ask(self.request("GET", f"{self.url(sid=sid)}&t=known"))
+                await kept.ask(self.request("POST", self.url(sid=sid), PONG.encode()))
+        return kept
+
+    def request(self, method: str, target: str, body: bytes = b"", **headers: str) -> bytes:
+        """A request as the kept connections send it."""
+        if method == "POST":
+            headers = {"Content-Type": "text/plain", "Content-Length": str(len(body)), **headers}
+        return self.head(method, target, *(": ".join(header) for header in headers.items())) + body
+
+    async def ask(
+        self, sid: str, method: str, target: str, body: bytes, headers: Any = None
+    ) -> tuple[int, str]:
+        free = (kept for kept in self.kept[sid] if not (kept.busy or kept.writer.is_closing()))
+        kept = next(free, None)
+        if kept is None:
+            kept = await self.keep(sid)
+            self.kept[sid].append(kept)
+        status, _, answer = await kept.ask(self.request(method, target, body, **(headers or {})))
+        return status, answer.decode()
 
     async def websocket(self, sid: str | None = None, **options: Any) -> WebSocket:
         ws = await self.http.ws_connect(self.url("websocket", sid), **options)
@@ -233,6 +311,7 @@ async def serve(
     app = web.Application()
     server.attach(app, path)
     runner.setdefault("shutdown_timeout", 0.5)
+    runner.setdefault("access_log", None)
     running = web.AppRunner(app, **runner)
     await running.setup()
     listening = web.TCPSite(running, "127.0.0.1", 0, ssl_context=tls)
@@ -240,11 +319,16 @@ async def serve(
     port = running.addresses[0][1]
     try:
         async with aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=20)
+            connector=aiohttp.TCPConnector(limit=0, force_close=WAY == "aiohttp"),
+            timeout=aiohttp.ClientTimeout(total=20),
         ) as http:
             site = Site(server, path, port, http)
             site.runner = running
-            yield site
+            try:
+                yield site
+            finally:
+                for kept in [kept for several in site.kept.values() for kept in several]:
+                    kept.writer.close()
             await asyncio.gather(*(ws.close() for ws in site.opened))
     finally:
         await running.cleanup()

@@ -138,6 +138,9 @@ class Manager(Base):
         eio_sid = rooms.get(None, {}).get(room)
         return {} if eio_sid is None else {room: eio_sid}
 
+    def _is_client(self, namespace: str, room: Any) -> bool:
+        return isinstance(room, str) and self.eio_sid_from_sid(room, namespace) is not None
+
     def get_rooms(self, sid: str, namespace: str) -> list[Any]:
         """The rooms a client is in, its own among them."""
         if self.eio_sid_from_sid(sid, namespace) is None:
@@ -198,7 +201,7 @@ class Manager(Base):
             if callback is not None or out is None:
                 ack = None if callback is None else self._generate_ack_id(sid, callback)
                 out = self.server.encode_emitted(namespace, [event, *arguments], ack)
-                out.alone = callback is not None or self.is_sid_room(namespace, to or room)
+                out.alone = callback is not None or self._is_client(namespace, to or room)
             session.write(out, droppable=volatile)
             crowded = crowded or session.queued > DRAINED
         if crowded:

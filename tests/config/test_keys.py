@@ -45,7 +45,7 @@ def test_the_nearest_name() -> None:
         ("sever", "zzz", 'unknown section; did you mean "server"?'),
         ("grace", "", "unknown section; did you mean presence.grace?"),
         ("max_body", "", "unknown section; did you mean limits.max_body?"),
-        ("zzz", "", "unknown section; there are server, auth, rooms"),
+        ("zzz", "", "unknown section; there are server, tls, auth, rooms"),
     ],
 )
 def test_hints(section: str, name: str, text: str) -> None:

@@ -377,7 +377,7 @@ def test_other_names_are_left_alone() -> None:
         ("SIOSERVER_SERVER__PROT", "unknown setting; did you mean SIOSERVER_SERVER__PORT?"),
         ("SIOSERVER_server__port", "unknown setting; did you mean SIOSERVER_SERVER__PORT?"),
         ("SIOSERVER_SERVER_PORT", "two underscores go after the section: SIOSERVER_SERVER__PORT"),
-        ("SIOSERVER_ZZ__QQQQQQQQQQQQQQQQQQQQQQQQQ", "unknown section; there are server, auth"),
+        ("SIOSERVER_ZZ__QQQQQQQQQQQQQQQQQQQQQQQQQ", "unknown section; there are server, tls, auth"),
     ],
 )
 def test_misspelt_names_are_faults(name: str, text: str) -> None:

@@ -128,6 +128,7 @@ SPECIAL: dict[str, st.SearchStrategy[Any]] = {
     "server.origins": st.lists(ORIGINS.filter(lambda text: not text.endswith(":80")), max_size=3),
     "server.trusted_proxies": st.lists(st.ip_addresses().map(str), max_size=3),
     "auth.secret": st.just("") | SECRETS,
+    "tls.cert": st.just("a.pem"),
     "redis.url": st.sampled_from(["redis://a", "rediss://joe:p%40w@[::1]:6380/3"]),
     "redis.sentinels": st.lists(st.sampled_from(["a:26379", "[::1]:1"]), max_size=3),
     "redis.service": NAMES,

@@ -45,9 +45,9 @@ def test_a_type_is_one_that_text_can_be_turned_into(key: Key) -> None:
 
 def test_what_is_secret() -> None:
     """redis.url for the password that may be in it."""
-    secrets = {"auth.secret", "redis.url", "cluster.secret"}
+    secrets = {"auth.secret", "redis.url", "cluster.secret", "tls.password"}
     assert {key.path for key in ALL if key.secret} == secrets
-    assert {key.path for key in ALL if "secret" in key.name} < secrets
+    assert {key.path for key in ALL if key.name in ("secret", "password")} < secrets
 
 
 def test_every_section_has_a_description_of_its_own() -> None:

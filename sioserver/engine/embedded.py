@@ -74,6 +74,8 @@ class EmbeddedEngine:
         self._cursors: dict[tuple[str, str], int] = {}
         """Proven cursors that are still to be written down, by (room, user id)."""
         self._cursors_under_way: dict[tuple[str, str], int] = {}
+        self._cursors_before: dict[tuple[str, str], int] = {}
+        """The lot that was written last. Who read a cursor before may look at it only then."""
         # Drafts that may be sent again before their fate is known, by (room, user id, id).
         self._under_way: dict[tuple[str, str, str], Append] = {}
         # Tokens: all that are revoked, with the end of their life; they are few.
@@ -297,7 +299,8 @@ class EmbeddedEngine:
     def _as_proven(self, room: str, user_id: str, stored: Membership, top: int) -> Membership:
         """A membership with the cursor that is not written down yet."""
         who = room, user_id
-        proven = max(self._cursors.get(who, 0), self._cursors_under_way.get(who, 0))
+        lots = self._cursors, self._cursors_under_way, self._cursors_before
+        proven = max(lot.get(who, 0) for lot in lots)
         if min(proven, top) <= stored.cursor:
             return stored
         return Membership(stored.joined, min(proven, top), stored.read)
@@ -318,7 +321,7 @@ class EmbeddedEngine:
         self._cursors, self._cursors_under_way = {}, lot
 
     def _cursors_written(self, _: None) -> None:
-        self._cursors_under_way = {}
+        self._cursors_before, self._cursors_under_way = self._cursors_under_way, {}
 
     def _cursors_not_written(self, _: Refusal) -> None:
         lot, self._cursors_under_way = self._cursors_under_way, {}

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -47,6 +48,32 @@ async def refused(call: object) -> str:
     with pytest.raises(Refusal) as error:
         await call  # type: ignore[misc]
     return error.value.code
+
+
+async def test_a_cursor_that_is_written_while_it_is_read(engine: EmbeddedEngine) -> None:
+    """Read before, and looked at when it has been written: it is known all the same."""
+    await engine.join("a", ANN)
+    for n in range(3):
+        await engine.publish("a", draft(f"m{n}"), KEEP)
+    engine.advance("a", "ann", 2)
+    first, second, read, written = (threading.Event() for _ in range(4))
+
+    def hold(_: Tables) -> None:
+        read.set()
+        assert second.wait(5)
+
+    # three batches, and the event loop does nothing while the thread works
+    engine._journal.post(lambda _: first.wait(5), writes=False)
+    joining = asyncio.create_task(engine.join("a", ANN))
+    await asyncio.sleep(0)
+    engine._journal.post(hold, writes=False)
+    first.set()
+    assert read.wait(5)
+    engine._write_cursors()
+    engine._journal.post(lambda _: written.set(), writes=False)
+    second.set()
+    assert written.wait(5)
+    assert (await joining).cursor == 2
 
 
 # -- the disk fails -------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Two plots as SVG, drawn by hand: ratios to Node, and growth with the size of a room.
 
-It knows names and numbers only, not what they mean.
+It knows names and numbers only, not what they mean. `names` are all series there may be: each has
+the same mark in every plot.
 """
 
 from __future__ import annotations
@@ -51,13 +52,13 @@ class Axis:
         return round(self.begin + part * (self.end - self.begin), 1)
 
 
-def ratios(rows: Sequence[Row], title: str) -> str:
-    """One line for each row, one mark for each series; less is further to the left."""
+def ratios(rows: Sequence[Row], names: Sequence[str], title: str) -> str:
+    """One line for each row, one mark for each of the series; less is further to the left."""
     height = TOP + ROW * len(rows) + BOTTOM
     axis = Axis(0.05, 20, LEFT, WIDTH - RIGHT)
-    series = list(dict.fromkeys(name for row in rows for name in row.dots))
+    series = [name for name in names if any(name in row.dots for row in rows)]
     bottom = TOP + ROW * len(rows)
-    parts = [_text(LEFT, 20, title, bold=True), *_legend(series, 42)]
+    parts = [_text(LEFT, 20, title, bold=True), *_legend(series, names, 42)]
     for value in (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20):
         x = axis(value)
         parts.append(_line(x, TOP, x, bottom, INK if value == 1 else GRID))
@@ -71,13 +72,15 @@ def ratios(rows: Sequence[Row], title: str) -> str:
         # the first series is drawn last, on top of the others
         for name in reversed(series):
             if name in row.dots:
-                parts += _dot(axis, y, row.dots[name], series.index(name))
+                parts += _dot(axis, y, row.dots[name], names.index(name))
     note = "green: what sioserver should be at most"
     parts.append(_text(WIDTH - RIGHT, height - 6, note, anchor="end", colour=GOOD))
     return _svg(height, parts)
 
 
-def growth(lines: Mapping[str, Mapping[float, float]], title: str, x_title: str) -> str:
+def growth(
+    lines: Mapping[str, Mapping[float, float]], names: Sequence[str], title: str, x_title: str
+) -> str:
     """A line for each series, x -> y, both logarithmic."""
     height = 360
     xs = sorted({x for line in lines.values() for x in line})
@@ -85,7 +88,7 @@ def growth(lines: Mapping[str, Mapping[float, float]], title: str, x_title: str)
     low, high = 10 ** math.floor(math.log10(min(ys))), 10 ** math.ceil(math.log10(max(ys)))
     right = Axis(xs[0], xs[-1], LEFT, WIDTH - RIGHT - 20)
     up = Axis(low, high, height - 60, TOP + 10)
-    parts = [_text(LEFT, 20, title, bold=True), *_legend(list(lines), 42)]
+    parts = [_text(LEFT, 20, title, bold=True), *_legend([*lines], names, 42)]
     for x in xs:
         parts.append(_line(right(x), up(high), right(x), up(low), GRID))
         parts.append(_text(right(x), height - 40, f"{x:,.0f}".replace(",", " "), anchor="middle"))
@@ -95,7 +98,8 @@ def growth(lines: Mapping[str, Mapping[float, float]], title: str, x_title: str)
                 y = up(value)
                 parts.append(_line(right(xs[0]), y, right(xs[-1]), y, GRID))
                 parts.append(_text(LEFT - 10, y + 4, f"{value:g}", anchor="end"))
-    for number, line in enumerate(lines.values()):
+    for name, line in lines.items():
+        number = names.index(name)
         points = " ".join(f"{right(x)},{up(y)}" for x, y in sorted(line.items()))
         parts.append(
             f'<polyline points="{points}" fill="none" stroke="{COLOURS[number]}" stroke-width="2"/>'
@@ -122,10 +126,10 @@ def _mark(x: float, y: float, number: int) -> str:
     return f'<path d="M{x},{y - 6} l6,11 h-12 z" fill="{colour}"/>'
 
 
-def _legend(names: Sequence[str], y: float) -> list[str]:
+def _legend(series: Sequence[str], names: Sequence[str], y: float) -> list[str]:
     parts, x = [], float(LEFT)
-    for number, name in enumerate(names):
-        parts += [_mark(x + 6, y - 4, number), _text(x + 18, y, name)]
+    for name in series:
+        parts += [_mark(x + 6, y - 4, names.index(name)), _text(x + 18, y, name)]
         x += 40 + 7 * len(name)
     return parts
 

@@ -107,12 +107,15 @@ def _machines(results: Results) -> str:
 
 def plots(results: Results) -> dict[str, str]:
     """File name -> SVG, of what has been measured."""
+    names = [*report.NAMES.values()]
     rows = [
         plot.Row(title, {report.NAMES[name]: dot for name, dot in _dots(servers)}, work.target)
         for title, work, servers in _headlines(results)
     ]
     drawn = (
-        {"ratios.svg": plot.ratios(rows, "Ratio to Node socket.io, logarithmic")} if rows else {}
+        {"ratios.svg": plot.ratios(rows, names, "Ratio to Node socket.io, logarithmic")}
+        if rows
+        else {}
     )
     if GROWTH in results:
         main = next(iter(WORKS[GROWTH].figures))
@@ -122,7 +125,7 @@ def plots(results: Results) -> dict[str, str]:
                 line = lines.setdefault(report.NAMES[name], {})
                 line[float(case.split()[0])] = row[main]["median"]
         title = "CPU µs of the server for a delivery"
-        drawn["growth.svg"] = plot.growth(lines, title, "members of the room")
+        drawn["growth.svg"] = plot.growth(lines, names, title, "members of the room")
     return drawn
 
 

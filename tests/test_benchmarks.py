@@ -355,10 +355,11 @@ def test_a_plot_is_well_formed_and_has_every_mark() -> None:
         plot.Row("a < b", {"ours": plot.Dot(0.4, 0.5, 0.6), "theirs": plot.Dot(1, 1, 1)}, 0.5),
         plot.Row("beyond", {"ours": plot.Dot(30, 40, 50)}),
     ]
-    drawing = ElementTree.fromstring(plot.ratios(rows, "ratios"))
+    drawing = ElementTree.fromstring(plot.ratios(rows, ["ours", "theirs"], "ratios"))
     kinds = [element.tag.rpartition("}")[2] for element in drawing]
     assert kinds.count("circle") == 5  # the legend's two too
-    lines = plot.growth({"ours": {10: 5, 100: 2}, "theirs": {10: 9, 100: 8}}, "growth", "members")
+    points = {"ours": {10: 5, 100: 2}, "theirs": {10: 9, 100: 8}}
+    lines = plot.growth(points, [*points], "growth", "members")
     assert len(re.findall("<polyline", lines)) == 2
     ElementTree.fromstring(lines)
 

@@ -50,8 +50,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _serve(args: argparse.Namespace) -> int:
     config = _checked(args)[0]
     from sioserver import logs
+    from sioserver.startup import allow_many_files
 
     logs.setup(config.log)
+    allow_many_files()
     if config.server.workers > 1:
         from sioserver.workers import supervise
 

@@ -9,6 +9,7 @@ import errno
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -33,6 +34,19 @@ def complain(reason: object) -> int:
     sys.stderr.write(f"sioserver: {reason}\n")
     sys.stderr.flush()
     return CANNOT_START
+
+
+def allow_many_files() -> None:
+    """As many open files as this user may have, each connection is one: the usual limit is 1024,
+    which programs that know no better would trip over above. Where there is no such limit, nothing.
+    """
+    try:
+        import resource
+    except ImportError:
+        return  # Windows
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # macOS says more than it gives
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def cannot_listen(host: str, port: int, error: OSError) -> CannotStart:

@@ -17,6 +17,7 @@ from sioserver.config import Config
 from sioserver.startup import (
     CANNOT_START,
     CannotStart,
+    allow_many_files,
     announce,
     cannot_listen,
     complain,
@@ -143,3 +144,23 @@ def test_a_program_that_was_told_to_outlive_its_terminal_does() -> None:
 
 def test_without_a_terminal_there_is_none_to_lose() -> None:
     assert told(hang_up=False, terminal=False) == "there\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such limit there")
+def test_as_many_files_as_there_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    import resource
+
+    kind = resource.RLIMIT_NOFILE
+    before = resource.getrlimit(kind)
+    try:
+        resource.setrlimit(kind, (512, before[1]))
+        allow_many_files()
+        assert resource.getrlimit(kind) == (before[1], before[1])
+    finally:
+        resource.setrlimit(kind, before)
+
+    def refuse(*_: object) -> None:
+        raise ValueError("more than the system gives")
+
+    monkeypatch.setattr(resource, "setrlimit", refuse)
+    allow_many_files()

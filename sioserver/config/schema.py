@@ -185,7 +185,10 @@ class Delivery(Section, frozen=True):
 
     confirm: Annotated[
         Positive,
-        about("At most this often a client is pinged only to prove what it has received."),
+        about(
+            "At most this often a client is pinged only to prove what it has received; less often "
+            "with more than 1000 connections."
+        ),
     ] = 1.0
 
 
@@ -247,7 +250,7 @@ class Transport(Section, frozen=True):
     ] = "auto"
     websocket: Annotated[
         Literal["auto", "picows", "aiohttp"],
-        about("Who reads WebSocket frames; auto takes picows where it is installed."),
+        about("Who reads WebSocket frames; auto is best."),
     ] = "auto"
 
 

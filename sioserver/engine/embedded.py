@@ -44,6 +44,9 @@ from sioserver.model import (
 
 log = logging.getLogger(__name__)
 
+SLICE: Final = 0.005
+"""Seconds for which one sweep keeps the event loop at a time: crowds leave at once."""
+
 _TIDY_EVERY: Final = 60.0
 """Seconds between two rounds of trimming, pruning and forgetting."""
 
@@ -357,7 +360,11 @@ class EmbeddedEngine:
 
     async def sweep(self, now: float) -> None:
         """See `Presence.sweep`. Also writes cursors down and tidies the store now and then."""
+        until = self._loop.time() + SLICE
         for room in self._presence.changed(now):
+            if self._loop.time() > until:
+                await asyncio.sleep(0)
+                until = self._loop.time() + SLICE
             state = self._rooms.get(room)
             if state is None:
                 continue  # still being fetched for the first to enter; next time

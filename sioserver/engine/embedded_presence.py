@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 from operator import attrgetter
+from typing import Final
 
 from sioserver.model import User
 
@@ -25,12 +26,20 @@ class _Person:
         """When the leave falls due; None while a device is here."""
 
 
+CROWD: Final = 1000
+TOLD_PER_SECOND: Final = 4000
+"""In a room with more than `CROWD` people somebody comes or goes all the time, and each time
+everybody is told: so many of them a second, at most."""
+
+
 class _Crowd:
     """The people of one room."""
 
-    __slots__ = ("due", "fresh", "guests", "people")
+    __slots__ = ("due", "fresh", "guests", "people", "told")
 
     def __init__(self) -> None:
+        # when the others were last told who came and went
+        self.told = float("-inf")
         self.people: dict[str, _Person] = {}
         self.guests = 0
         # Sets that keep their order: ids of users to be told as joined, and as left.
@@ -101,7 +110,13 @@ class Presence:
             if person is not None and person.due == due:
                 self._crowds[room].due[user_id] = None
                 self._changed[room] = None
-        return list(self._changed)
+        return [room for room in self._changed if self._may_tell(self._crowds[room], now)]
+
+    @staticmethod
+    def _may_tell(crowd: _Crowd, now: float) -> bool:
+        people = len(crowd.people)
+        # a clock that was set back must not make it wait
+        return people <= CROWD or not 0 <= now - crowd.told < people / TOLD_PER_SECOND
 
     def take(self, room: str, now: float) -> tuple[list[User], list[User]]:
         """Who came and who left since the last time. Those who left are gone afterwards; whoever
@@ -110,6 +125,7 @@ class Presence:
         crowd = self._crowds.get(room)
         if crowd is None:
             return [], []
+        crowd.told = now
         left = []
         for user_id in crowd.due:
             person = crowd.people.get(user_id)

@@ -26,6 +26,7 @@ from sioserver.transport.hooks import Hooks
 from sioserver.transport.inbox import resolve
 from sioserver.transport.packet import StrictJSON
 from sioserver.transport.session import LINGER, Overlap, Session
+from sioserver.transport.slices import Slices
 from sioserver.transport.timers import Wheel
 from sioserver.transport.websocket import Receiver, WebSocket
 from sioserver.transport.websocket_deflate import Codec
@@ -83,6 +84,8 @@ class EngineServer(Edge):
         settings = deflate.settings(per_message_deflate)
         self.codec = None if settings is None else Codec(settings)
         self.wheel = Wheel()
+        # connections that are over: many may end at once
+        self.slices = Slices()
         self.trusted_handlers = False
         self.stopping = False
         # set by the layer above

@@ -105,7 +105,15 @@ class RoomServer(AsyncServer):
         self.eio.trusted_handlers = True
         self.eio.welcome = self._welcome
         wheel = self.eio.wheel
-        self._witness = Witness(rooms, hub, metrics, wheel, clock, pause=config.delivery.confirm)
+        self._witness = Witness(
+            rooms,
+            hub,
+            metrics,
+            wheel,
+            clock,
+            pause=config.delivery.confirm,
+            crowd=lambda: len(self.eio.sockets),
+        )
         self.eio.hooks = self._witness
         self._catch_up = CatchUp(
             rooms,

@@ -215,8 +215,11 @@ class Session(Inbox):
             self._unread = self._paused
             self._beat_in(self.server.ping_timeout)
         else:
-            self.server.hooks.count("pings", "timeout")
-            self.end(self.server.reason.PING_TIMEOUT, "ping_timeout", flush=False)
+            self.server.slices.run(self._silent)
+
+    def _silent(self) -> None:
+        self.server.hooks.count("pings", "timeout")
+        self.end(self.server.reason.PING_TIMEOUT, "ping_timeout", flush=False)
 
     def ping(self) -> None:
         """Ping now, unless an answer is being waited for. The answer proves that everything that
@@ -262,6 +265,9 @@ class Session(Inbox):
 
     def on_gone(self) -> None:
         """The WebSocket is over."""
+        self.server.slices.run(self._gone)
+
+    def _gone(self) -> None:
         self.end(self.server.reason.TRANSPORT_CLOSE, "transport_close", flush=False)
 
     async def on_payload(self, packets: list[str | bytes]) -> bool:

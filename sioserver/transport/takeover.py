@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import binascii
-import importlib
+import importlib.util
 import logging
 import socket as sockets
 from base64 import b64decode
@@ -21,7 +21,7 @@ from typing import Final, cast
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
-from sioserver.transport import deflate
+from sioserver.transport import deflate, websocket_aiohttp
 from sioserver.transport.websocket import Receiver, WebSocket
 from sioserver.transport.websocket_deflate import Codec, DeflatingWebSocket
 
@@ -31,7 +31,7 @@ Begin = Callable[[WebSocket, asyncio.Transport, str, dict[str, str], int], Calla
 """What the readers' modules have in common; see websocket_picows.py."""
 
 READERS: Final = ("auto", "picows", "aiohttp")
-"""Who parses frames; auto: picows where it can be imported, else aiohttp."""
+"""Who parses frames; auto: see `preferred`."""
 
 VERSIONS: Final = ("13", "8", "7")
 """Of the WebSocket protocol: the same frames under all of these numbers."""
@@ -44,17 +44,23 @@ def reader(name: str) -> Begin:
     """
     if name not in READERS:
         raise ValueError(f"a WebSocket is read by one of {', '.join(READERS)}; not by {name!r}")
-    if name != "aiohttp":
-        try:
-            return _module("picows")
-        except ImportError as error:
-            if name == "picows":
-                raise ImportError(
-                    "transport.websocket is picows, which cannot be imported; install it, "
-                    f'or set "auto" ({error})'
-                ) from error
-            log.info("picows cannot be imported: aiohttp reads the WebSockets, which costs more")
-    return _module("aiohttp")
+    try:
+        return _module(preferred() if name == "auto" else name)
+    except ImportError as error:
+        raise ImportError(
+            "transport.websocket is picows, which cannot be imported; install it, "
+            f'or set "auto" ({error})'
+        ) from error
+
+
+def preferred() -> str:
+    """aiohttp's parser, where aiohttp has come compiled: it costs the least (docs/decisions/0014).
+    Where its parser is Python, picows, if that can be imported."""
+    if not websocket_aiohttp.COMPILED:
+        if importlib.util.find_spec("picows") is not None:
+            return "picows"
+        log.info("WebSockets are read by Python code, which costs more; install picows")
+    return "aiohttp"
 
 
 def _module(name: str) -> Begin:

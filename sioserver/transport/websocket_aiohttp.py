@@ -1,4 +1,4 @@
-"""WebSocket frames read by aiohttp's parser, for where picows is missing or not wanted.
+"""WebSocket frames read by aiohttp's parser, in C: the default.
 
 The connection is taken over as with picows, so that everything else is the same: no task and no
 queue per connection. aiohttp's own `WebSocketResponse` would judge messages by itself, and
@@ -31,6 +31,9 @@ from sioserver.transport.websocket import (
 )
 
 log = logging.getLogger(__name__)
+
+COMPILED: Final = WebSocketReader.__module__.endswith("_c")
+"""Is it the parser in C? aiohttp has the same in Python, for where that could not be compiled."""
 
 _NOBODY: Final[Any] = None
 _EMPTY: Final = WebSocketDataQueue(_NOBODY, 2**16, loop=_NOBODY)

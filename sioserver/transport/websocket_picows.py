@@ -1,7 +1,7 @@
 """WebSocket frames read by picows, which parses them in C and calls us back.
 
-The default: the cheapest way. picows has no public door for a connection that is there already, so
-its version is pinned. It judges single frames (lengths, masks, reserved opcodes) and closes by
+For where aiohttp's parser is not compiled, or not wanted. picows has no public door for a
+connection that is there already, so its version is bounded. It judges single frames (lengths, masks, reserved opcodes) and closes by
 itself when one is wrong; what frames make together is judged in websocket.py.
 """
 

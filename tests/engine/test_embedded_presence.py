@@ -1,6 +1,6 @@
 """The bookkeeping of people, beside what tests/engine/test_contract.py says of every engine."""
 
-from sioserver.engine.embedded_presence import Presence
+from sioserver.engine.embedded_presence import CROWD, TOLD_PER_SECOND, Presence
 from sioserver.model import User
 
 from .conftest import ANN, BEN, GUEST
@@ -87,3 +87,29 @@ def test_a_clock_that_goes_back_does_not_keep_anybody() -> None:
     assert presence.take("a", 5) == ([], [BEN])
     assert presence.changed(1005) == ["a"]
     assert presence.take("a", 1005) == ([], [ANN])
+
+
+def test_a_crowd_is_told_less_often() -> None:
+    presence = Presence(5)
+
+    def come(first: int, last: int) -> None:
+        for number in range(first, last):
+            presence.enter("a", User(f"u{number}", ""), "c")
+
+    come(0, 2 * CROWD)
+    assert presence.changed(100) == ["a"]  # the first time at once
+    assert len(presence.take("a", 100)[0]) == 2 * CROWD
+    pause = (2 * CROWD + 1) / TOLD_PER_SECOND
+    come(2 * CROWD, 2 * CROWD + 1)
+    assert presence.changed(100.1) == presence.changed(100 + pause - 0.01) == []
+    assert presence.changed(99) == ["a"]  # the clock was set back
+    assert presence.changed(100.01 + pause) == ["a"]
+    assert [user.id for user in presence.take("a", 100.01 + pause)[0]] == [f"u{2 * CROWD}"]
+
+
+def test_a_small_room_is_told_whenever_there_is_news() -> None:
+    presence = Presence(5)
+    presence.enter("a", ANN, "c")
+    presence.take("a", 100)
+    presence.enter("a", BEN, "c")
+    assert presence.changed(100) == ["a"]

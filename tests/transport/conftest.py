@@ -10,6 +10,8 @@ from typing import Any
 import engineio
 import pytest
 
+from sioserver.transport import takeover
+
 from . import kit
 from .kit import Site, engineio_server, quiet, serve, socketio_server
 
@@ -27,11 +29,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def reader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Who reads WebSockets here. For aiohttp to do it, picows is missing.
+    """Who reads WebSockets here. With aiohttp, picows is missing.
 
     Polling has two ways as well, which have nothing to do with that: each goes with one reader.
     """
     monkeypatch.setattr(kit, "WAY", {"picows": "lane", "aiohttp": "aiohttp"}[request.param])
+    monkeypatch.setattr(takeover, "preferred", lambda: request.param)
     if request.param == "aiohttp":
         monkeypatch.setitem(sys.modules, "sioserver.transport.websocket_picows", None)
     return str(request.param)

@@ -113,25 +113,36 @@ async def test_much_behind_the_request() -> None:
 
 # -- who reads ------------------------------------------------------------------------------------
 
+PREFERRED = takeover.preferred  # the fixtures put another in its place
+
 
 def test_the_reader_that_is_asked_for(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    assert takeover.reader("auto") is takeover.reader("picows") is websocket_picows.begin
+    assert takeover.reader("picows") is websocket_picows.begin
     assert takeover.reader("aiohttp") is websocket_aiohttp.begin
     assert caplog.text == ""
     with pytest.raises(ValueError, match="one of auto, picows, aiohttp; not by 'uws'"):
         takeover.reader("uws")
 
 
-def test_picows_is_missing(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_picows_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sioserver.transport.websocket_picows", None)
-    caplog.set_level(logging.INFO)
     assert takeover.reader("auto") is websocket_aiohttp.begin
-    assert "picows cannot be imported: aiohttp reads" in caplog.text
     with pytest.raises(ImportError, match='install it, or set "auto"'):
         takeover.reader("picows")
+
+
+def test_the_reader_that_is_preferred(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    assert PREFERRED() == "aiohttp"
+    monkeypatch.setattr(websocket_aiohttp, "COMPILED", False)
+    assert PREFERRED() == "picows"
+    assert caplog.text == ""
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert PREFERRED() == "aiohttp"
+    assert "by Python code, which costs more; install picows" in caplog.text
 
 
 async def test_the_servers_argument(reader: str) -> None:

@@ -48,7 +48,10 @@ class Scene:
         self.delivered_: list[tuple[RoomClient, int]] = []
         self.metrics = Metrics()
         me: Any = self
-        self.witness = Witness(me, me, self.metrics, me, lambda: self.now, pause=1.0)
+        self.crowd = 1000
+        self.witness = Witness(
+            me, me, self.metrics, me, lambda: self.now, pause=1.0, crowd=lambda: self.crowd
+        )
 
     def after(self, delay: float, callback: Callable[[], None]) -> None:
         self.due.append((delay, callback))
@@ -115,6 +118,26 @@ def test_pings_are_not_more_frequent_than_configured(scene: Scene) -> None:
     scene.now -= 5000.0  # the clock was set back
     scene.witness.confirm(session)
     assert [delay for delay, _ in scene.due] == [1.0]
+
+
+def test_a_crowd_is_asked_less_often_and_not_all_at_once(scene: Scene) -> None:
+    scene.crowd = 10_000  # ten seconds for all of them
+    sessions: list[Any] = [Session() for _ in range(200)]
+    for session in sessions:
+        scene.tops[session.client()] = 5
+        scene.witness.confirm(session)
+        scene.witness.confirm(session)
+    assert not any(session.pings for session in sessions)
+    waits = sorted(delay for delay, _ in scene.due)
+    assert len(waits) == 200
+    assert 0 <= waits[0] < 2
+    assert 8 < waits[-1] <= 10
+    scene.run()
+    assert all(session.pings == 1 for session in sessions)
+    scene.now += 4
+    scene.witness.confirm(sessions[0])
+    ((wait, _),) = scene.due
+    assert 6 <= wait <= 10
 
 
 def test_polling_needs_no_pings(scene: Scene) -> None:

@@ -1,8 +1,9 @@
 """WebSocket frames read by picows, which parses them in C and calls us back.
 
 For where aiohttp's parser is not compiled, or not wanted. picows has no public door for a
-connection that is there already, so its version is bounded. It judges single frames (lengths, masks, reserved opcodes) and closes by
-itself when one is wrong; what frames make together is judged in websocket.py.
+connection that is there already, so its version is bounded. It judges single frames (lengths,
+masks, reserved opcodes) and closes by itself when one is wrong; what frames make together is judged
+in websocket.py.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ def run(coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
         if task.done() and not task.cancelled() and task.exception() is None:
             return None
         return task
-    return asyncio.ensure_future(coroutine)
+    return asyncio.get_running_loop().create_task(coroutine)
 
 
 def run_trusted(coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:

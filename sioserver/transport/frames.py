@@ -54,7 +54,10 @@ class Outgoing:
     def __getattr__(self, name: str) -> Any:
         # Only called for what is not there yet. A property would be called by each delivery.
         if name == "frames":
-            self.frames = b"".join(frame(*message) for message in self.messages())
+            if len(self.parts) == 1 and isinstance(text := self.parts[0], str):
+                self.frames = frame(TEXT, b"4" + text.encode())  # as nearly all are
+            else:
+                self.frames = b"".join(frame(*message) for message in self.messages())
             return self.frames
         if name == "compressed":
             self.compressed = {}

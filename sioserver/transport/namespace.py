@@ -34,7 +34,7 @@ from sioserver.transport.clients import RoomClient, RoomConnection
 from sioserver.transport.expiry import Expiry
 from sioserver.transport.frames import Outgoing
 from sioserver.transport.manager import Manager
-from sioserver.transport.packet import MAX_ATTACHMENTS, Packet, plain
+from sioserver.transport.packet import MAX_ATTACHMENTS, Packet
 from sioserver.transport.recovery import Claim, Recovery
 from sioserver.transport.requests import Requests
 from sioserver.transport.server import AsyncServer
@@ -465,15 +465,6 @@ class RoomServer(AsyncServer):
         assert isinstance(client, RoomClient)
         # not from inside a loop over clients; and in order behind what the client sent
         client.session.enqueue(0, self._end, client, ending)
-
-    def encode(self, kind: int, **fields: Any) -> Outgoing:
-        """See `AsyncServer`."""
-        data = fields.get("data")
-        if data is not None:
-            text = plain(kind, fields.get("namespace") or "/", fields.get("id"), data)
-            if text is not None:
-                return Outgoing([text])
-        return super().encode(kind, **fields)
 
     def encode_event(self, namespace: str, event: Event) -> Outgoing:
         """An event as a packet; a position goes last, as a string, where clients look for it."""

@@ -82,6 +82,9 @@ class AsyncServer(Handlers):
         self._connections: dict[str, Connection] = {}
         self._calls = Calls(self.manager)
         self._kicked: set[str] = set()
+        # a codec or a serializer of somebody's own has to encode everything itself
+        mine = issubclass(self.packet_class, packet.Packet)
+        self._plain = mine and self.packet_class.json is packet.StrictJSON
 
     def _engineio_server_class(self) -> type[EngineServer]:
         return EngineServer
@@ -96,9 +99,15 @@ class AsyncServer(Handlers):
 
     # ------------------------------------------------------------ out
 
-    def encode(self, kind: int, **fields: Any) -> Outgoing:
+    def encode(
+        self, kind: int, *, namespace: str | None = None, data: Any = None, id: int | None = None
+    ) -> Outgoing:
         """Encode a Socket.IO packet."""
-        return self._outgoing(self.packet_class(kind, **fields))
+        if self._plain and data is not None:
+            text = packet.plain(kind, namespace or "/", id, data)
+            if text is not None:
+                return Outgoing([text])
+        return self._outgoing(self.packet_class(kind, namespace=namespace, data=data, id=id))
 
     def _outgoing(self, pkt: Any) -> Outgoing:
         encoded = pkt.encode()

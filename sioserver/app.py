@@ -234,7 +234,7 @@ async def _settle(runner: web.AppRunner) -> None:
 def _calm_collector() -> None:
     """What was made until now stays, and need not be looked at again; and what a message leaves
     behind is freed without the garbage collector. At its usual pace it took 7 % of the time in
-    small rooms (benchmarks/cluster.py)."""
+    small rooms (make bench WORK=cluster)."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)

@@ -57,12 +57,12 @@ def test_the_system_is_asked_once_for_many(monkeypatch: pytest.MonkeyPatch) -> N
     assert asked == [ids.CHUNK]
 
 
-FORKS = """
+FORKS = r"""
 import os
 from sioserver.ids import random_id
 random_id(16)
 child = os.fork()
-print(random_id(16), flush=True)
+os.write(1, f"{random_id(16)}\n".encode())
 if child:
     os.waitpid(child, 0)
 """

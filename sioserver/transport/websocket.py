@@ -69,7 +69,7 @@ class Turn:
     """The sockets that were written to in this turn of a loop: each is written once, at its end.
 
     A write to the kernel is most of what a delivery costs, and messages come several at a time:
-    joined, a delivery in a busy room costs about half (benchmarks/cluster.py). The end comes when a
+    joined, a delivery in a busy room costs about half (make bench WORK=burst). The end comes when a
     whole round of callbacks has added no socket: handlers that this turn woke up answer meanwhile,
     so that a message and its acknowledgement reach who posted it in one write.
     """

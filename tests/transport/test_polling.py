@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import json
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -444,6 +445,8 @@ async def test_closed_to_all() -> None:
 
 
 async def test_an_access_log(logged: pytest.LogCaptureFixture) -> None:
+    # whatever somebody's logs.setup has left behind
+    logged.set_level(logging.INFO, logger="aiohttp.access")
     eio = engineio_server(ping_interval=20)
     app = web.Application()
     eio.attach(app)

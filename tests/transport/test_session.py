@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from sioserver.transport import packet
 from sioserver.transport import session as module
 from sioserver.transport.frames import Outgoing
 from sioserver.transport.session import Session
@@ -434,10 +435,8 @@ async def test_a_broadcast_costs_no_task(sio: Site, monkeypatch: pytest.MonkeyPa
     made: list[Any] = []
     monkeypatch.setattr(loop, "create_task", lambda *args, **kw: made.append(args))
     encoded: list[Any] = []
-    original = sio.server.packet_class.encode
-    monkeypatch.setattr(
-        sio.server.packet_class, "encode", lambda self: encoded.append(1) or original(self)
-    )
+    original = packet.plain
+    monkeypatch.setattr(packet, "plain", lambda *args: encoded.append(1) or original(*args))
     await sio.server.emit("hello", {"a": 1})
     monkeypatch.undo()
     assert (made, encoded) == ([], [1])

@@ -18,6 +18,7 @@ import pytest
 from sioserver.config import Config
 from sioserver.config.schema import Store
 from sioserver.engine import create_engine, store_path
+from sioserver.engine import embedded as module
 from sioserver.engine.base import Engine
 from sioserver.engine.embedded import EmbeddedEngine
 from sioserver.engine.embedded_tables import Rule, Tables
@@ -48,6 +49,20 @@ async def refused(call: object) -> str:
     with pytest.raises(Refusal) as error:
         await call  # type: ignore[misc]
     return error.value.code
+
+
+async def test_a_crowd_that_leaves_does_not_keep_the_loop(
+    engine: EmbeddedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SLICE", -1.0)  # no time at all: one room a turn
+    for n in range(5):
+        await engine.enter(f"r{n}", ANN, "c")
+    turns = 0
+    sweeping = asyncio.create_task(engine.sweep(T))
+    while not sweeping.done():
+        turns += 1
+        await asyncio.sleep(0)
+    assert turns >= 5
 
 
 async def test_a_cursor_that_is_written_while_it_is_read(engine: EmbeddedEngine) -> None:

@@ -11,6 +11,7 @@ from sioserver.transport import packet
 from sioserver.transport import session as module
 from sioserver.transport.frames import Outgoing
 from sioserver.transport.session import Session
+from sioserver.transport.slices import Slices
 
 from .kit import (
     CLOSE,
@@ -302,6 +303,21 @@ async def test_reading_stops_while_the_inbox_is_full_and_nothing_is_lost(transpo
         await soon(posting)
         assert not session._paused
         session.end("server disconnect", "kicked")
+
+
+async def test_connections_that_end_at_once_are_dealt_with_in_slices() -> None:
+    eio = engineio_server(ping_interval=20)
+    eio.slices = Slices(1e-9)  # one thing a turn
+    async with serve(eio, "engine.io") as site:
+        clients = [await site.websocket() for _ in range(3)]
+        first, *others = sessions = [eio.sockets[client.sid] for client in clients]
+        eio.slices.run(lambda: None)  # this turn's
+        for session in sessions:
+            session.on_gone()
+        assert (len(eio.slices), first.closed) == (3, False)
+        await until(lambda: first.closed)
+        await until(lambda: all(session.closed for session in others))
+        assert len(eio.slices) == 0
 
 
 async def test_a_pause_goes_with_the_session_to_the_websocket() -> None:

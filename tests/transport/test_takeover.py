@@ -249,13 +249,13 @@ async def test_what_a_peer_does_not_read_waits_here_and_not_in_the_kernel() -> N
 
 
 KEPT = """
-import asyncio, gc, uvloop
+import asyncio, gc, sys, uvloop
 from aiohttp import ClientSession, web
 from aiohttp.web_protocol import RequestHandler
 from sioserver.transport.engineio import EngineServer
 
 async def main():
-    eio = EngineServer(ping_interval=20)
+    eio = EngineServer(ping_interval=20, websocket=sys.argv[1])
     app = web.Application()
     eio.attach(app)
     runner = web.AppRunner(app)
@@ -264,7 +264,7 @@ async def main():
     url = f"http://127.0.0.1:{runner.addresses[0][1]}/engine.io/?EIO=4&transport=websocket"
     async with ClientSession() as http, http.ws_connect(url) as ws:
         await ws.receive()
-        await ws.send_str("2")
+        await ws.send_str("4hello")
         for _ in range(100):  # its task has to come to its end
             await asyncio.sleep(0)
         gc.collect()
@@ -277,6 +277,7 @@ uvloop.run(main())
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="uvloop is not for Windows")
-def test_uvloop_keeps_nothing_of_aiohttp() -> None:
-    done = subprocess.run([sys.executable, "-c", KEPT], capture_output=True, text=True, timeout=60)
+def test_uvloop_keeps_nothing_of_aiohttp(reader: str) -> None:
+    command = [sys.executable, "-c", KEPT, reader]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.stderr, done.returncode) == ("0\n", "", 0)

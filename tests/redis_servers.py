@@ -99,6 +99,11 @@ def admin(server: Valkey, timeout: float = 5.0) -> redis.Redis:
     return redis.Redis.from_url(where, protocol=2, socket_timeout=timeout)
 
 
+def _linked(name: str, address: str, flags: str, *rest: str) -> bool:
+    """Does a line of CLUSTER NODES tell of a node that has been met and can be sent to?"""
+    return rest[4] == "connected" and not {"handshake", "noaddr"} & set(flags.split(","))
+
+
 class Cluster:
     """Three masters that share the slots evenly (the first has the lowest). `url` names the first.
 
@@ -155,12 +160,16 @@ class Cluster:
         wait_for(self.agreed, "all nodes know of all slots")
 
     def agreed(self) -> bool:
-        """Every node is up and says that every slot is served."""
+        """Every node is up, says that every slot is served, and is connected to all others: what is
+        published before that does not reach them."""
         for node in self.nodes:
             info = ask(node, "CLUSTER", "INFO").decode()
             if "cluster_state:ok" not in info or "cluster_slots_ok:16384" not in info:
                 return False
-            if "cluster_known_nodes:3" not in info:
+            known = [
+                line.split(" ") for line in ask(node, "CLUSTER", "NODES").decode().splitlines()
+            ]
+            if len(known) != 3 or not all(_linked(*other) for other in known):
                 return False
         return True
 

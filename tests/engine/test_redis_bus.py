@@ -319,6 +319,12 @@ async def test_a_server_without_channels_is_left(cluster: Cluster) -> None:
         await until(lambda: len(told.subscribed) == 2)
 
 
+def heard_from(told: Told, channel: str, node: Valkey) -> bool:
+    """Publish there, and look whether anything that was published there has come."""
+    ask(node, "PUBLISH", channel, node.port)
+    return (channel, str(node.port).encode()) in told.messages
+
+
 async def test_plain_channels_and_patterns_are_heard_from_any_node(cluster: Cluster) -> None:
     told = Told()
     async with listening(cluster, told, sharded=False) as (_, bus):
@@ -327,8 +333,8 @@ async def test_plain_channels_and_patterns_are_heard_from_any_node(cluster: Clus
         await until(lambda: sorted(told.subscribed) == ["plain", "some.*"])
         assert bus.stats()["bus_connections"] == 1
         for node in cluster.nodes:
-            ask(node, "PUBLISH", "plain", node.port)
-            ask(node, "PUBLISH", "some.thing", node.port)
-        await until(lambda: len(told.messages) == 6)
-        assert {channel for channel, _ in told.messages} == {"plain", "some.thing"}
+            for channel in ("plain", "some.thing"):
+                # more than once: a node's link to another may break and be made anew at any time
+                # (after a second in which neither had the CPU), and what it says then is lost
+                await until(lambda c=channel, n=node: heard_from(told, c, n))
         bus.unsubscribe("some.*")

@@ -1,0 +1,25 @@
+"""Who somebody is and what they may do: tokens, anonymous users, the rules of the rooms.
+
+Pure policy: values in, values or a `Refusal` out.
+"""
+
+from sioserver.auth.identity import Identity
+from sioserver.auth.names import GUEST, MAX_NAME, check_user_id, clean_name
+from sioserver.auth.policy import PERMISSIONS, SESSION_ROOM, Policy
+from sioserver.auth.signer import Signer
+from sioserver.auth.verifier import MAX_TIME, MAX_TOKEN, Verifier
+
+__all__ = [
+    "GUEST",
+    "MAX_NAME",
+    "MAX_TIME",
+    "MAX_TOKEN",
+    "PERMISSIONS",
+    "SESSION_ROOM",
+    "Identity",
+    "Policy",
+    "Signer",
+    "Verifier",
+    "check_user_id",
+    "clean_name",
+]

@@ -1,0 +1,28 @@
+"""Who a connection speaks for: a frozen value that the verifier makes and everybody reads.
+
+It must not know how it was proved, nor what a room allows.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from sioserver.model import User
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """Who a connection speaks for, and what their token says about them."""
+
+    user: User
+    expires_at: float | None = None
+    """The first moment at which the token no longer counts: its `exp` plus the leeway."""
+    issued_at: float | None = None
+    """The token's `iat`, in seconds since 1970; None: it has none, or there is no token."""
+    token_id: str | None = None
+    """The token's `jti`, by which it can be revoked."""
+    rooms: tuple[str, ...] | None = None
+    """Patterns of the rooms that the token is for; None is all."""
+    perms: frozenset[str] | None = None
+    """What the token permits; None is everything that the rooms' rules permit."""
+    authenticated: bool = False
+    """A token proved who this is."""

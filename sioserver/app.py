@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import secrets
 import signal
 import socket
@@ -38,6 +39,7 @@ from sioserver.startup import (
     Terminal,
     announce,
     cannot_listen,
+    check_parser,
     complain,
     redis_in_words,
     valkey_beside,
@@ -72,7 +74,10 @@ def create_app(
     It can be run by itself or mounted with `add_subapp`. Starting it opens the store; that raises
     `StoreError`. `peer`: how other nodes find this one; without it they do not. The parts are found
     under `NODE`, `ROOMS`, `SERVER` and `METRICS`.
+
+    Raises `CannotStart` where a library is missing, or aiohttp has no parser in C.
     """
+    check_parser(os.environ)
     config = config or Config()
     peer = peer or Peer(secrets.token_hex(NODE_ID_BYTES))
     engine = engine or create_engine(config, peer)

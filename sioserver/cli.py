@@ -50,8 +50,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _serve(args: argparse.Namespace) -> int:
     config = _checked(args)[0]
     from sioserver import logs
-    from sioserver.startup import allow_many_files
+    from sioserver.startup import CannotStart, allow_many_files, check_parser, complain
 
+    try:
+        check_parser(os.environ)
+    except CannotStart as error:
+        complain(error)
+        return MISTAKE
     logs.setup(config.log)
     allow_many_files()
     if config.server.workers > 1:

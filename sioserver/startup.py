@@ -6,10 +6,13 @@ Shared by the single process and by the supervisor of many, who knows nothing el
 from __future__ import annotations
 
 import errno
+import importlib.util
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -34,6 +37,44 @@ def complain(reason: object) -> int:
     sys.stderr.write(f"sioserver: {reason}\n")
     sys.stderr.flush()
     return CANNOT_START
+
+
+PARSER: Final = "aiohttp._http_parser"
+"""aiohttp's parser of HTTP in C."""
+
+NO_EXTENSIONS: Final = "AIOHTTP_NO_EXTENSIONS"
+"""The variable of the environment that has aiohttp do without it."""
+
+
+def check_parser(environ: Mapping[str, str]) -> None:
+    """Raises CannotStart when aiohttp reads requests by Python code, or would when it is imported.
+
+    That parser has let through what the one in C refuses: requests smuggled behind others
+    (GHSA-pqxq-w44r-73xw). Imports nothing, for the supervisor has no use for aiohttp.
+    """
+    loaded = sys.modules.get("aiohttp.http_parser")
+    if loaded is not None:
+        if loaded.HttpRequestParser is not loaded.HttpRequestParserPy:
+            return
+        switched_off = loaded.NO_EXTENSIONS
+    else:
+        switched_off = bool(environ.get(NO_EXTENSIONS))
+        if not switched_off and _is_installed(PARSER):
+            return
+    if switched_off:
+        next_step = f"unset {NO_EXTENSIONS} and start again"
+    else:
+        next_step = "install aiohttp from a wheel, or where there is a C compiler"
+    raise CannotStart(
+        "aiohttp would read HTTP by its parser in Python, which attackers can get requests past; "
+        + next_step
+    )
+
+
+def _is_installed(module: str) -> bool:
+    package = importlib.util.find_spec(module.partition(".")[0])
+    places = None if package is None else package.submodule_search_locations
+    return places is not None and PathFinder.find_spec(module, places) is not None
 
 
 def allow_many_files() -> None:

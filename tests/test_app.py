@@ -22,7 +22,7 @@ import aiohttp
 import msgspec
 import pytest
 import uvloop
-from aiohttp import web
+from aiohttp import http_parser, web
 from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
 
 from sioserver import __version__
@@ -288,6 +288,14 @@ def test_a_node_and_how_the_others_find_it() -> None:
     assert len(peer_of(config).id) == 12
     third = peer_of(config, "/run/x", 2)
     assert (third.directory, third.address) == ("/run/x", "[::1]:9002")
+
+
+def test_it_is_not_made_where_aiohttp_reads_by_python_code(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http_parser, "HttpRequestParser", http_parser.HttpRequestParserPy)
+    with pytest.raises(CannotStart, match="parser in Python"):
+        create_app()
 
 
 async def test_other_nodes_come_in_before_they_can_find_it() -> None:

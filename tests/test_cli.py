@@ -109,6 +109,17 @@ def test_serve_does_not_start_with_a_fault(
     assert "--host: server.host: 0.0.0.0 can be reached from outside" in err
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_serve_does_not_start_with_a_parser_of_http_that_is_not_safe(
+    monkeypatch: pytest.MonkeyPatch, workers: str
+) -> None:
+    monkeypatch.setenv("AIOHTTP_NO_EXTENSIONS", "1")
+    done = command("serve", "--port", "0", "--store", ":memory:", "--workers", workers)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "unset AIOHTTP_NO_EXTENSIONS" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_every_short_flag_is_an_option_of_serve(served: list[Config]) -> None:
     for option in FLAGS:
         assert main(["serve", option, "1"]) == (2 if option == "--host" else 7)

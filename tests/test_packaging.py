@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = sorted((ROOT / "requirements").glob("*.lock"))
@@ -42,6 +43,58 @@ def test_floors_hold(requirement: Requirement) -> None:
         assert locked(ROOT / "requirements" / lock)[name] in requirement.specifier, lock
     if requirement.marker is None or requirement.marker.evaluate():
         assert importlib.metadata.version(name) in requirement.specifier
+
+
+FLOORS = {
+    "python-socketio": "5.16.3",  # CVE-2025-61765, CVE-2026-48804
+    "python-engineio": "4.13.3",  # CVE-2026-48802
+    "aiohttp": "3.14.5",  # CVE-2026-54273 to 54280, 69243, 111750, 123817
+    "pyjwt": "2.15.1",  # CVE-2026-32597, 48522, 48523, 102266, 102267, 102272 to 102275
+    "redis": "4.5.4",  # CVE-2023-28858, 28859
+    "cryptography": "50",
+}
+"""The first release of each base library in which every hole that is known to concern us is closed.
+docs/security.md says what they were."""
+
+
+def below_floor(requirements: list[Requirement]) -> list[str]:
+    """Those of the requirements that would be content with a version below its floor."""
+    content = []
+    for requirement in requirements:
+        floor = FLOORS.get(canonicalize_name(requirement.name))
+        least = [Version(one.version) for one in requirement.specifier if one.operator in LEAST]
+        if floor is not None and (not least or max(least) < Version(floor)):
+            content.append(str(requirement))
+    return content
+
+
+LEAST = (">=", "==", "~=")
+
+
+@pytest.mark.parametrize("name", FLOORS)
+def test_no_version_with_a_known_hole_is_installed_or_locked(name: str) -> None:
+    floor = Version(FLOORS[name])
+    assert Version(importlib.metadata.version(name)) >= floor
+    for lock in ("runtime.lock", "dev.lock"):
+        assert Version(locked(ROOT / "requirements" / lock)[name]) >= floor, lock
+
+
+def test_the_metadata_allow_no_version_with_a_known_hole() -> None:
+    """Also the extras': pip would take the older of two that are allowed, if it has to."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = [text for extra in project["optional-dependencies"].values() for text in extra]
+    assert not below_floor([*dependencies(), *map(Requirement, extras)])
+    assert {canonicalize_name(requirement.name) for requirement in dependencies()} >= set(FLOORS)
+    # what was installed says the same as what it was made from
+    distributed = map(Requirement, importlib.metadata.requires("sioserver") or ())
+    assert not below_floor([each for each in distributed if each.name in FLOORS])
+
+
+def test_a_floor_that_is_too_low_is_noticed() -> None:
+    words = ("aiohttp", "aiohttp<4", "aiohttp>=3.14.4,<4", "aiohttp~=3.13", "PyJWT[crypto]>=2.14")
+    allowed = [Requirement(text) for text in words]
+    assert below_floor(allowed) == [str(requirement) for requirement in allowed]
+    assert not below_floor([Requirement("aiohttp>=3.14.5"), Requirement("aiohttp==3.15,<4")])
 
 
 def test_tests_run_on_what_is_shipped() -> None:

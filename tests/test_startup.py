@@ -20,6 +20,7 @@ from sioserver.startup import (
     allow_many_files,
     announce,
     cannot_listen,
+    check_parser,
     complain,
     redis_in_words,
     shown,
@@ -87,6 +88,68 @@ def test_which_redis_it_is_without_its_password(redis: dict[str, object], words:
 def test_where_workers_keep_their_messages() -> None:
     assert valkey_beside(Path("/var/a.db")) == Path("/var/a.db-valkey")
     assert valkey_beside(Path("a.db")) == Path.cwd() / "a.db-valkey"
+
+
+# ---------------------------------------------------------------------------- aiohttp's parser
+
+
+def checked(before: str, **environ: str) -> str:
+    """What a program that has done this before gets to hear of aiohttp's parser."""
+    program = f"""
+import os
+{before}
+from sioserver.startup import CannotStart, check_parser
+try:
+    check_parser(os.environ)
+except CannotStart as error:
+    print(error)
+"""
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | environ,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+
+
+@pytest.mark.parametrize("before", ["", "import aiohttp.web"])
+def test_aiohttp_has_to_read_http_by_its_parser_in_c(before: str) -> None:
+    assert checked(before, AIOHTTP_NO_EXTENSIONS="") == ""
+    refused = checked(before, AIOHTTP_NO_EXTENSIONS="1")
+    assert refused == (
+        "aiohttp would read HTTP by its parser in Python, which attackers can get requests past; "
+        "unset AIOHTTP_NO_EXTENSIONS and start again\n"
+    )
+
+
+NOT_COMPILED = """
+import importlib.machinery
+class NotCompiled:
+    def find_spec(name, path=None, target=None):
+        if name == "aiohttp._http_parser":
+            raise ImportError(name)
+sys.meta_path.insert(0, NotCompiled)
+found = importlib.machinery.PathFinder.find_spec
+importlib.machinery.PathFinder.find_spec = lambda name, *places: (
+    None if name == "aiohttp._http_parser" else found(name, *places))
+"""
+
+
+@pytest.mark.parametrize("after", ["", "import aiohttp.web"])
+def test_an_aiohttp_that_was_not_compiled_is_refused(after: str) -> None:
+    refused = checked(f"import sys\n{NOT_COMPILED}\n{after}", AIOHTTP_NO_EXTENSIONS="")
+    assert refused.endswith("; install aiohttp from a wheel, or where there is a C compiler\n")
+
+
+def test_it_is_looked_for_without_an_import() -> None:
+    """The supervisor, which looks for it too, has no use for aiohttp."""
+    told = "import atexit, sys\natexit.register(lambda: print('aiohttp' in sys.modules))"
+    assert checked(told, AIOHTTP_NO_EXTENSIONS="") == "False\n"
+
+
+def test_the_parser_of_this_process_is_fine() -> None:
+    check_parser({})
 
 
 # ---------------------------------------------------------------------------- the terminal

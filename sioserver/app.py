@@ -20,6 +20,7 @@ from typing import Any, Final, Protocol
 
 from aiohttp import web
 
+from sioserver.admission import Admission
 from sioserver.api import health, middleware
 from sioserver.api import web as page
 from sioserver.auth import Policy, Signer, Verifier
@@ -85,6 +86,7 @@ def create_app(
     hub = Hub(metrics)
     verifier, policy = Verifier(config.auth), Policy(config)
     budget = Budget(config.limits, metrics.count_limit)
+    admission = Admission(config.limits, metrics.count_limit)
     rooms = RoomService(config, engine, hub, verifier, policy, budget, metrics, time.time)
     recovery = Recovery(config.auth.recovery_max_age)
     shared = None
@@ -95,7 +97,17 @@ def create_app(
     node = Node(config, engine, hub, metrics, time.time)
     try:
         server = RoomServer(
-            config, rooms, hub, budget, recovery, metrics, time.time, node.spawn, peer.id, shared
+            config,
+            rooms,
+            hub,
+            budget,
+            admission,
+            recovery,
+            metrics,
+            time.time,
+            node.spawn,
+            peer.id,
+            shared,
         )
     except ImportError as error:  # a library that the configuration insists on
         raise CannotStart(str(error)) from error

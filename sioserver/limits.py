@@ -96,6 +96,12 @@ class Budgets:
         self._buckets[key] = bucket
         return bucket.take(now, cost)
 
+    def give_back(self, key: Hashable, cost: float = 1.0) -> None:
+        """What was taken for a key was not needed after all."""
+        bucket = self._buckets.get(key)
+        if bucket is not None:
+            bucket.level = min(bucket.burst, bucket.level + cost)
+
 
 class NoLimit:
     """No limit for any key."""
@@ -108,6 +114,9 @@ class NoLimit:
     def take(self, key: Hashable, now: float, cost: float = 1.0, *, rate: float = 0.0) -> float:
         """Always allowed."""
         return 0.0
+
+    def give_back(self, key: Hashable, cost: float = 1.0) -> None:
+        """Nothing was taken."""
 
 
 class Budget:

@@ -33,6 +33,11 @@ DROPS: Final = ("slow", "coalesced")
 
 LIMITS: Final = (
     "connections",
+    "address_connections",
+    "user_connections",
+    "accept_rate",
+    "address_accept_rate",
+    "auth_failure_rate",
     "rooms_per_connection",
     "client_queue",
     "slow_after",
@@ -53,6 +58,9 @@ REQUEST_REFUSALS: Final = (
     "This origin is not allowed",
     "The body is larger than maxPayload",
     "No more connections just now",
+    "Too many connections from this address",
+    "Too many new connections just now",
+    "Too many new connections from this address",
     "The server is stopping",
 )
 """Why an Engine.IO request was refused."""

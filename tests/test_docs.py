@@ -12,8 +12,9 @@ import pytest
 from sioserver import wire
 from sioserver.config import Config, build
 from sioserver.config.keys import KEYS, RULE_KEYS, RULES
-from sioserver.config.render import example, table
+from sioserver.config.render import example, table, toml
 from sioserver.errors import DISCONNECTS, REFUSALS
+from sioserver.metrics import LIMITS
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE = ROOT / "config.example.toml"
@@ -72,6 +73,22 @@ def test_every_setting_of_a_rule_is_documented(name: str) -> None:
     assert f"\n| `{name}` |" in part.split("\n### ")[0]
     part = read("config.example.toml").split("\n# [[rooms]]\n")[1].split("\n[")[0]
     assert f"\n# {name} = " in f"\n{part}"
+
+
+@pytest.mark.parametrize("path", sorted(path for path in KEYS if path.startswith("limits.")))
+def test_every_limit_is_documented(path: str) -> None:
+    """In the table of limits, with its default; a burst in the row of its rate."""
+    name = path.removeprefix("limits.")
+    rate = name.replace("_burst", "_rate")
+    if name == "enabled":
+        assert "`limits.enabled = false`" in read("docs/limits.md")
+        return
+    assert rate in LIMITS
+    rows = [line.split(" | ") for line in read("docs/limits.md").splitlines()]
+    found = [row for row in rows if len(row) == 3 and row[0].startswith(f"| `{rate}`")]
+    assert len(found) == 1
+    names, defaults = (cell.strip("| ").split(", ") for cell in found[0][:2])
+    assert defaults[names.index(f"`{name}`")] == toml(KEYS[path].default)
 
 
 @pytest.mark.parametrize("event", sorted({*wire.CLIENT_EVENTS, *wire.SERVER_EVENTS}))

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # Each module or package directly under sioserver/, lowest layer first.
 LAYERS = (
     {"model", "errors", "ids", "_version"},
-    {"config", "wire", "auth", "limits", "metrics"},
+    {"config", "wire", "auth", "limits", "admission", "metrics"},
     {"hub", "local", "engine"},
     {"rooms"},
     {"node"},
@@ -29,6 +29,7 @@ NEIGHBOURS = {
     "wire": {"config"},
     "auth": {"config"},
     "limits": {"config"},
+    "admission": {"config", "limits"},
     "metrics": {"config"},
     "app": {"startup", "tls"},
     "tls": {"startup"},

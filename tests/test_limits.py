@@ -213,3 +213,16 @@ def test_limits_that_are_off() -> None:
         budget.check_message("alice", "lobby", RoomRule(message_rate=0.1), 0.0)
         assert bucket.take(0.0) == 0.0
     assert hits == []
+
+
+def test_what_is_given_back_can_be_taken_again() -> None:
+    budgets = Budgets(1.0, 2.0)
+    assert [budgets.take("a", 0.0) == 0 for _ in range(3)] == [True, True, False]
+    budgets.give_back("a")
+    assert budgets.take("a", 0.0) == 0
+    for _ in range(5):
+        budgets.give_back("a")  # never more than the burst
+    assert [budgets.take("a", 0.0) == 0 for _ in range(3)] == [True, True, False]
+    budgets.give_back("nobody")
+    NoLimit().give_back("a")
+    assert len(budgets) == 1

@@ -220,6 +220,35 @@ class Limits(Section, frozen=True):
     ] = 20.0
     rooms_per_connection: Annotated[AtLeastOne, about("Rooms that one connection may be in.")] = 64
     connections: Annotated[Count, about("Connections to this node; 0 means no limit.")] = 100_000
+    address_connections: Annotated[
+        Count,
+        about(
+            "Connections from one address (IPv6: from one /64); 0 means no limit. Loopback is not "
+            "counted."
+        ),
+    ] = 2000
+    user_connections: Annotated[
+        Count,
+        about("Connections of one user with a token to this node; 0 means no limit."),
+    ] = 100
+    accept_rate: Annotated[Rate, about("New connections per second of this node.")] = 1000.0
+    accept_burst: Annotated[AtLeastOne, about("New connections that may come at once.")] = 2000
+    address_accept_rate: Annotated[
+        Rate, about("New connections per second from one address (IPv6: /64); not of loopback.")
+    ] = 100.0
+    address_accept_burst: Annotated[
+        AtLeastOne, about("New connections from one address that may come at once.")
+    ] = 1000
+    auth_failure_rate: Annotated[
+        Rate,
+        about(
+            "Tokens per second from one address (IPv6: /64) that may be no good; then none is "
+            "looked at for a moment. Not of loopback."
+        ),
+    ] = 2.0
+    auth_failure_burst: Annotated[
+        AtLeastOne, about("Tokens from one address that may be no good at once.")
+    ] = 100
     connect_timeout: Annotated[
         Positive, about("A connection that has joined no room by then is closed.")
     ] = 10.0

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from math import ceil
 from typing import Any, Final, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -45,7 +46,18 @@ BAD_VERSION: Final = Refused(5, "Unsupported protocol version")
 BAD_ORIGIN: Final = Refused(3, "This origin is not allowed")
 TOO_LARGE: Final = Refused(3, "The body is larger than maxPayload", 413)
 BUSY: Final = Refused(3, "No more connections just now", 503)
+CROWDED: Final = Refused(3, "Too many connections from this address", 503)
+TOO_FAST: Final = Refused(3, "Too many new connections just now", 503)
+TOO_FAST_THERE: Final = Refused(3, "Too many new connections from this address", 503)
 STOPPING: Final = Refused(3, "The server is stopping", 503)
+
+FULL: Final = {
+    "connections": BUSY,
+    "address_connections": CROWDED,
+    "accept_rate": TOO_FAST,
+    "address_accept_rate": TOO_FAST_THERE,
+}
+"""What a new session is told when there is no place for it, by the limit that was reached."""
 
 
 class Edge(engineio.AsyncServer):
@@ -106,9 +118,11 @@ class Edge(engineio.AsyncServer):
 
     # ------------------------------------------------------------ answers
 
-    def refuse(self, request: web.Request, refused: Refused) -> web.Response:
-        """An answer that says why not."""
-        headers = {"Retry-After": "1"} if refused.status == 503 else {}
+    def refuse(
+        self, request: web.Request, refused: Refused, retry_after: float = 1.0
+    ) -> web.Response:
+        """An answer that says why not; `retry_after` (seconds) is told where it may help."""
+        headers = {"Retry-After": str(ceil(retry_after))} if refused.status == 503 else {}
         return self.answer(request, self.reason_why(refused), refused.status, JSON, headers)
 
     def reason_why(self, refused: Refused) -> bytes:

@@ -17,6 +17,8 @@ from typing import Any, Final
 import engineio
 from aiohttp import web
 
+from sioserver.admission import Admission, Full, whose
+from sioserver.config.schema import Limits
 from sioserver.errors import DISCONNECTS
 from sioserver.ids import random_id
 from sioserver.transport import caller, deflate, eager, edge, payload, polling, takeover
@@ -50,7 +52,8 @@ class EngineServer(Edge):
 
     More arguments: `trusted_proxies` (addresses whose X-Forwarded-* headers are believed),
     `client_queue` (bytes that may wait for a client), `inbox` (events of a client that may wait for
-    an earlier one), `upgrade_timeout` (seconds), `max_connections` (0: no limit), `node_id` (8 to
+    an earlier one), `upgrade_timeout` (seconds), `max_connections` (0: no limit), `admission` (who
+    may come, in place of `max_connections`), `node_id` (8 to
     32 hexadecimal digits, unique among the nodes: session ids begin with it), `websocket` (who
     reads WebSockets: "picows", "aiohttp", or "auto" for picows where it is installed),
     `per_message_deflate` (compress messages of WebSockets: True, or a dict with some of the fields
@@ -65,6 +68,7 @@ class EngineServer(Edge):
         inbox: int = 256,
         upgrade_timeout: float = 10.0,
         max_connections: int = 0,
+        admission: Admission | None = None,
         node_id: str = "",
         websocket: str = "auto",
         per_message_deflate: bool | Mapping[str, Any] | deflate.Settings = False,
@@ -78,7 +82,10 @@ class EngineServer(Edge):
         self.offer_queue = client_queue // 2
         self.inbox = inbox
         self.upgrade_timeout = upgrade_timeout
-        self.max_connections = max_connections
+        if admission is None:
+            places = Limits(enabled=False, connections=max_connections, address_connections=0)
+            admission = Admission(places, lambda limit: self.hooks.count("limits", limit))
+        self.admission = admission
         self.node_id = node_id
         self._reader = takeover.reader(websocket)
         settings = deflate.settings(per_message_deflate)
@@ -186,10 +193,12 @@ class EngineServer(Edge):
             return await self._poll(request, session)
         return await self._post(request, session)
 
-    def refuse(self, request: web.Request, refused: Refused) -> web.Response:
+    def refuse(
+        self, request: web.Request, refused: Refused, retry_after: float = 1.0
+    ) -> web.Response:
         """An answer that says why not."""
         self.hooks.count("requests", refused.message)
-        return super().refuse(request, refused)
+        return super().refuse(request, refused, retry_after)
 
     def _check(self, request: web.Request) -> Refused | None:
         query = request.query
@@ -209,9 +218,6 @@ class EngineServer(Edge):
                 return edge.BAD_VERSION
             if self.stopping:
                 return edge.STOPPING
-            if self.max_connections and len(self.sockets) >= self.max_connections:
-                self.hooks.count("limits", "connections")
-                return edge.BUSY
             return None
         session = self.sockets.get(sid)
         if session is None or not session.connected:
@@ -236,8 +242,12 @@ class EngineServer(Edge):
 
     async def _open(self, request: web.Request) -> web.StreamResponse:
         over_websocket = request.query["transport"] == "websocket"
+        address = whose(self.address_of(request))
+        full = self.admission.enter(address, asyncio.get_running_loop().time())
+        if full is not None:
+            return self._full(request, full, address)
         sid = self.generate_id()
-        session = Session(self, f"{self.node_id}-{sid}" if self.node_id else sid)
+        session = Session(self, f"{self.node_id}-{sid}" if self.node_id else sid, address)
         self.sockets[session.sid] = session
         # the first packet, whatever the connect handler may send
         opening = self.dump(self._handshake(session, over_websocket)).decode()
@@ -265,6 +275,16 @@ class EngineServer(Edge):
             headers["Set-Cookie"] = self._generate_sid_cookie(session.sid, cookie)
         return self.answer(request, payload.encode(session.fetch()), headers=headers)
 
+    def _full(self, request: web.Request, full: Full, address: str | None) -> web.Response:
+        if full.limit.startswith("address_"):
+            self.logger.warning(
+                "limits.%s is reached by %s; if that is a proxy, name it in server.trusted_proxies "
+                "and let it send X-Forwarded-For",
+                full.limit,
+                address,
+            )
+        return self.refuse(request, edge.FULL[full.limit], full.retry_after)
+
     async def _admit(self, session: Session, request: web.Request) -> Any:
         """None or True when the session may begin, else why not."""
         if self.welcome is None:
@@ -272,10 +292,17 @@ class EngineServer(Edge):
         return self.welcome(session, request)
 
     def _discard(self, session: Session) -> None:
+        self._free_place(session)
         session.closing = session.closed = True
         self._forget(session.sid)
         if self.release is not None:
             self.release(session)
+
+    def _free_place(self, session: Session) -> None:
+        """Others may come in its place, whatever of the session is still to be told or fetched."""
+        if session.has_place:
+            session.has_place = False
+            self.admission.leave(session.address)
 
     def _opened(self, session: Session, ws: WebSocket) -> None:
         session.take(ws)
@@ -398,6 +425,7 @@ class EngineServer(Edge):
 
     def ended(self, session: Session, reason: str, code: str, *, lingers: bool) -> None:
         """A session is over; its last packets may still have to be fetched (`lingers`)."""
+        self._free_place(session)
         self.hooks.count("disconnects", code if code in DISCONNECTS else "transport_close")
         if lingers:
             self.wheel.after(LINGER, partial(self._forget, session.sid))

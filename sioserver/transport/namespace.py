@@ -20,6 +20,7 @@ from msgspec.structs import asdict
 from socketio import packet as stock
 
 from sioserver import wire
+from sioserver.admission import Admission
 from sioserver.auth import GUEST, Identity
 from sioserver.config import Config
 from sioserver.config.schema import Deflate
@@ -63,6 +64,7 @@ class RoomServer(AsyncServer):
         rooms: RoomService,
         hub: Hub,
         budget: Budget,
+        admission: Admission,
         recovery: Recovery,
         metrics: Metrics,
         clock: Callable[[], float],
@@ -88,7 +90,7 @@ class RoomServer(AsyncServer):
             upgrade_timeout=limits.upgrade_timeout,
             websocket=transport.websocket,
             per_message_deflate=_compression(config.deflate),
-            max_connections=limits.connections,
+            admission=admission,
             node_id=node_id,
             connect_timeout=limits.connect_timeout,
             max_namespaces=limits.rooms_per_connection,
@@ -98,6 +100,7 @@ class RoomServer(AsyncServer):
         self._config = config
         self._rooms = rooms
         self._budget = budget
+        self._admission = admission
         self._recovery = recovery
         self._metrics = metrics
         self._clock = clock
@@ -147,6 +150,12 @@ class RoomServer(AsyncServer):
             self._budget.connection(self._clock()), _bearer(request.headers.get("Authorization"))
         )
         self._expect_connect(session)
+
+    def _release(self, session: Session) -> None:
+        connection: RoomConnection | None = session.owner
+        if connection is not None and connection.subject is not None:
+            self._admission.leave_user(connection.subject)
+        super()._release(session)
 
     def _connection(self, eio_sid: str | None) -> RoomConnection | None:
         connection = self._connections.get(eio_sid or "")
@@ -209,7 +218,7 @@ class RoomServer(AsyncServer):
         room = wire.check_room(namespace[1:] or self._config.rooms.root)
         hello = wire.parse_hello(data, connection.token)
         claim = self._recovery.read(hello.pid, room, self._clock())
-        identity = await self._identify(connection, hello, claim)
+        identity = await self._identify(session, connection, hello, claim)
         if claim is not None and claim.user != identity.user.id:
             claim = None
         if connection.gone:
@@ -236,18 +245,47 @@ class RoomServer(AsyncServer):
             raise Refusal("rate_limited", retry_after=wait)
 
     async def _identify(
-        self, connection: RoomConnection, hello: wire.Hello, claim: Claim | None
+        self,
+        session: Session,
+        connection: RoomConnection,
+        hello: wire.Hello,
+        claim: Claim | None,
     ) -> Identity:
         """Who is it? A guest who can show a recovery token is the guest it was made for."""
         if claim is not None and claim.user.startswith(GUEST) and hello.token is None:
             connection.made_up = claim.user.removeprefix(GUEST)
             hello = wire.Hello(user=hello.user, name=hello.name or claim.name)
-        identity = await self._rooms.identify(hello, connection.made_up)
-        if identity.authenticated:
-            if connection.subject not in (None, identity.user.id):
+        if hello.token is None:
+            identity = await self._rooms.identify(hello, connection.made_up)
+        else:
+            identity = await self._identify_by_token(session.address, hello)
+        if identity.authenticated and connection.subject != identity.user.id:
+            if connection.subject is not None:
                 raise Refusal("forbidden", "one connection speaks for one user; open another")
-            connection.subject = identity.user.id
+            if not session.closed:  # or the place would not be freed
+                self._speaks_for(connection, identity.user.id)
         return identity
+
+    async def _identify_by_token(self, address: str | None, hello: wire.Hello) -> Identity:
+        """Who guesses tokens is made to wait, before any is verified."""
+        wait = self._admission.try_token(address, self._clock())
+        if wait:
+            raise Refusal("rate_limited", "too many bad tokens; try later", retry_after=wait)
+        try:
+            identity = await self._rooms.identify(hello, "")
+        except BaseException as error:
+            # one that has expired was good once: nobody has made it up
+            if not (isinstance(error, Refusal) and error.code == "unauthorized"):
+                self._admission.token_was_good(address)
+            raise
+        self._admission.token_was_good(address)
+        return identity
+
+    def _speaks_for(self, connection: RoomConnection, user_id: str) -> None:
+        full = self._admission.enter_user(user_id)
+        if full is not None:
+            raise Refusal("too_many", "you have too many connections", retry_after=full.retry_after)
+        connection.subject = user_id
 
     async def _let_in(
         self, client: RoomClient, claim: Claim | None, hello: wire.Hello, joined: Joined

@@ -64,9 +64,11 @@ class Session(Inbox):
         "_probe",
         "_sent",
         "_unread",
+        "address",
         "closed",
         "closing",
         "connected",
+        "has_place",
         "heads",
         "last_ping",
         "malformed",
@@ -81,8 +83,11 @@ class Session(Inbox):
         "ws",
     )
 
-    def __init__(self, server: EngineServer, sid: str) -> None:
+    def __init__(self, server: EngineServer, sid: str, address: str | None = None) -> None:
+        """`address`: under what it is counted (`admission.whose`); it has a place there."""
         super().__init__()
+        self.address = address
+        self.has_place = True
         # what python-engineio and its users look at
         self.server = server
         self.sid = sid
@@ -404,11 +409,13 @@ class Session(Inbox):
         if self.upgraded or self._probe is not None or self.closed:
             return None
         self._probe = Probe(self)
+        self.server.admission.occupy(self.address)
         return self._probe
 
     def end_upgrade(self, ws: websocket.WebSocket | None) -> None:
         """The probe is over: go on over the WebSocket, or (None) over polling as before."""
         self._probe = None
+        self.server.admission.leave(self.address)
         self.upgrading = False
         if ws is None or self.closed:
             if ws is not None:

@@ -8,9 +8,12 @@ from typing import Any
 
 import aiohttp
 import engineio
+import msgspec
 import pytest
 from aiohttp import web
 
+from sioserver.admission import Admission
+from sioserver.config.schema import Limits
 from sioserver.transport import engineio as module
 from sioserver.transport.engineio import EngineServer
 
@@ -350,10 +353,94 @@ async def test_more_connections_than_allowed() -> None:
     async with serve(engineio_server(max_connections=2, ping_interval=20), "engine.io") as site:
         clients = [await site.polling(), await site.websocket()]
         async with site.http.get(site.url()) as answer:
-            assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
+            assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
+            assert await answer.json() == {"code": 3, "message": "No more connections just now"}
+        with pytest.raises(aiohttp.WSServerHandshakeError, match="503"):
+            await site.websocket()  # before the upgrade
         await clients[1].leave()
         await until(lambda: len(site.eio.sockets) == 1)
         await site.websocket()
+
+
+PROXIED = {"trusted_proxies": ["127.0.0.1"], "ping_interval": 20}
+
+
+def admitting(**limits: float) -> tuple[Any, list[str]]:
+    hits: list[str] = []
+    settings = msgspec.convert(limits, Limits)
+    return engineio_server(admission=Admission(settings, hits.append), **PROXIED), hits
+
+
+@pytest.mark.parametrize(
+    ("limits", "there", "elsewhere", "message", "wait"),
+    [
+        ({"connections": 2}, 503, 503, "No more connections just now", "5"),
+        ({"address_connections": 2}, 503, 200, "Too many connections from this address", "5"),
+        (
+            {"accept_rate": 0.01, "accept_burst": 2},
+            *(503, 503),
+            *("Too many new connections just now", "100"),
+        ),
+        (
+            {"address_accept_rate": 0.01, "address_accept_burst": 2},
+            *(503, 200),
+            *("Too many new connections from this address", "100"),
+        ),
+    ],
+)
+async def test_who_finds_no_place_is_told_so_at_the_door(
+    limits: dict[str, float], there: int, elsewhere: int, message: str, wait: str
+) -> None:
+    eio, hits = admitting(**limits)
+    async with serve(eio, "engine.io") as site:
+
+        async def come(address: str) -> tuple[int, str | None, str]:
+            headers = {"X-Forwarded-For": address}
+            async with site.http.get(site.url(), headers=headers) as answer:
+                return answer.status, answer.headers.get("Retry-After"), await answer.text()
+
+        assert [(await come("2001:db8::1"))[0] for _ in range(2)] == [200, 200]
+        status, retry_after, body = await come("2001:db8::2")  # of the same network
+        assert (status, retry_after) == (there, wait)
+        assert json.loads(body)["message"] == message
+        assert (await come("2001:db8:0:1::1"))[0] == elsewhere
+        refused = 1 + (elsewhere == 503)
+        assert hits == [next(iter(limits))] * refused
+        assert eio.admission.connections.taken == len(eio.sockets) == 4 - refused
+
+
+async def test_a_session_that_is_over_has_no_place_whoever_still_fetches_its_end() -> None:
+    eio, _ = admitting(connections=1)
+    async with serve(eio, "engine.io") as site:
+        client = await site.polling()
+        await eio.disconnect(client.sid)
+        assert client.sid in eio.sockets  # its last packet waits for a poll
+        other = await site.websocket()
+        await other.leave()
+        await until(lambda: other.sid not in eio.sockets)
+        assert eio.admission.connections.taken == 0
+
+
+async def test_a_half_open_upgrade_counts() -> None:
+    eio, _ = admitting(connections=2)
+    async with serve(eio, "engine.io") as site:
+        client = await site.polling()
+        probe = await site.websocket(client.sid)
+        await probe.send("2probe")
+        assert await probe.packet() == "3probe"
+        assert eio.admission.connections.taken == 2
+        assert (await site.get())[0] == 503
+        await probe.leave()
+        await until(lambda: eio.admission.connections.taken == 1)
+        assert (await site.get())[0] == 200
+
+
+async def test_a_refused_session_has_no_place() -> None:
+    eio, _ = admitting(connections=1)
+    eio.on("connect", lambda sid, environ: False)
+    async with serve(eio, "engine.io") as site:
+        assert [(await site.get())[0] for _ in range(3)] == [401] * 3
+        assert eio.admission.connections.taken == 0
 
 
 async def test_shutdown_closes_fifty_clients_and_returns_at_once() -> None:

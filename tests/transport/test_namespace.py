@@ -2123,6 +2123,60 @@ async def test_a_token_in_the_header(serve: Serve, transport: str) -> None:
     assert (await client.event("welcome", "/b"))[0]["name"] == "Other"
 
 
+async def test_a_user_has_so_many_connections(serve: Serve, transport: str) -> None:
+    running = await serve(auth={"secret": SECRET}, limits={"user_connections": 2})
+    clients = [await running.open(transport) for _ in range(2)]
+    for client in clients:
+        for room in ("/", "/b"):  # each counts once, however many rooms it is in
+            await client.connect(room, {"token": token()})
+    third = await running.open(transport)
+    error = await third.refused("/", {"token": token()})
+    assert (error["code"], error["retry_after"]) == ("too_many", 5.0)
+    assert error["message"] == "you have too many connections"
+    assert running.metrics.limit_hits["user_connections"] == 1
+    assert (await third.connect("/", {"token": token("bob")})).packet_type == stock.CONNECT
+    await clients[0].cut()
+    fourth = await running.open(transport)
+    await until(lambda: running.server._admission.users.of("alice") == 1)
+    assert (await fourth.connect("/", {"token": token()})).packet_type == stock.CONNECT
+
+
+async def test_guests_are_not_counted_by_their_names(serve: Serve) -> None:
+    running = await serve(limits={"user_connections": 1})
+    for _ in range(3):
+        await running.enter("ann")
+    assert len(running.server._admission.users) == 0
+
+
+async def test_bad_tokens_slow_an_address_down_but_disturb_nobody_who_is_here(
+    serve: Serve, transport: str
+) -> None:
+    running = await serve(
+        auth={"secret": SECRET, "anonymous": True},
+        server={"trusted_proxies": ["127.0.0.1"]},
+        limits={"auth_failure_rate": 0.01, "auth_failure_burst": 3},
+    )
+    here, there = {"X-Forwarded-For": "203.0.113.1"}, {"X-Forwarded-For": "203.0.113.2"}
+    member = await running.open(transport, headers=here)
+    await member.connect("/", {"token": token()})
+    client = await running.open(transport, headers=here)
+    for _ in range(5):  # an old token is not made up
+        assert (await client.refused("/", {"token": token(lasts=-9)}))["code"] == "token_expired"
+    codes = [(await client.refused("/", {"token": "a.b.c"}))["code"] for _ in range(5)]
+    assert codes == ["unauthorized"] * 3 + ["rate_limited"] * 2
+    # a good one is not even looked at
+    error = await (await running.open(transport, headers=here)).refused("/", {"token": token()})
+    assert error["code"] == "rate_limited"
+    assert 90 < error["retry_after"] <= 100
+    assert running.metrics.limit_hits["auth_failure_rate"] == 3
+    # but everything else goes on, there and elsewhere
+    assert (await member.call("message", "hello"))["ok"]
+    assert (await member.call("auth", {"token": token()}))["ok"]
+    assert (await client.connect("/", {"user": "guest"})).packet_type == stock.CONNECT
+    other = await running.open(transport, headers=there)
+    assert (await other.connect("/", {"token": token()})).packet_type == stock.CONNECT
+
+
 async def test_a_token_in_the_address_counts_for_nothing(serve: Serve) -> None:
     running = await serve(auth=AUTH)
     client = await running.open()

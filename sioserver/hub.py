@@ -49,7 +49,7 @@ class Hub:
             room = self._rooms[client.room] = LocalRoom(client.room, presence)
         if not client.joined:
             client.told_states = room.states_told
-        client.buffer = []
+        client.buffer, client.begun_in = [], room.epoch
         room.joining[client.id] = client
         return first
 
@@ -68,8 +68,8 @@ class Hub:
         if client.epoch == room.epoch:
             if end < room.top:
                 return None
-        elif buffer:
-            return None  # announced since the log was read, and not of that log
+        elif buffer or room.epoch != client.begun_in:
+            return None  # announced since `begin`, and not of the log that was read
         self._move(room, client)
         client.offset = end
         room.ahead = max(room.ahead, end)
@@ -80,9 +80,8 @@ class Hub:
         """The client has been handed the log up to `offset` and has no space for more: it is
         behind. Nothing waits for it, until `begin`."""
         room = self._rooms[client.room]
-        if not client.joined:
-            self._forget_states(room)
-            client.told_states = room.states_told
+        if not room.behind:
+            room.states.clear()  # kept for somebody who is no longer behind, and not up to date
         self._move(room, client)
         client.offset = offset
         room.behind[client.id] = client
@@ -99,16 +98,10 @@ class Hub:
         """A live client has no space."""
         if not room.is_live(client):
             return  # the outbox has let it go
-        self._forget_states(room)
         client.told_states = room.states_told
         self.lag(client, offset)
         self._metrics.catch_ups += 1
         client.outbox.fell_behind(client)
-
-    @staticmethod
-    def _forget_states(room: LocalRoom) -> None:
-        if not room.behind:
-            room.states.clear()  # kept for somebody who is no longer behind
 
     def handed(self, client: Client, position: Position) -> None:
         """A client that is behind has been handed the log up to there."""

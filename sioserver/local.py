@@ -38,6 +38,7 @@ class Client:
     """One connection of a user to a room. Created by an edge, registered in the hub."""
 
     __slots__ = (
+        "begun_in",
         "buffer",
         "epoch",
         "id",
@@ -64,6 +65,8 @@ class Client:
         self.joined = False
         # while it is given the end of the log: live messages wait here (None: none do)
         self.buffer: list[Message] | None = []
+        # ... and of which log the room's last announcement was when that began
+        self.begun_in = ""
         # which log it is given, and up to where while it is not live (once live: see `Hub.written`)
         self.epoch = ""
         self.offset = 0

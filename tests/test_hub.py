@@ -206,6 +206,33 @@ def test_too_much_while_joining(
     assert hub.remove(one) is True
 
 
+@pytest.mark.parametrize("first", [False, True])
+def test_the_log_begins_anew_behind_what_was_read(
+    hub: Hub, outbox: FakeOutbox, first: bool
+) -> None:
+    """And nothing has been posted in it: the gap alone says so."""
+    if not first:
+        enter(hub, client(outbox, "c0"), 50, "a")
+        announce(hub, 51, epoch="a")
+    one = client(outbox)
+    hub.begin(one)
+    one.epoch, one.offset = "a", 51
+    hub.on_gap("lobby", Position("b", 3))
+    assert hub.live(one) is None
+    hub.lag(one, 51)
+    assert catch_up(hub, one, 3, "b") == []
+    announce(hub, 4, 5, epoch="b")
+    assert outbox.offsets(one) == [4, 5]
+
+
+def test_a_log_that_began_anew_but_was_not_announced_yet(hub: Hub, outbox: FakeOutbox) -> None:
+    enter(hub, client(outbox, "c0"), 50, "a")
+    announce(hub, 51, epoch="a")
+    one = enter(hub, client(outbox), 2, "b")
+    announce(hub, 1, 2, 3, epoch="b")
+    assert outbox.offsets(one) == [3]
+
+
 def test_as_much_as_is_kept(hub: Hub, outbox: FakeOutbox) -> None:
     one = client(outbox)
     hub.begin(one)
@@ -366,6 +393,23 @@ def test_too_much_while_the_end_is_read(
     assert len(slow.buffer or ()) <= 2
     hub.lag(slow, 1)
     assert catch_up(hub, slow, 4) == []
+
+
+def test_states_kept_for_others_who_are_no_longer_behind_are_old(
+    hub: Hub, outbox: FakeOutbox
+) -> None:
+    other = behind(hub, outbox, "c2")
+    one = client(outbox)
+    hub.begin(one)
+    one.epoch, one.offset = "e", 1
+    hub.tell("lobby", TYPING)
+    assert catch_up(hub, other, 1) == []
+    hub.tell("lobby", wire.typing_event(BEN, on=False))  # kept for nobody
+    assert hub.live(one) == []
+    hub.lag(one, 1)
+    assert states(hub, one) == []
+    hub.tell("lobby", TYPING)
+    assert states(hub, one) == [TYPING]
 
 
 def test_behind_from_the_join_on(hub: Hub, outbox: FakeOutbox, metrics: Metrics) -> None:

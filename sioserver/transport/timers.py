@@ -166,5 +166,6 @@ class Wheel:
                 except Exception:
                     # one connection's fault must not cost the others their deadlines
                     log.exception("a deadline's callback failed")
-        if self._order and self._timer is None:
+        # a callback may have set it, before something else was put off to an earlier time
+        if self._order and (self._timer is None or self._order[0] < self._timer_slot):
             self._arm()

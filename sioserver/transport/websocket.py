@@ -74,21 +74,21 @@ class Turn:
     so that a message and its acknowledgement reach who posted it in one write.
     """
 
+    # it must not keep its loop alive, whose entry in `_TURNS` it is
     def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
         self.sockets: list[WebSocket] = []
         self._counted = self._rounds = 0
 
     def begin(self) -> None:
         """The first socket of this turn is about to be added to `sockets`."""
         self._counted = self._rounds = 0
-        self._loop.call_soon(self._round)
+        asyncio.get_running_loop().call_soon(self._round)
 
     def _round(self) -> None:
         if len(self.sockets) > self._counted and self._rounds < MOST_ROUNDS:
             self._counted = len(self.sockets)
             self._rounds += 1
-            self._loop.call_soon(self._round)
+            asyncio.get_running_loop().call_soon(self._round)
         else:
             self._end()
 
@@ -129,6 +129,7 @@ class WebSocket:
         "_fragments_kind",
         "_fragments_size",
         "_gathered",
+        "_gone",
         "_max_message",
         "_out",
         "_paused",
@@ -147,7 +148,7 @@ class WebSocket:
         self._fragments: list[bytes] = []
         self._fragments_size = 0
         self._fragments_kind = TEXT
-        self._closing = False
+        self._closing = self._gone = False
         self._paused = False
         self._drained: asyncio.Future[None] | None = None
 
@@ -287,7 +288,7 @@ class WebSocket:
 
     def on_gone(self) -> None:
         """The connection is over."""
-        self._closing = True
+        self._closing = self._gone = True
         self._forget()
         self._release()
         self._receiver.on_gone()
@@ -307,7 +308,7 @@ class WebSocket:
         self.flush()
         if below < WRITE_HIGH and self.backlog > below and not self._closing:
             self._tcp.set_write_buffer_limits(high=below)  # that pauses at once
-        if self._paused and not self._closing:
+        if (self._paused or self._closing) and not self._gone:
             self._drained = self._drained or asyncio.get_running_loop().create_future()
             await asyncio.shield(self._drained)
             if below < WRITE_HIGH and not self._closing:

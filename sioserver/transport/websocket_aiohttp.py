@@ -15,6 +15,7 @@ from base64 import b64encode
 from collections.abc import Callable
 from hashlib import sha1
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from aiohttp._websocket.reader import WebSocketDataQueue
 from aiohttp.http_websocket import WS_KEY, WebSocketError, WebSocketReader
@@ -77,14 +78,26 @@ class Parser(WebSocketReader):
         self._socket.on_frame(opcode, fin, bytes(payload))
 
 
+_BUFFERS: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, memoryview]] = WeakKeyDictionary()
+
+
+def _buffer() -> memoryview:
+    """Where all connections of a loop are read into: what is read is handled at once. Another loop
+    is another thread, which might read in between."""
+    loop = asyncio.get_running_loop()
+    buffer = _BUFFERS.get(loop)
+    if buffer is None:
+        buffer = _BUFFERS[loop] = memoryview(bytearray(READ_AT_ONCE))
+    return buffer
+
+
 class Reader(asyncio.BufferedProtocol):
-    """Reads the connection into a buffer that all share: what is read is handled at once."""
+    """Reads the connection."""
 
-    __slots__ = ("_parser", "_socket")
-
-    _buffer: Final = memoryview(bytearray(READ_AT_ONCE))
+    __slots__ = ("_buffer", "_parser", "_socket")
 
     def __init__(self, socket: WebSocket, max_message: int) -> None:
+        self._buffer = _buffer()
         self._socket = socket
         self._parser = Parser(socket, max_message)
 

@@ -234,6 +234,18 @@ def test_putting_off_costs_no_entry() -> None:
     play(story)
 
 
+def test_a_far_one_that_is_set_first_does_not_delay_one_that_was_put_off() -> None:
+    def story(loop: Loop, wheel: Wheel) -> None:
+        met: list[float] = []
+        begin = loop.now
+        later(loop, wheel, 1, lambda: wheel.after(100, lambda: None))
+        moved(loop, later(loop, wheel, 1, lambda: met.append(loop.now - begin)), 2)
+        loop.run_to(begin + 3)
+        assert [round(at, 1) for at in met] == [2]
+
+    play(story)
+
+
 def test_one_that_was_put_off_can_still_be_cancelled() -> None:
     def story(loop: Loop, wheel: Wheel) -> None:
         met: list[str] = []

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import struct
 import subprocess
 import sys
+import weakref
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -388,6 +390,39 @@ async def test_closing_comes_behind_what_was_written_and_aborting_drops_it() -> 
     assert one.write(b"never") is two.write(b"never") is True
     await the_end_of_the_turn()
     assert (len(first.taken), second.taken) == (2, [])
+
+
+async def test_whoever_waits_for_one_that_is_closing_waits_for_its_end() -> None:
+    """Without keeping the loop busy: the peer may take a second, or ten with TLS."""
+    one, kernel = gathering()
+    told: list[str] = []
+    one._receiver = type("Receiver", (), {"on_gone": lambda self: told.append("gone")})()
+    kernel.full = True
+    one.write(b"x" * 2 * module.WRITE_HIGH)
+    one.flush()
+    one.pause_writing()
+    one.close()
+    kernel.kept = 2 * module.WRITE_HIGH
+    waits = asyncio.create_task(one.drained())
+    await the_end_of_the_turn()
+    assert not waits.done()
+    one.on_gone()
+    await soon(waits)
+    assert told == ["gone"]
+    await soon(one.drained())  # there is nothing to wait for any more
+
+
+def test_a_loop_that_is_over_is_let_go() -> None:
+    async def turn() -> Any:
+        one, kernel = gathering()
+        one.write(b"a")
+        await the_end_of_the_turn()
+        assert kernel.taken == [b"a"]
+        return weakref.ref(asyncio.get_running_loop())
+
+    loop = asyncio.run(turn())
+    gc.collect()
+    assert loop() is None
 
 
 async def test_one_that_cannot_be_written_to_holds_up_nobody(

@@ -37,6 +37,24 @@ async def test_two_connections_share_the_buffer_for_reading() -> None:
     two.close()
 
 
+def test_connections_of_two_loops_do_not() -> None:
+    """They belong to two threads, and the kernel is read without the interpreter's lock."""
+    lines = []
+    for data in (b"one", b"two"):
+
+        async def begin(data: bytes = frame(1, data)) -> None:
+            lines.append((Line("aiohttp"), data))
+
+        asyncio.run(begin())
+    for line, data in lines:
+        line.tcp.protocol.get_buffer(-1)[: len(data)] = data
+    for line, data in lines:
+        line.tcp.protocol.buffer_updated(len(data))
+    assert [line.told.all for line, _ in lines] == [["one"], ["two"]]
+    for line, _ in lines:
+        line.close()
+
+
 async def test_a_fault_of_ours(caplog: pytest.LogCaptureFixture) -> None:
     line = Line("aiohttp")
     line.told.on_text = None  # type: ignore[assignment, method-assign]

@@ -63,11 +63,17 @@ class Refusal(Exception):
     """One request is refused; the connection lives.
 
     `code` is a key of `REFUSALS`; `message` defaults to the table's; `retry_after` is in seconds
-    and only given where the refusal is temporary.
+    and only given where the refusal is temporary; `limit` names the limit that was reached, as
+    metrics do, if that is the reason.
     """
 
     def __init__(
-        self, code: str, message: str | None = None, *, retry_after: float | None = None
+        self,
+        code: str,
+        message: str | None = None,
+        *,
+        retry_after: float | None = None,
+        limit: str | None = None,
     ) -> None:
         kind = REFUSALS[code]
         super().__init__(message or kind.message)
@@ -77,6 +83,7 @@ class Refusal(Exception):
         self.temporary = kind.temporary
         self.status = kind.status
         self.retry_after = retry_after
+        self.limit = limit
 
 
 class Disconnect(Exception):

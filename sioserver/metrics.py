@@ -44,6 +44,7 @@ LIMITS: Final = (
     "inbox",
     "max_body",
     "max_payload",
+    "poll_packets",
     "connect_timeout",
     "upgrade_timeout",
     "event_rate",

@@ -370,7 +370,7 @@ class RoomService:
 
     def relays(self, room: str, name: str) -> bool:
         """Is this one of the events that the room passes on?"""
-        return name in self._policy.rule(room).relay and name not in wire.NEVER_RELAYED
+        return name in self._policy.rule(room).relay and wire.may_be_relayed(name)
 
     def relay(self, client: Client, name: str, args: Sequence[Any]) -> None:
         """Pass an event on to the others: ephemeral, in no log."""

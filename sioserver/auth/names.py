@@ -40,6 +40,9 @@ def check_user_id(text: str) -> str:
         raise ValueError(f"a user id has at most {_MAX_MARKS} marks on a letter")
     if text.startswith(GUEST):
         raise ValueError(f"a user id does not begin with {GUEST!r}")
+    if text == "__proto__":
+        # pages keep people by their ids, and not all of them in a Map
+        raise ValueError("a user id is not __proto__, which breaks JavaScript objects kept by name")
     return text
 
 

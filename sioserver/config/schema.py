@@ -259,6 +259,9 @@ class Limits(Section, frozen=True):
         AtLeastOne,
         about("Events of a connection that may wait for an earlier one; then it is not read."),
     ] = 256
+    poll_packets: Annotated[
+        AtLeastOne, about("Packets that one POST of a polling client may bring.")
+    ] = 10_000
     event_rate: Annotated[Rate, about("Events per second of a connection.")] = 200.0
     event_burst: Annotated[AtLeastOne, about("Events that a connection may send at once.")] = 2000
     message_rate: Annotated[Rate, about("Messages per second of a user in a room.")] = 50.0

@@ -52,12 +52,12 @@ class EngineServer(Edge):
 
     More arguments: `trusted_proxies` (addresses whose X-Forwarded-* headers are believed),
     `client_queue` (bytes that may wait for a client), `inbox` (events of a client that may wait for
-    an earlier one), `upgrade_timeout` (seconds), `max_connections` (0: no limit), `admission` (who
-    may come, in place of `max_connections`), `node_id` (8 to
-    32 hexadecimal digits, unique among the nodes: session ids begin with it), `websocket` (who
-    reads WebSockets: "picows", "aiohttp", or "auto" for picows where it is installed),
-    `per_message_deflate` (compress messages of WebSockets: True, or a dict with some of the fields
-    of `deflate.Settings`).
+    an earlier one), `poll_packets` (packets that one POST may bring), `upgrade_timeout` (seconds),
+    `max_connections` (0: no limit), `admission` (who may come, in place of `max_connections`),
+    `node_id` (8 to 32 hexadecimal digits, unique among the nodes: session ids begin with it),
+    `websocket` (who reads WebSockets: "picows", "aiohttp", or "auto" for picows where it is
+    installed), `per_message_deflate` (compress messages of WebSockets: True, or a dict with some of
+    the fields of `deflate.Settings`).
     """
 
     def __init__(
@@ -66,6 +66,7 @@ class EngineServer(Edge):
         trusted_proxies: Sequence[str] = (),
         client_queue: int = 1_048_576,
         inbox: int = 256,
+        poll_packets: int = 10_000,
         upgrade_timeout: float = 10.0,
         max_connections: int = 0,
         admission: Admission | None = None,
@@ -81,6 +82,7 @@ class EngineServer(Edge):
         self.client_queue = client_queue
         self.offer_queue = client_queue // 2
         self.inbox = inbox
+        self.poll_packets = poll_packets
         self.upgrade_timeout = upgrade_timeout
         if admission is None:
             places = Limits(enabled=False, connections=max_connections, address_connections=0)
@@ -379,10 +381,12 @@ class EngineServer(Edge):
             if request.headers.get("Content-Type", "").startswith("application/octet-stream"):
                 raise ValueError("binary bodies belong to protocol v3")
             body = await self._read(request)
-            packets = payload.decode(body)
+            packets = payload.decode(body, self.poll_packets)
             polling.note(self, request, session, body)
             understood = await session.on_payload(packets)
         except (ValueError, web.RequestPayloadError) as error:
+            if isinstance(error, payload.TooMany):
+                self.hooks.count("limits", "poll_packets")
             session.broken(str(error))
             return self.refuse(request, edge.BAD_REQUEST)
         except web.HTTPRequestEntityTooLarge:

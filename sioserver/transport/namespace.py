@@ -87,6 +87,7 @@ class RoomServer(AsyncServer):
             max_http_buffer_size=limits.max_payload,
             client_queue=limits.client_queue,
             inbox=limits.inbox,
+            poll_packets=limits.poll_packets,
             upgrade_timeout=limits.upgrade_timeout,
             websocket=transport.websocket,
             per_message_deflate=_compression(config.deflate),

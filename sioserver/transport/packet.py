@@ -37,6 +37,9 @@ RESERVED: Final = frozenset(
 )
 """Names that no client may use: they would run the server's own handlers."""
 
+INTERNAL: Final = "__"
+"""How the names begin that the libraries use among themselves; no client may use those either."""
+
 _HEAD: Final = re.compile(r"([0-6])(?:([0-9]{1,10})-)?(?:(/[^,]*),?)?([0-9]{1,16})?", re.ASCII)
 # one that does not end goes to the end of the text: otherwise each quote in it would be tried again
 _STRINGS: Final = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)', re.DOTALL)
@@ -60,7 +63,12 @@ class StrictJSON:
             # take it, and closing the connection for an odd emoji would be worse.
             if isinstance(text, str) and _SURROGATE.search(text):
                 try:
-                    return json.loads(text, parse_constant=_no_constant, parse_float=_finite)
+                    return json.loads(
+                        text,
+                        parse_constant=_no_constant,
+                        parse_float=_finite,
+                        parse_int=_whole,
+                    )
                 except RecursionError as error:
                     raise ValueError("nested too deeply") from error
             raise
@@ -87,6 +95,13 @@ def _finite(text: str) -> float:
     if number in (float("inf"), float("-inf")):
         raise ValueError("a number is out of range")
     return number
+
+
+def _whole(text: str) -> int | float:
+    """As orjson: beyond 64 bits a whole number is a double."""
+    if len(text) <= 20 and -(2**63) <= (number := int(text)) < 2**64:
+        return number
+    return _finite(text)
 
 
 def depth(text: str) -> int:
@@ -116,7 +131,7 @@ def fits(kind: int, data: Any) -> bool:
             name = data[0]
             if isinstance(name, bool) or not isinstance(name, (str, int, float)):
                 return False
-            return name not in RESERVED
+            return not (isinstance(name, str) and (name in RESERVED or name[:2] == INTERNAL))
         case _:
             return isinstance(data, list)
 

@@ -11,13 +11,22 @@ from collections.abc import Iterable
 
 from sioserver.transport.frames import SEPARATOR
 
+_SEPARATOR = SEPARATOR.encode()
 
-def decode(body: bytes) -> list[str | bytes]:
+
+class TooMany(ValueError):
+    """More packets than one POST may bring."""
+
+
+def decode(body: bytes, most: int) -> list[str | bytes]:
     """The packets of a POST body: texts with their type in front, binary messages as bytes.
 
-    Raises ValueError for a body that is not UTF-8 or has an empty or malformed packet in it. There
-    is no limit on their number: the body's size is limited.
+    Raises ValueError for a body that is not UTF-8 or has an empty or malformed packet in it, and
+    `TooMany` for one with more than `most` packets: half a million of two bytes fit into a body of
+    a usual size, and each costs far more than its bytes.
     """
+    if body.count(_SEPARATOR) >= most:
+        raise TooMany(f"more than {most} packets")
     packets: list[str | bytes] = []
     for packet in body.decode().split(SEPARATOR):
         if not packet:

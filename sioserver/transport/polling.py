@@ -388,7 +388,7 @@ class Lane(asyncio.Protocol):
         if session.posting:
             return False
         try:
-            packets = payload.decode(body)
+            packets = payload.decode(body, self._server.poll_packets)
         except ValueError:
             return False
         session.posting = True

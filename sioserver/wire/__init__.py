@@ -16,7 +16,7 @@ from sioserver.wire.answers import (
     refusal_body,
     rooms_list,
 )
-from sioserver.wire.bodies import body_size
+from sioserver.wire.bodies import MAX_KEY, MAX_WHOLE, body_size
 from sioserver.wire.events import (
     PRESENCE,
     farewell,
@@ -32,11 +32,13 @@ from sioserver.wire.events import (
 )
 from sioserver.wire.names import (
     CLIENT_EVENTS,
+    MAX_ROOM_BYTES,
     MAX_ROOM_NAME,
     NEVER_RELAYED,
     SERVER_EVENTS,
     SESSION_ROOM,
     check_room,
+    may_be_relayed,
 )
 from sioserver.wire.requests import (
     MAX_ID,
@@ -58,8 +60,11 @@ from sioserver.wire.requests import (
 __all__ = [
     "CLIENT_EVENTS",
     "MAX_ID",
+    "MAX_KEY",
     "MAX_PAGE",
+    "MAX_ROOM_BYTES",
     "MAX_ROOM_NAME",
+    "MAX_WHOLE",
     "NEVER_RELAYED",
     "PRESENCE",
     "SERVER_EVENTS",
@@ -73,6 +78,7 @@ __all__ = [
     "farewell",
     "gap_event",
     "history_answer",
+    "may_be_relayed",
     "members_answer",
     "message_event",
     "message_payload",

@@ -11,6 +11,14 @@ from typing import Any, Final
 import msgspec
 
 from sioserver.errors import Refusal
+from sioserver.model import MAX_OFFSET
+
+MAX_KEY: Final = 1024
+"""Characters of a member's name in an object."""
+
+MAX_WHOLE: Final = MAX_OFFSET
+"""Whole numbers are exact in JavaScript up to here: beyond it, receivers would see different ones.
+(Beyond 64 bits the parser of packets has made doubles of them already, the same for everybody.)"""
 
 _PLACEHOLDER: Final = "_placeholder"
 """Marks the objects that stand in a packet for its attachments."""
@@ -18,16 +26,56 @@ _PLACEHOLDER: Final = "_placeholder"
 
 def check_body(body: Any, most: int, what: str) -> None:
     """Raise `Refusal("too_large")` when the body has more than `most` bytes, and
-    `Refusal("bad_request")` when it cannot be stored or sent; `what` it is called there."""
+    `Refusal("bad_request")` when it cannot be stored or sent, or would not be the same for all who
+    get it; `what` it is called there. What is let through is kept as it is."""
     encoded = _encoded(body)
     if len(encoded) > most:
-        raise Refusal("too_large", f"{what} has {len(encoded)} bytes, at most {most} are allowed")
-    # the search is a fraction of the price of looking at every part
-    if _PLACEHOLDER.encode() in encoded and any(map(_is_placeholder, _parts(body))):
         raise Refusal(
-            "bad_request",
-            f"{what} has an object with {_PLACEHOLDER!r} in it, a name that Socket.IO itself uses",
+            "too_large",
+            f"{what} has {len(encoded)} bytes, at most {most} are allowed",
+            limit="max_body",
         )
+    if isinstance(body, str | bytes):
+        return
+    # Most bodies are small, and need not be looked through: the search is a fraction of the price.
+    if len(encoded) > MAX_KEY or any(sign in encoded for sign in _SUSPICIOUS):
+        _check_parts(body, what)
+
+
+_SUSPICIOUS: Final = (_PLACEHOLDER.encode(), b"\xcf", b"\xd3")
+"""What stands in msgpack for a reference to an attachment, and in front of each whole number that
+takes more than 32 bits (and in some letters of Greek and Cyrillic)."""
+
+
+def _check_parts(body: Any, what: str) -> None:
+    """Without recursion: the body may be of a program, and nested as deeply as it likes."""
+    rest: list[Any] = [[body]]
+    while rest:
+        part = rest.pop()
+        if isinstance(part, dict):
+            if _is_placeholder(part):
+                raise Refusal(
+                    "bad_request",
+                    f"{what} has an object with {_PLACEHOLDER!r} in it, a name that Socket.IO "
+                    "itself uses",
+                )
+            for name in part:
+                if isinstance(name, str) and len(name) > MAX_KEY:
+                    raise Refusal(
+                        "bad_request",
+                        f"{what} has an object with a name of {len(name)} characters in it, at "
+                        f"most {MAX_KEY} are allowed",
+                    )
+            part = part.values()
+        for value in part:
+            if isinstance(value, dict | list | tuple):
+                rest.append(value)
+            elif isinstance(value, int) and not -MAX_WHOLE <= value <= MAX_WHOLE:
+                raise Refusal(
+                    "bad_request",
+                    f"{what} has a whole number beyond 2**53 in it, which JavaScript would round: "
+                    "send it as a text",
+                )
 
 
 def body_size(body: Any) -> int:
@@ -59,11 +107,11 @@ def _encoded(body: Any) -> bytes:
         raise Refusal("bad_request", "the message is nested too deeply") from None
 
 
-def _is_placeholder(part: Any) -> bool:
+def _is_placeholder(part: dict[Any, Any]) -> bool:
     # Beside a binary, in a page of history for instance, clients would take it for a reference to
     # an attachment: JavaScript where it is `true`, python-socketio and others where it is truthy
     # (as an empty binary is, which is an object by then).
-    return isinstance(part, dict) and part.get(_PLACEHOLDER) not in (None, False)
+    return part.get(_PLACEHOLDER) not in (None, False)
 
 
 def _parts(body: Any) -> Iterator[Any]:

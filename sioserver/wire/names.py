@@ -18,6 +18,12 @@ SERVER_EVENTS: Final = ("welcome", "message", "gap", "presence", "typing", "read
 """Events that the server sends."""
 
 MAX_ROOM_NAME: Final = 128
+"""Characters."""
+MAX_ROOM_BYTES: Final = 256
+"""Bytes in UTF-8: names are in keys, in session tokens and in every packet."""
+_MAX_MARKS: Final = 4
+"""Combining marks on one letter: enough for every living script; more paint over their neighbours
+(as in user ids)."""
 SESSION_ROOM: Final = "@me"
 """The reserved name under which a client finds its own session."""
 
@@ -37,23 +43,37 @@ NEVER_RELAYED: Final = frozenset(SERVER_EVENTS) | {
     "disconnecting",
     "newListener",
     "removeListener",
-    "__disconnect_final",
 }
+
+
+def may_be_relayed(event: str) -> bool:
+    """May a room pass an event of this name on? What begins with two underscores is the libraries'
+    own, and `__proto__` a trap for whoever keeps things by name in a JavaScript object."""
+    return bool(event) and event not in NEVER_RELAYED and not event.startswith("__")
 
 
 def check_room(name: str) -> str:
     """Return the room's name, or raise `Refusal("bad_room")`.
 
-    1 to 128 characters, NFC; letters and digits of any script and `_ . : - /`. A name that begins
-    with `@` is reserved and looked up elsewhere.
+    1 to 128 characters and at most 256 bytes, NFC; letters and digits of any script and
+    `_ . : - /`. A name that begins with `@` is reserved and looked up elsewhere.
     """
     if not 0 < len(name) <= MAX_ROOM_NAME:
         raise Refusal("bad_room", f"a room name has 1 to {MAX_ROOM_NAME} characters")
     rest = name.removeprefix("@")
+    marks = _MAX_MARKS  # at the beginning there is no letter for them
     for sign in rest:
-        # combining marks (category M) belong to the letters of many scripts
-        if sign not in _ROOM_SIGNS and unicodedata.category(sign)[0] not in "LNM":
+        # combining marks belong to the letters of many scripts
+        category = unicodedata.category(sign)
+        if sign not in _ROOM_SIGNS and category[0] not in "LNM":
             raise Refusal("bad_room", "a room name has letters, digits and _ . : - / only")
+        marks = marks + 1 if category in ("Mn", "Me") else 0
+        if marks > _MAX_MARKS:
+            raise Refusal("bad_room", f"a room name has at most {_MAX_MARKS} marks on a letter")
+    if len(name.encode()) > MAX_ROOM_BYTES:  # no surrogates: those are no letters
+        raise Refusal("bad_room", f"a room name has at most {MAX_ROOM_BYTES} bytes in UTF-8")
+    if rest == "__proto__":
+        raise Refusal("bad_room", "__proto__ is no room: it breaks JavaScript objects kept by name")
     if _INVISIBLE.search(rest):
         raise Refusal("bad_room", "a room name has visible signs only")
     if not rest or not unicodedata.is_normalized("NFC", name):

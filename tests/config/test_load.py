@@ -411,6 +411,12 @@ def test_a_fault_of_a_lower_layer_is_told_but_does_not_hide_the_rest() -> None:
     assert len(found) == 2
 
 
+@pytest.mark.parametrize("name", ["", "__proto__", "__x"])
+def test_names_that_the_libraries_keep_cannot_be_relayed(name: str) -> None:
+    with pytest.raises(ConfigError, match="cannot be relayed"):
+        build(f'[[rooms]]\nmatch = "a"\nrelay = ["{name}"]')
+
+
 def test_names_of_the_protocol_cannot_be_relayed() -> None:
     text = '[[rooms]]\nmatch = "a"\nrelay = ["message"]'
     assert build(text).rooms.rules[0].relay == ["message"]

@@ -66,7 +66,7 @@ def test_any_text_is_a_packet_or_a_value_error(text: str) -> None:
 
 @given(
     name=st.text(st.characters(exclude_categories=["Cs"])).filter(
-        lambda name: name not in RESERVED
+        lambda name: name not in RESERVED and not name.startswith("__")
     ),
     arguments=st.lists(tree(SCALARS | st.binary(max_size=8)), max_size=4),
     namespace=st.none() | st.from_regex(r"/[^,?]{0,20}", fullmatch=True),
@@ -184,7 +184,7 @@ def test_malformed(text: str) -> None:
         Packet(encoded_packet=text)
 
 
-@pytest.mark.parametrize("name", sorted(RESERVED))
+@pytest.mark.parametrize("name", [*sorted(RESERVED), "__disconnect_final", "__proto__", "__"])
 @pytest.mark.parametrize("head", ["2", "2/room,", "51-"])
 def test_reserved_names_are_refused(name: str, head: str) -> None:
     with pytest.raises(ValueError, match="payload"):
@@ -270,6 +270,18 @@ class TestStrictJSON:
         except ValueError:
             return
         assert not isinstance(value, float) or math.isfinite(value)
+
+    @given(st.integers(-(2**70), 2**70) | st.sampled_from([-(2**63), 2**63, 2**64 - 1, 2**64]))
+    def test_a_whole_number_is_the_same_beside_a_surrogate(self, number: int) -> None:
+        alone = StrictJSON.loads(f"[{number}]")[0]
+        beside, _ = StrictJSON.loads(f'[{number},"\\ud800"]')
+        assert (beside, type(beside)) == (alone, type(alone))
+
+    @pytest.mark.parametrize("text", ["1e999", "-1e400", "9" * 400, "-" + "9" * 5000, "NaN"])
+    @pytest.mark.parametrize("beside", ["1", '"\\ud800"'])
+    def test_what_is_no_number_of_finite_size(self, text: str, beside: str) -> None:
+        with pytest.raises(ValueError):
+            StrictJSON.loads(f"[{text},{beside}]")
 
     def test_deep_text_with_a_surrogate(self) -> None:
         with pytest.raises(ValueError, match="deep"):

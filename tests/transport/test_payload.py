@@ -20,13 +20,13 @@ def test_round_trip(packets: list[str | bytes]) -> None:
         packet if isinstance(packet, str) else "b" + base64.b64encode(packet).decode()
         for packet in packets
     ]
-    assert payload.decode(payload.encode(written)) == packets
+    assert payload.decode(payload.encode(written), 100) == packets
 
 
 @given(st.binary())
 def test_any_body_is_packets_or_a_value_error(body: bytes) -> None:
     try:
-        packets = payload.decode(body)
+        packets = payload.decode(body, 100)
     except ValueError:
         return
     assert all(isinstance(packet, bytes) or packet for packet in packets)
@@ -48,8 +48,10 @@ def test_any_body_is_packets_or_a_value_error(body: bytes) -> None:
 )
 def test_malformed(body: bytes) -> None:
     with pytest.raises(ValueError):
-        payload.decode(body)
+        payload.decode(body, 100)
 
 
 def test_there_may_be_many_packets() -> None:
-    assert len(payload.decode(b"\x1e".join([b"4a"] * 5000))) == 5000
+    assert len(payload.decode(b"\x1e".join([b"4a"] * 5000), 5000)) == 5000
+    with pytest.raises(payload.TooMany):
+        payload.decode(b"\x1e".join([b"4a"] * 5001), 5000)

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from socketio.packet import Packet
 
 from sioserver.errors import Refusal
-from sioserver.wire.bodies import body_size, check_body, count_binaries
+from sioserver.wire.bodies import MAX_KEY, body_size, check_body, count_binaries
 
-from .kit import JSON, refused
+from .kit import JSON, answer, refused
 
 PLACEHOLDER = {"_placeholder": True, "num": 0}
 
@@ -133,3 +133,45 @@ def test_there_are_as_many_binaries_as_attachments(body: Any) -> None:
 
 def test_a_large_body_is_refused_before_it_is_looked_through() -> None:
     assert refused(check_body, [PLACEHOLDER] * 10, 100, "the event") == "too_large"
+
+
+LARGE = st.sampled_from([0, 1, -1]).flatmap(
+    lambda by: st.sampled_from([2**31, 2**32, 2**53, 2**63, -(2**53), -(2**63)]).map(
+        lambda number: number + by
+    )
+)
+NAMES = st.sampled_from(["a", "n" * MAX_KEY, "n" * (MAX_KEY + 1), "__proto__", "Ïӓ"])
+
+
+@given(
+    st.recursive(
+        LARGE | st.booleans() | st.text("aϏӓ", max_size=3) | st.just(1e300),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.tuples(inner)
+            | st.dictionaries(NAMES, inner, max_size=2)
+        ),
+        max_leaves=8,
+    )
+)
+def test_a_number_or_a_name_that_is_too_large_is_found_wherever_it_is(body: Any) -> None:
+    def wrong(part: Any) -> bool:
+        if isinstance(part, dict):
+            return any(len(name) > MAX_KEY or wrong(value) for name, value in part.items())
+        if isinstance(part, list | tuple):
+            return any(map(wrong, part))
+        return type(part) is int and abs(part) > 2**53 - 1
+
+    found = answer(check_body, body, 1_000_000, "it")
+    assert isinstance(found, Refusal) == wrong(body)
+
+
+@pytest.mark.parametrize("name", ["__proto__", "constructor", "prototype", "toString", "\0", ""])
+def test_no_name_of_a_member_is_special(name: str) -> None:
+    """JSON.parse makes a member like any other of each, so they are passed on as they are."""
+    check_body({name: {name: 1}}, 100, "it")
+
+
+def test_who_sends_a_number_that_would_be_rounded_is_told_what_to_do() -> None:
+    with pytest.raises(Refusal, match=r"beyond 2\*\*53 .* as a text"):
+        check_body({"id": 2**60 + 1}, 100, "the message")

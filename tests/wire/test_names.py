@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sioserver import auth, wire
+from sioserver.auth import names
 from sioserver.errors import Refusal
 
 from .kit import answer, refused
@@ -31,6 +32,8 @@ GOOD = [
     "½",
     "x" * 128,
     "𝒜",
+    "部" * 85,
+    "constructor",  # assigning it makes a member like any other
     "@me",
     "@dm/ann",
 ]
@@ -68,6 +71,11 @@ BAD = [
     "1\ufe0f\u20e3",  # an emoji made of a digit and marks, one of them invisible
     "lobby\u3164",  # a letter by Unicode's file that shows as nothing
     "lob\u034fby",
+    "部" * 86,  # 258 bytes
+    "𝒜" * 65,
+    "\u0941a",  # a mark without a letter
+    "a" + "\u0323" * 5,
+    "__proto__",
 ]
 
 
@@ -88,6 +96,7 @@ def test_a_room_name_that_is_accepted_is_harmless(name: str) -> None:
         assert refusal.code == "bad_room"
         return
     assert 1 <= len(name) <= 128
+    assert len(name.encode()) <= 256
     assert unicodedata.normalize("NFC", name) == name
     assert not set(name) & set(" ,?#\\%\"'<>")
     for sign in name.removeprefix("@"):
@@ -97,7 +106,7 @@ def test_a_room_name_that_is_accepted_is_harmless(name: str) -> None:
 
 def test_what_shows_as_nothing_is_nowhere_in_names() -> None:
     """User ids and room names are held to the same."""
-    invisible = [sign for sign in map(chr, range(0x110000)) if auth._INVISIBLE.match(sign)]
+    invisible = [sign for sign in map(chr, range(0x110000)) if names._INVISIBLE.match(sign)]
     assert len(invisible) > 250
     for sign in invisible:
         assert refused(wire.check_room, f"a{sign}b") == "bad_room"
@@ -113,4 +122,7 @@ def test_nothing_of_the_protocol_or_the_libraries_is_relayed() -> None:
     from socketio.base_server import BaseServer
 
     reserved = {*BaseClient.reserved_events, *BaseServer.reserved_events}
-    assert reserved | set(wire.SERVER_EVENTS) <= wire.NEVER_RELAYED
+    mine = {"", "__proto__", *wire.SERVER_EVENTS}
+    assert not any(map(wire.may_be_relayed, reserved | mine))
+    assert wire.may_be_relayed("cursor")
+    assert wire.may_be_relayed("_private")

@@ -82,10 +82,16 @@ BUS: Final = (
     "unanswered",
     "overflow",
     "reconnected",
+    "unsigned",
+    "forged",
+    "stale",
+    "replayed",
 )
 """What became of the messages of python-socketio's API between nodes: heard and done; not
 well-formed or reserved; of a Node program, for nobody here; not published in time; an ack that is
-waited for no longer; heard, but too many at once. And how often the connection came back."""
+waited for no longer; heard, but too many at once. And how often the connection came back. With a
+`redis.bus_secret`, what was not believed: not signed; signed with another secret; too old; a
+repetition."""
 
 TLS_HANDSHAKES: Final = ("done", "plain", "version", "cipher", "alert")
 """How TLS handshakes ended: well; it was no TLS that the client spoke; only versions or ciphers

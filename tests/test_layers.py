@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # Each module or package directly under sioserver/, lowest layer first.
 LAYERS = (
     {"model", "errors", "ids", "_version"},
-    {"config", "wire", "auth", "limits", "admission", "metrics"},
+    {"config", "wire", "auth", "limits", "admission", "metrics", "signature"},
     {"hub", "local", "engine"},
     {"rooms"},
     {"node"},

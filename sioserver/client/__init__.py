@@ -7,7 +7,8 @@
 
 It comes back by itself, loses nothing and delivers nothing twice, also when the server was killed.
 The package knows what travels (docs/protocol.md) and nothing else of the server; but for
-`Publisher`, which posts messages straight into a cluster's Redis (docs/cluster-from-outside.md).
+`Publisher` and `SignedJSON`, which are for programs that reach a cluster's Redis
+(docs/cluster-from-outside.md).
 """
 
 from typing import TYPE_CHECKING, Any
@@ -16,11 +17,12 @@ from sioserver.client.identity import Token
 from sioserver.client.inbox import Gap
 from sioserver.client.link import Transport
 from sioserver.client.room import RoomClient, Sent
+from sioserver.client.signed import SignedJSON
 
 if TYPE_CHECKING:
     from sioserver.client.publisher import Publisher
 
-__all__ = ["Gap", "Publisher", "RoomClient", "Sent", "Token", "Transport"]
+__all__ = ["Gap", "Publisher", "RoomClient", "Sent", "SignedJSON", "Token", "Transport"]
 
 
 def __getattr__(name: str) -> Any:

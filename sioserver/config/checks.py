@@ -199,6 +199,7 @@ def _cluster(config: Config) -> Iterator[Problem]:
             "cluster.address needs redis.url: hosts find each other, and share their rooms, in "
             "one Redis",
         )
+    yield from _bus_secrets(config)
     size = len(cluster.secret.encode())
     if cluster.address and not size:
         yield Problem(
@@ -211,6 +212,27 @@ def _cluster(config: Config) -> Iterator[Problem]:
             ("cluster.secret", "cluster.address"),
             f"the secret has {size} bytes, at least {SECRET_BYTES} are needed; "
             "make one with: openssl rand -base64 32",
+        )
+
+
+def _bus_secrets(config: Config) -> Iterator[Problem]:
+    redis = config.redis
+    for key, secrets in (
+        ("redis.bus_secret", [redis.bus_secret] if redis.bus_secret else []),
+        ("redis.old_bus_secrets", redis.old_bus_secrets),
+    ):
+        for secret in secrets:
+            if (size := len(secret.encode())) < SECRET_BYTES:
+                yield Problem(
+                    (key,),
+                    f"the secret has {size} bytes, at least {SECRET_BYTES} are needed; "
+                    "make one with: openssl rand -base64 32",
+                )
+    if redis.old_bus_secrets and not redis.bus_secret:
+        yield Problem(
+            ("redis.bus_secret", "redis.old_bus_secrets"),
+            "without it nothing is signed, and old secrets are of no use: set redis.bus_secret, "
+            "or leave out redis.old_bus_secrets",
         )
 
 

@@ -403,6 +403,19 @@ class Redis(Section, frozen=True):
         AtLeastOne,
         about("Commands that may wait for Redis; then requests are refused for a moment."),
     ] = 50_000
+    bus_secret: Annotated[
+        str,
+        about(
+            "At least 32 bytes, the same on all nodes: what they tell each other on "
+            "python-socketio's channel is signed with it, and what is not is ignored. Empty: "
+            "whoever can publish there is believed.",
+            secret=True,
+        ),
+    ] = ""
+    old_bus_secrets: Annotated[
+        list[str],
+        about("What was signed with one of these is believed too, to change it.", secret=True),
+    ] = []
 
 
 class Cluster(Section, frozen=True):

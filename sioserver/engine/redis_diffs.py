@@ -82,7 +82,7 @@ class Diffs:
     def _read(self, body: bytes | memoryview) -> _Diff | None:
         try:
             return self._decode(body)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             self.foreign += 1
             return None
 

@@ -129,7 +129,10 @@ class RedisLog:
         for offset, data in zip(found[::2], found[1::2], strict=True):
             try:
                 messages.append(unpack(offset, data))
-            except ValueError:  # passed over, so that it does not close the whole room
+            except (
+                ValueError,
+                RecursionError,
+            ):  # passed over, so that it does not close the whole room
                 log.error("the message %d of the room %r cannot be read", offset, room)
         return Page(messages, first, Position(epoch.decode(), top))
 

@@ -150,7 +150,7 @@ class RedisNodes:
                 self._leases[notice.lease] = self._decode_peer(notice.peer)
             else:
                 self._leases.pop(notice.lease, None)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             self._foreign += 1
             return
         self._index()

@@ -29,7 +29,7 @@ def pack(id: str, user: str, name: str, body: Any, at: int) -> bytes:
 
 
 def unpack(offset: int, data: bytes) -> Message:
-    """Read it again; raises ValueError (msgspec's are of that kind)."""
+    """Read it again; raises ValueError (msgspec's are of that kind) or RecursionError."""
     id, user, name, body, at = _decode(data)
     return Message(id, offset, user, name, body, at)
 

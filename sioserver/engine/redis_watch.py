@@ -23,7 +23,7 @@ from sioserver.engine.redis_access import ReplyError
 from sioserver.engine.redis_keys import Keys
 from sioserver.engine.redis_link import Unavailable
 from sioserver.engine.redis_log import RedisLog, new_epoch
-from sioserver.engine.redis_rooms import Room, unpack
+from sioserver.engine.redis_rooms import EARLY, Room, unpack
 from sioserver.engine.redis_scripts import load_script
 from sioserver.engine.redis_servers import Redis
 from sioserver.errors import Refusal
@@ -84,7 +84,7 @@ class RedisWatch:
         self._hole_timer: asyncio.TimerHandle | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._counts = dict.fromkeys(
-            ("checks", "filled", "gaps", "new_epochs", "holes", "foreign"), 0
+            ("checks", "filled", "gaps", "new_epochs", "holes", "strange", "foreign"), 0
         )
 
     def start(self, listener: EngineListener, log: RedisLog) -> None:
@@ -176,16 +176,25 @@ class RedisWatch:
             head, epoch, data = payload.split(b":", 2)
             offset = int(head[1:])
             if epoch != room.raw_epoch:
-                self.doubt(room)
+                self._strange(room)
                 return
             if offset <= room.top:
                 return
+            if offset > room.top + EARLY:
+                # Nobody is believed who says that so much is missing: the log knows. Else whoever
+                # can publish could have it taken for one that has lost its end.
+                self._strange(room)
+                return
             message = unpack(offset, data)
-        except ValueError:
+        except (ValueError, RecursionError):
             self._counts["foreign"] += 1
             return
         if room.offer(message, len(data)):
             self._hole(room)
+
+    def _strange(self, room: Room) -> None:
+        self._counts["strange"] += 1
+        self.doubt(room)
 
     def on_own(self, room: Room, epoch: bytes, message: Message, size: int, is_new: bool) -> None:
         """A message was published from here that was not announced yet, as far as is known."""
@@ -294,7 +303,7 @@ class RedisWatch:
         for offset, data in zip(found[::2], found[1::2], strict=True):
             try:
                 messages.append((unpack(offset, data), len(data)))
-            except ValueError:
+            except (ValueError, RecursionError):
                 self._counts["foreign"] += 1
         is_all = len(found) < 2 * PAGE
         was = room.epoch

@@ -13,6 +13,8 @@ import asyncio
 import inspect
 import itertools
 import logging
+import secrets
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, Final
@@ -21,6 +23,7 @@ import socketio
 
 from sioserver.config.schema import Redis
 from sioserver.engine.redis_feed import Feed
+from sioserver.signature import LONGEST_HEAD, Signatures, Untrusted
 from sioserver.transport import bus_messages
 from sioserver.transport.bus_messages import (
     Callback,
@@ -46,6 +49,10 @@ HOSTS: Final = 1000
 TASKS: Final = 1000
 """Handlers that may run at a time for what was heard; more, and nothing is heard until one ends."""
 
+LARGEST: Final = 8_388_608
+"""Bytes that a message may have, or twice `max_payload` if that is more (an ack in base64): whoever
+can publish would stop all nodes for as long as they take to read it."""
+
 STOP_GRACE: Final = 5.0
 """Seconds that they have when the server stops."""
 
@@ -69,7 +76,8 @@ class ClusterManager(PubSub, Manager):
     in any case; that the others could not be told is logged, and counted as "lost". Only where
     somebody waits for an answer (`call`, `emit(callback=...)`) is it raised: ConnectionError.
     `count` is also called for "heard", "ignored" (not well-formed, or reserved), "skipped",
-    "unanswered" (an ack that is waited for no longer), "overflow" and "reconnected".
+    "unanswered" (an ack that is waited for no longer), "overflow" and "reconnected"; with a
+    `bus_secret`, also for each of `signature.REASONS`.
     """
 
     name = "redis"
@@ -86,6 +94,16 @@ class ClusterManager(PubSub, Manager):
             patterns=self._emitter.patterns,
             hear=self._hear,
             count=count,
+        )
+        self._signatures = (
+            Signatures(
+                config.bus_secret,
+                config.old_bus_secrets,
+                sender=secrets.token_urlsafe(12),
+                clock=time.time,
+            )
+            if config.bus_secret
+            else None
         )
         # how our own events begin, which come back to us as well
         self._own = f'{{"host_id":"{self.host_id}","method":"emit"'.encode()
@@ -149,7 +167,8 @@ class ClusterManager(PubSub, Manager):
         to: Any = None,
         **options: Any,
     ) -> None:
-        """See `socketio.AsyncServer.emit`. Raises ConnectionError (see above)."""
+        """See `socketio.AsyncServer.emit`. Raises ConnectionError (see above), and ValueError for
+        an event that is too large for the other nodes (`LARGEST`)."""
         namespace, room = namespace or "/", to or room
         here = isinstance(room, str) and self.eio_sid_from_sid(room, namespace) is not None
         if here or options.get("ignore_queue"):
@@ -187,8 +206,16 @@ class ClusterManager(PubSub, Manager):
         """Tell the other nodes. False: perhaps they were not told."""
         self._published += 1
         text = self.json.dumps({"host_id": self.host_id, **data, "n": self._published})
+        payload = text.encode()
+        if len(payload) > self._largest():
+            raise ValueError(
+                f"{len(payload)} bytes are too many to tell the other nodes, "
+                f"{self._largest()} are allowed"
+            )
+        if self._signatures is not None:
+            payload = self._signatures.sign(self.channel, payload)
         try:
-            await self._feed.publish(self.channel, text.encode())
+            await self._feed.publish(self.channel, payload)
         except ConnectionError as error:
             if self._told:
                 self._told = False  # said once, not with each
@@ -199,6 +226,9 @@ class ClusterManager(PubSub, Manager):
             return False
         self._told = True
         return True
+
+    def _largest(self) -> int:
+        return max(LARGEST, 2 * int(self.server.eio.max_http_buffer_size))
 
     # ------------------------------------------------------------ acks
 
@@ -242,7 +272,14 @@ class ClusterManager(PubSub, Manager):
     # ------------------------------------------------------------ hearing
 
     async def _hear(self, channel: str, payload: bytes) -> None:
+        signatures = self._signatures
         try:
+            if len(payload) > self._largest() + LONGEST_HEAD:
+                raise ValueError(f"{len(payload)} bytes are too many")
+            if signatures is not None:
+                if signatures.is_own(payload):
+                    return
+                payload = signatures.verify(channel, payload)
             if channel != self.channel:
                 await self._emitter.hear(channel, payload)
                 return
@@ -253,7 +290,7 @@ class ClusterManager(PubSub, Manager):
                 await self._obey(message)
                 self._count("heard")
         except ValueError as error:
-            self._count("ignored")
+            self._count(error.reason if isinstance(error, Untrusted) else "ignored")
             level = logging.DEBUG if self._complained else logging.WARNING
             self._complained = True  # the others are counted
             log.log(level, "ignored what came on %.200r: %s", channel, error)

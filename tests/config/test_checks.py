@@ -356,3 +356,20 @@ def test_names_of_the_protocol_are_not_relayed() -> None:
 
 def test_all_problems_are_told_at_once() -> None:
     assert len(found(server={"host": "::", "path": "x"}, limits={"max_body": 2_000_000})) == 4
+
+
+def test_secrets_of_the_bus_are_long() -> None:
+    assert found(redis={**REDIS, "bus_secret": SECRET, "old_bus_secrets": [SECRET]}) == []
+    for keys, values in (
+        ("redis.bus_secret", {"bus_secret": "short"}),
+        ("redis.old_bus_secrets", {"bus_secret": SECRET, "old_bus_secrets": [SECRET, "short"]}),
+    ):
+        (problem,) = found(redis={**REDIS, **values})
+        assert problem.keys == (keys,)
+        assert "5 bytes, at least 32" in problem.text
+
+
+def test_an_old_secret_without_a_new_one_is_a_mistake() -> None:
+    (problem,) = found(redis={**REDIS, "old_bus_secrets": [SECRET]})
+    assert problem.keys == ("redis.bus_secret", "redis.old_bus_secrets")
+    assert "nothing is signed" in problem.text

@@ -12,7 +12,7 @@ from sioserver.engine import redis_watch
 from sioserver.engine.redis_keys import Keys
 from sioserver.engine.redis_link import Unavailable
 from sioserver.engine.redis_log import RedisLog
-from sioserver.engine.redis_rooms import Room, pack
+from sioserver.engine.redis_rooms import EARLY, Room, pack
 from sioserver.engine.redis_servers import Redis
 from sioserver.engine.redis_watch import RedisWatch
 from sioserver.errors import Refusal
@@ -188,7 +188,13 @@ async def test_another_epoch_is_looked_into_before_anything_is_believed(kit: Kit
 
 
 @pytest.mark.parametrize(
-    "payload", [b"m", b"m1", b"m1:e", b"m1:e:", b"mx:e:x", b"m1:\xff:\xff", b"m-1:e:x"]
+    "payload",
+    [
+        *(b"m", b"m1", b"m1:e", b"m1:e:", b"mx:e:x", b"m1:\xff:\xff", b"m-1:e:x"),
+        b"m" + b"9" * 5000 + b":e:x",
+        b"m1:e:" + b"\x91" * 100_000,  # nested more deeply than anybody can read
+        b"m1:e:" + b"\x95" * 100_000,
+    ],
 )
 async def test_foreign_words_change_nothing(kit: Kit, payload: bytes) -> None:
     room = await kit.room()
@@ -197,6 +203,19 @@ async def test_foreign_words_change_nothing(kit: Kit, payload: bytes) -> None:
     assert (kit.listener.messages, kit.listener.gaps) == ([], [])
     await kit.post("m1", kit.here)
     assert kit.offsets() == [1]
+
+
+@pytest.mark.parametrize("offset", [EARLY + 2, 2**53, 10**1000])
+async def test_who_claims_that_much_is_missing_is_not_believed(kit: Kit, offset: int) -> None:
+    """One forged announcement must not have the log taken for one that has lost its end."""
+    room = await kit.room()
+    first = await kit.post("m1", kit.here)
+    kit.watch.on_bus(room, kit.payload("forged", Position(first.epoch, offset)))
+    assert not room.is_whole  # history asks the log meanwhile
+    await until(lambda: room.is_whole, "looked into")
+    assert kit.counted("room_strange_total") == 1
+    assert (await kit.post("m2", kit.here)).epoch == first.epoch
+    assert (kit.offsets(), kit.listener.gaps) == ([1, 2], [])
 
 
 async def test_a_look_that_failed_is_made_again(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:

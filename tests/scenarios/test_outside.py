@@ -27,7 +27,8 @@ CLIENTS = 8
 PATIENCE = 60.0
 
 PARTS = re.findall(r"^```(python|js)\n(.*?)^```", DOCUMENT.read_text(), re.M | re.S)
-PUBLISHING, EMITTING, FROM_NODE = (code for _, code in PARTS)
+PUBLISHING, EMITTING, SIGNED, FROM_NODE, SIGNED_FROM_NODE = (code for _, code in PARTS)
+SECRET = "the bus_secret of the servers' file"
 
 
 class Crowd:
@@ -40,7 +41,7 @@ class Crowd:
 
     def listener(self, number: int) -> Any:
         def hear(name: str, *args: Any) -> None:
-            if name == "deployed":
+            if name in ("deployed", "forged"):
                 self.heard[number].append(args)
 
         return hear
@@ -66,10 +67,15 @@ class Crowd:
 
 
 @pytest.fixture
-async def crowd(tmp_path: Path) -> AsyncIterator[Crowd]:
+def secret() -> str:
+    return ""
+
+
+@pytest.fixture
+async def crowd(tmp_path: Path, secret: str) -> AsyncIterator[Crowd]:
     with redis_servers.standalone(tmp_path) as redis:
         crowd = Crowd(redis)
-        settings = {"redis.url": redis.tcp_url, "drain.seconds": 0}
+        settings = {"redis.url": redis.tcp_url, "drain.seconds": 0, "redis.bus_secret": secret}
         async with ServerProcess(workers=2, settings=settings) as server, AsyncExitStack() as stack:
             for number in range(CLIENTS):
                 client = RoomClient(
@@ -95,3 +101,17 @@ async def test_all_of_it(crowd: Crowd) -> None:
         messages = [message for message in found if isinstance(message, Message)]
         assert [message.body for message in messages] == ["version 7 is out", "end"]
         assert (messages[0].user, messages[0].id) == ("bot", "release-7")
+
+
+@pytest.mark.parametrize("secret", [SECRET])
+async def test_what_is_signed(crowd: Crowd) -> None:
+    """With a secret: what is not signed is not heard, from neither kind of program."""
+    python = (sys.executable, "-c")
+    node = (interop.find_node(), "--input-type=module", "-e")
+    await crowd.run(*python, code=EMITTING.replace("deployed", "forged"))
+    await crowd.run(*node, code=FROM_NODE.replace("deployed", "forged"), cwd=interop.HERE)
+    assert all(SECRET in code for code in (SIGNED, SIGNED_FROM_NODE))
+    await crowd.run(*python, code=SIGNED)
+    await crowd.all_heard(({"version": 7},))
+    await crowd.run(*node, code=SIGNED_FROM_NODE, cwd=interop.HERE)
+    await crowd.all_heard(({"version": 7},), ({"version": 8},))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import logging
+import secrets
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -17,10 +20,11 @@ from aiohttp import web
 
 import sioserver
 from sioserver.app import METRICS, SERVER, create_app
-from sioserver.client import RoomClient
+from sioserver.client import RoomClient, SignedJSON
 from sioserver.config import Config
 from sioserver.config.schema import Presence, Redis
 from sioserver.metrics import BUS
+from sioserver.signature import SKEW, Signatures
 from sioserver.transport import bus
 from sioserver.transport.bus import ClusterManager
 from sioserver.valkey import Valkey
@@ -359,6 +363,127 @@ async def test_what_is_not_well_formed_is_ignored(
         assert site.server.manager.counts == {"ignored": len(bad), "heard": len(harmless)}
         warnings = [record for record in caplog.records if record.levelno >= logging.WARNING]
         assert len(warnings) == 1, caplog.text
+
+
+async def test_no_message_is_larger_than_everybody_can_bear(
+    settings: Redis, valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bus, "LARGEST", 300_000)
+    async with cluster(settings, max_http_buffer_size=100_000) as (here, there):
+        far, _ = await client(there)
+        with pytest.raises(ValueError, match="too many to tell the other nodes"):
+            await here.server.emit("e", "x" * 300_000)
+        message = {"method": "emit", "event": "e", "data": ["x" * 300_200]}
+        ask(valkey, "PUBLISH", settings.prefix, json.dumps(message))
+        await here.server.emit("e", "x" * 200_000)
+        assert len(str(await far.receive())) == 200_000 + len('42["e",""]')
+        assert there.server.manager.counts == {"ignored": 1, "heard": 1}
+
+
+# ---------------------------------------------------------------------------- signed
+
+
+SECRET = "a secret of the bus that has 32 bytes"
+EMIT = json.dumps({"method": "emit", "event": "e", "data": ["x"], "host_id": "h"}).encode()
+
+
+@pytest.fixture
+def signed(valkey: Valkey) -> Redis:
+    return redis_servers.settings(valkey, timeout=TIMEOUT, bus_secret=SECRET)
+
+
+async def test_nodes_that_share_a_secret_understand_each_other(signed: Redis) -> None:
+    async with cluster(signed) as (here, there):
+        (near, near_sid), (far, far_sid) = await client(here), await client(there)
+        call = asyncio.ensure_future(here.server.call("question", to=far_sid))
+        await far.receive()
+        await far.send("431[7]")
+        assert await soon(call) == 7
+        await here.server.enter_room(far_sid, "room")
+        await here.server.emit("event", b"\x00", to="room")
+        assert await received(far, 2) == ['451-["event",{"_placeholder":true,"num":0}]', b"\x00"]
+        await there.server.disconnect(near_sid)
+        assert await near.receive() == "41"
+        for site in (here, there):
+            assert site.server.manager.counts.keys() == {"heard"}
+
+
+async def test_what_is_not_believed_is_counted_and_not_done(
+    signed: Redis, valkey: Valkey, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with cluster(signed, 1) as (site,):
+        socket, sid = await client(site)
+        channel, now = signed.prefix, time.time()
+        good = Signatures(SECRET, sender="good", clock=time.time)
+        early = Signatures(SECRET, sender="early", clock=lambda: now - SKEW - 10)
+        other = Signatures("another secret that has 32 bytes too", sender="o", clock=time.time)
+        once = good.sign(channel, EMIT)
+        kick = json.dumps({"method": "disconnect", "sid": sid}).encode()
+        for payload in (
+            EMIT,
+            kick,
+            b"junk",
+            other.sign(channel, kick),
+            good.sign("elsewhere", kick),
+            early.sign(channel, kick),
+            once,
+            once,
+            good.sign(channel, b"[]"),
+        ):
+            ask(valkey, "PUBLISH", channel, payload)
+        ask(valkey, "PUBLISH", f"{channel}#/#", b"from a Node program, as it is")
+        ask(valkey, "PUBLISH", channel, good.sign(channel, EMIT.replace(b"x", b"end")))
+        assert await received(socket, 2) == events('["e","x"]', '["e","end"]')
+        expected = {"unsigned": 4, "forged": 2, "stale": 1, "replayed": 1, "ignored": 1, "heard": 2}
+        assert site.server.manager.counts == expected
+        warnings = [record for record in caplog.records if record.levelno >= logging.WARNING]
+        assert len(warnings) == 1, caplog.text
+        assert SECRET not in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["async", "threads"])
+async def test_a_program_outside_that_signs(signed: Redis, valkey: Valkey, kind: str) -> None:
+    options = {"channel": signed.prefix, "write_only": True}
+    options["json"] = SignedJSON(SECRET, signed.prefix)
+    async with cluster(signed) as (here, there):
+        (near, _), (far, _) = await client(here), await client(there)
+        if kind == "async":
+            outside = socketio.AsyncRedisManager(valkey.tcp_url, **options)
+            for number in range(3):
+                await outside.emit("é", {"n": number})
+            await outside.redis.aclose()
+        else:
+            plain = socketio.RedisManager(valkey.tcp_url, **options)
+
+            def story() -> None:
+                for number in range(3):
+                    plain.emit("é", {"n": number})
+                plain.redis.close()
+
+            await asyncio.to_thread(story)
+        for socket in (near, far):
+            assert await received(socket, 3) == events(*[f'["é",{{"n":{n}}}]' for n in range(3)])
+
+
+async def test_a_secret_is_changed_one_node_after_the_other(valkey: Valkey) -> None:
+    """Believed first, then signed with, then the old one forgotten: nobody is deaf in between."""
+    prefix, new = f"t{secrets.token_hex(4)}", "the secret that comes after it, 32 bytes"
+    steps = [(SECRET, []), (SECRET, [new]), (new, [SECRET]), (new, [])]
+    for before, after in itertools.pairwise(steps):
+        async with AsyncExitStack() as stack:
+            sites = []
+            for secret, old in (before, after):
+                settings = redis_servers.settings(
+                    valkey, prefix=prefix, bus_secret=secret, old_bus_secrets=old
+                )
+                server = quiet(client_manager=counting(settings), namespaces="*")
+                sites.append(await stack.enter_async_context(serve(server)))
+            (near, _), (far, _) = await client(sites[0]), await client(sites[1])
+            await sites[0].server.emit("a")
+            assert await far.receive() == '42["a"]'
+            assert await near.receive() == '42["a"]'
+            await sites[1].server.emit("b")
+            assert await near.receive() == '42["b"]'
 
 
 async def test_what_was_published_twice_is_heard_once(

@@ -80,6 +80,13 @@ def test_the_secret_is_hidden() -> None:
     assert 'secret = ""' in show(Config())
 
 
+def test_a_list_of_secrets_is_hidden() -> None:
+    sets = [f"redis.bus_secret={SECRET}", f'redis.old_bus_secrets=["{SECRET}", "{SECRET[::-1]}"]']
+    text = show(build(sets=sets))
+    assert SECRET not in text
+    assert SECRET[::-1] not in text
+
+
 def test_the_password_of_redis_is_hidden() -> None:
     config = build(sets=["redis.url=redis://joe:swordfish@localhost", f"cluster.secret={SECRET}"])
     text = show(config)
@@ -134,6 +141,8 @@ SPECIAL: dict[str, st.SearchStrategy[Any]] = {
     "redis.service": NAMES,
     "redis.prefix": st.text("Az0._:-", min_size=1, max_size=10),
     "cluster.address": st.sampled_from(["10.0.0.5:9000", "[::1]:1", "host-1:64000"]),
+    "redis.bus_secret": SECRETS,
+    "redis.old_bus_secrets": st.lists(SECRETS, max_size=2),
     "cluster.secret": SECRETS,
     "rooms.root": st.text("aé0_.:-/", min_size=1, max_size=20),
     "transport.transports": st.permutations(["polling", "websocket"]),

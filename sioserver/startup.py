@@ -116,6 +116,8 @@ def announce(config: Config, port: int, store: str, *, supervisor: int = 0) -> N
         lines.append(f"  pid {supervisor}: kill -HUP {supervisor} reads the configuration again")
     if not config.auth.secret:
         lines.append("  ANYBODY WHO CAN REACH IT MAY JOIN AND USE ANY NAME: no auth.secret is set")
+    if config.server.insecure_any_origin:
+        lines.append("  PAGES OF EVERY SITE MAY CONNECT: server.insecure_any_origin is set")
     sys.stdout.write("\n".join(lines) + "\n")
     sys.stdout.flush()
 

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # Each module or package directly under sioserver/, lowest layer first.
 LAYERS = (
     {"model", "errors", "ids", "_version"},
-    {"config", "wire", "auth", "limits", "admission", "metrics", "signature"},
+    {"config", "wire", "auth", "origins", "limits", "admission", "metrics", "signature"},
     {"hub", "local", "engine"},
     {"rooms"},
     {"node"},
@@ -26,6 +26,7 @@ PURE = LAYERS[0] | LAYERS[1]  # no coroutine, no clock, no socket: time is an ar
 # Modules of one layer are strangers, but for these: who -> whom of its own layer it may import.
 NEIGHBOURS = {
     "errors": {"model"},
+    "config": {"origins"},
     "wire": {"config"},
     "auth": {"config"},
     "limits": {"config"},

@@ -41,6 +41,10 @@ def test_the_announcement(capsys: pytest.CaptureFixture[str]) -> None:
     )
     announce(msgspec.convert({"auth": {"secret": "x" * 32}}, Config), 80, "a place")
     assert "ANYBODY" not in capsys.readouterr().out
+    announce(msgspec.convert({"server": {"insecure_any_origin": True}}, Config), 80, "a place")
+    assert "  PAGES OF EVERY SITE MAY CONNECT: server.insecure_any_origin is set\n" in (
+        capsys.readouterr().out
+    )
     announce(Config(), 80, "a place", supervisor=1234)
     line = capsys.readouterr().out.splitlines()[2]
     assert line == "  pid 1234: kill -HUP 1234 reads the configuration again"

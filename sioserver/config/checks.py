@@ -15,15 +15,9 @@ from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from sioserver.config.schema import Config
+from sioserver.origins import LAST_PORT, parse_pattern
 
 SECRET_BYTES: Final = 32
-LAST_PORT: Final = 65535
-_ORIGIN: Final = re.compile(
-    r"(?P<scheme>[a-z][a-z0-9+.-]*)://"
-    r"(?P<host>(?:\*\.)?[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\])"
-    r"(?::(?P<port>[0-9]{1,5}))?"
-)
-_DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
 
 
 class Problem(NamedTuple):
@@ -112,26 +106,11 @@ def _auth(config: Config) -> Iterator[Problem]:
 
 def _origins(config: Config) -> Iterator[Problem]:
     for origin in config.server.origins:
-        if origin != "*" and (text := _origin_fault(origin)):
-            yield Problem(("server.origins",), text)
-
-
-def _origin_fault(origin: str) -> str:
-    wrong = f'"{origin}" is not an origin'
-    parts = _ORIGIN.fullmatch(origin)
-    if parts is None:
-        meant = origin.strip().rstrip("/").lower()
-        if _ORIGIN.fullmatch(meant):
-            return f'{wrong} as browsers send it; did you mean "{meant}"?'
-        return (
-            f'{wrong}: expected scheme://host[:port] such as "https://app.example", '
-            '"https://*.example.com" for all sub-domains, or "*" for every page'
-        )
-    if parts["port"] and int(parts["port"]) > 65535:
-        return f"{wrong}: the port is at most 65535"
-    if parts["port"] and parts["port"] == _DEFAULT_PORTS.get(parts["scheme"]):
-        return f'{wrong} as browsers send it: leave out ":{parts["port"]}"'
-    return ""
+        try:
+            parse_pattern(origin)
+        except ValueError as error:
+            also = "; or set server.insecure_any_origin = true" if origin == "*" else ""
+            yield Problem(("server.origins",), f"{error}{also}")
 
 
 def _sizes(config: Config) -> Iterator[Problem]:

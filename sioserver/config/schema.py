@@ -43,10 +43,18 @@ class Server(Section, frozen=True):
     origins: Annotated[
         list[str],
         about(
-            "Origins of pages on other sites that may connect, such as "
-            '"https://app.example". Empty: only pages from this server.'
+            "Origins of pages on other sites that may connect, besides those from this server: "
+            '"https://app.example", "https://*.example.com" (all sub-domains, not example.com '
+            'itself), "http://localhost:*" (any port).'
         ),
     ] = []
+    insecure_any_origin: Annotated[
+        bool,
+        about(
+            "Let pages of every site connect: any page that somebody looks at can then reach this "
+            "server from where they are."
+        ),
+    ] = False
     trusted_proxies: Annotated[
         list[str],
         about(

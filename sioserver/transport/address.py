@@ -1,4 +1,4 @@
-"""The real address of a client behind reverse proxies, and the origins that a page may come from.
+"""The real address of a client behind reverse proxies.
 
 Pure: header values in, values out. A forwarded header is believed only from a proxy that the
 operator trusts; anybody can send one.
@@ -7,9 +7,7 @@ operator trusts; anybody can send one.
 from __future__ import annotations
 
 import ipaddress
-import re
-from collections.abc import Mapping, Sequence
-from functools import cache
+from collections.abc import Sequence
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -51,27 +49,3 @@ class Proxies:
             if not self.trusted(hop):
                 break
         return address
-
-
-def same_origin(
-    origin: str, scheme: str, host: str | None, forwarded: Mapping[str, str] | None
-) -> bool:
-    """Does a page of `origin` come from this server? `forwarded`: headers of a trusted proxy."""
-    if forwarded is not None:
-        scheme = forwarded.get("X-Forwarded-Proto", scheme).split(",")[0].strip()
-        host = forwarded.get("X-Forwarded-Host", host or "").split(",")[0].strip() or host
-    return host is not None and origin.lower() == f"{scheme}://{host}".lower()
-
-
-def listed_origin(origin: str, allowed: Sequence[str]) -> bool:
-    """Is the origin on the list? `*` alone stands for any; inside an entry, as in
-    "https://*.example.com" or "http://localhost:*", for a part of the host or for the port."""
-    return any(
-        entry == "*" or _pattern(entry).fullmatch(origin.lower()) is not None for entry in allowed
-    )
-
-
-@cache
-def _pattern(entry: str) -> re.Pattern[str]:
-    # only what a host or a port is made of: a `*` must not swallow the end of another host's name
-    return re.compile("[a-z0-9.-]+".join(map(re.escape, entry.lower().split("*"))))

@@ -6,6 +6,7 @@ Knows HTTP requests, but neither sessions nor packets.
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Sequence
 from math import ceil
 from typing import Any, Final, NamedTuple
@@ -15,7 +16,8 @@ import engineio
 from aiohttp import web
 from engineio.async_drivers import aiohttp as driver
 
-from sioserver.transport.address import Proxies, listed_origin, same_origin
+from sioserver.origins import Origins, listed_origin, same_origin
+from sioserver.transport.address import Proxies
 from sioserver.transport.caller import caller_of
 
 ADMITTED: Final = web.RequestKey("sioserver.origin", str)
@@ -28,6 +30,10 @@ ORIGIN: Final = "sioserver.origin"
 TEXT: Final = "text/plain; charset=UTF-8"
 HTML: Final = "text/html; charset=UTF-8"
 JSON: Final = "application/json; charset=UTF-8"
+
+METHODS: Final = "OPTIONS, GET, POST"
+PREFLIGHT_AGE: Final = "600"
+"""Seconds that a browser need not ask again whether it may ask."""
 
 
 class Refused(NamedTuple):
@@ -63,9 +69,12 @@ FULL: Final = {
 class Edge(engineio.AsyncServer):
     """What `EngineServer` is built on: requests read, answers written."""
 
-    def __init__(self, trusted_proxies: Sequence[str], **options: Any) -> None:
+    def __init__(
+        self, trusted_proxies: Sequence[str], origins: Origins | None = None, **options: Any
+    ) -> None:
         super().__init__(**options)
         self.proxies = Proxies(trusted_proxies)
+        self.origins = origins
 
     # ------------------------------------------------------------ who asks
 
@@ -73,7 +82,7 @@ class Edge(engineio.AsyncServer):
         """The WSGI-like description that connect handlers get, with the client's real address."""
         environ: dict[str, Any] = driver.translate_request(request)
         environ["REMOTE_ADDR"] = self.address_of(request)
-        environ["wsgi.url_scheme"] = self._scheme(request)
+        environ["wsgi.url_scheme"] = self.scheme_of(request)
         return environ
 
     def address_of(self, request: web.Request) -> str:
@@ -81,7 +90,9 @@ class Edge(engineio.AsyncServer):
         forwarded = ",".join(request.headers.getall("X-Forwarded-For", ()))
         return self.proxies.client(caller_of(request).remote, forwarded)
 
-    def _scheme(self, request: web.Request) -> str:
+    def scheme_of(self, request: web.Request) -> str:
+        """ "https" when the client's connection is encrypted, as far as that is known; else "http"
+        (or what a trusted proxy says)."""
         caller = caller_of(request)
         if self.proxies.trusted(caller.remote):
             forwarded = request.headers.get("X-Forwarded-Proto", caller.scheme)
@@ -89,10 +100,12 @@ class Edge(engineio.AsyncServer):
         return caller.scheme
 
     def admit_origin(self, request: web.Request) -> bool:
-        """May a page of the request's origin ask? Requests without one are not from pages."""
+        """May a page of the request's origin ask? Requests without one are not from pages, or read
+        only: a browser leaves it out where a page of another site asks and cannot see the answer.
+        """
         origin = request.headers.get("Origin")
         if origin is None:
-            return True
+            return not self._is_blind(request)
         if not self._origin_allowed(origin, request):
             self.logger.warning(
                 "a page of the origin %.200r was refused; if it is yours, add it to server.origins",
@@ -102,7 +115,15 @@ class Edge(engineio.AsyncServer):
         request[ADMITTED] = origin
         return True
 
+    def _is_blind(self, request: web.Request) -> bool:
+        # an image, a script or a link on somebody's page: it would open sessions that nobody uses
+        if self.origins is None or self.origins.anybody:
+            return False
+        return request.headers.get("Sec-Fetch-Site", "none") in ("cross-site", "same-site")
+
     def _origin_allowed(self, origin: str, request: web.Request) -> bool:
+        if self.origins is not None:
+            return self.origins.anybody or self._is_own(origin, request) or origin in self.origins
         allowed = self.cors_allowed_origins
         if allowed == []:
             return True  # python-engineio: CORS handling is switched off
@@ -110,11 +131,13 @@ class Edge(engineio.AsyncServer):
             arguments = (origin, self.environ_of(request))
             return bool(allowed(*arguments[: 2 if takes(allowed, 2) else 1]))
         if allowed is None:
-            caller = caller_of(request)
-            believed = request.headers if self.proxies.trusted(caller.remote) else None
-            host = request.headers.get("Host")
-            return same_origin(origin, caller.scheme, host, believed)
+            return self._is_own(origin, request)
         return listed_origin(origin, [allowed] if isinstance(allowed, str) else allowed)
+
+    def _is_own(self, origin: str, request: web.Request) -> bool:
+        caller = caller_of(request)
+        believed = request.headers if self.proxies.trusted(caller.remote) else None
+        return same_origin(origin, caller.scheme, request.headers.get("Host"), believed)
 
     # ------------------------------------------------------------ answers
 
@@ -148,9 +171,28 @@ class Edge(engineio.AsyncServer):
 
     def fields_of(self, request: web.Request) -> dict[str, str]:
         """The headers of every answer to this request, whatever is in it."""
-        fields = dict(self._cors_headers(_cors_environ(request)))
+        fields = self._cors_fields(request)
         fields["Cache-Control"] = "no-store"
         fields["X-Content-Type-Options"] = "nosniff"
+        return fields
+
+    def _cors_fields(self, request: web.Request) -> dict[str, str]:
+        if self.origins is None:
+            fields = dict(self._cors_headers(_cors_environ(request)))
+            return fields if self.cors_allowed_origins == [] else {**fields, "Vary": "Origin"}
+        if self.origins.anybody:
+            fields = {"Access-Control-Allow-Origin": "*"}  # which forbids credentials
+        else:
+            fields = {"Vary": "Origin"}
+            if ADMITTED not in request:
+                return fields
+            fields["Access-Control-Allow-Origin"] = request[ADMITTED]
+        if request.method == "OPTIONS":
+            fields["Access-Control-Allow-Methods"] = METHODS
+            fields["Access-Control-Max-Age"] = PREFLIGHT_AGE
+            wanted = request.headers.get("Access-Control-Request-Headers", "")
+            if _NAMES.fullmatch(wanted):
+                fields["Access-Control-Allow-Headers"] = wanted
         return fields
 
     def coding_of(self, request: web.Request) -> str:
@@ -175,6 +217,9 @@ class Edge(engineio.AsyncServer):
     def _cors_allowed_origins(self, environ: dict[str, str]) -> list[str]:
         # python-engineio asks this when it builds the headers; the decision has been made
         return [environ[ORIGIN]] if ORIGIN in environ else []
+
+
+_NAMES: Final = re.compile(r"[a-z0-9-]+(?: *, *[a-z0-9-]+)*", re.ASCII | re.IGNORECASE)
 
 
 def _cors_environ(request: web.Request) -> dict[str, str]:

@@ -21,6 +21,7 @@ from sioserver.admission import Admission, Full, whose
 from sioserver.config.schema import Limits
 from sioserver.errors import DISCONNECTS
 from sioserver.ids import random_id
+from sioserver.origins import Origins
 from sioserver.transport import caller, deflate, eager, edge, payload, polling, takeover
 from sioserver.transport.control import NOOP, Control
 from sioserver.transport.edge import Edge, Refused, on_connection_lost, takes
@@ -57,13 +58,15 @@ class EngineServer(Edge):
     `node_id` (8 to 32 hexadecimal digits, unique among the nodes: session ids begin with it),
     `websocket` (who reads WebSockets: "picows", "aiohttp", or "auto" for picows where it is
     installed), `per_message_deflate` (compress messages of WebSockets: True, or a dict with some of
-    the fields of `deflate.Settings`).
+    the fields of `deflate.Settings`), `origins` (which pages may connect, besides the server's own;
+    then `cors_allowed_origins` and `cors_credentials` mean nothing, and nobody brings credentials).
     """
 
     def __init__(
         self,
         *,
         trusted_proxies: Sequence[str] = (),
+        origins: Origins | None = None,
         client_queue: int = 1_048_576,
         inbox: int = 256,
         poll_packets: int = 10_000,
@@ -77,7 +80,7 @@ class EngineServer(Edge):
     ) -> None:
         options.setdefault("json", StrictJSON)
         options["async_mode"] = "aiohttp"
-        super().__init__(trusted_proxies, **options)
+        super().__init__(trusted_proxies, origins, **options)
         self.start_service_task = False  # each session has its own deadlines
         self.client_queue = client_queue
         self.offer_queue = client_queue // 2

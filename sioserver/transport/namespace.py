@@ -29,6 +29,7 @@ from sioserver.hub import Client, Hub
 from sioserver.limits import Budget
 from sioserver.metrics import Metrics
 from sioserver.model import Event
+from sioserver.origins import Origins
 from sioserver.rooms import Joined, RoomService
 from sioserver.transport.catchup import CatchUp, Spawn
 from sioserver.transport.clients import RoomClient, RoomConnection
@@ -78,8 +79,7 @@ class RoomServer(AsyncServer):
             async_mode="aiohttp",
             serializer=Packet,
             namespaces="*",
-            cors_allowed_origins=config.server.origins or None,
-            cors_credentials=False,  # there are no cookies that pages of other origins could need
+            origins=Origins(config.server.origins, anybody=config.server.insecure_any_origin),
             trusted_proxies=config.server.trusted_proxies,
             ping_interval=transport.ping_interval,
             ping_timeout=transport.ping_timeout,

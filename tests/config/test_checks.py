@@ -122,9 +122,9 @@ def test_what_is_no_proxy() -> None:
 @pytest.mark.parametrize(
     "origin",
     [
-        "*",
         "https://app.example",
         "http://localhost:3000",
+        "http://localhost:*",
         "https://*.example.com",
         "http://127.0.0.1:8080",
         "http://[::1]:8080",
@@ -150,8 +150,10 @@ def test_origins(origin: str) -> None:
         ("https://", "expected scheme://host[:port]"),
         ("https://a.*.example", "expected scheme://host[:port]"),
         ("https://*", "expected scheme://host[:port]"),
-        ("https://bücher.example", "expected scheme://host[:port]"),
-        ("null", "expected scheme://host[:port]"),
+        ("https://bücher.example", 'did you mean "https://xn--bcher-kva.example"?'),
+        ("null", "cannot be listed"),
+        ("*", "or set server.insecure_any_origin = true"),
+        ("https://*.com", "everybody can have a sub-domain of com"),
         ("", "expected scheme://host[:port]"),
         ("https://a.example\n", 'did you mean "https://a.example"?'),
     ],

@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from sioserver.origins import Origins
 from sioserver.transport.edge import takes
 
 from .kit import engineio_server, serve
@@ -74,6 +75,111 @@ async def test_preflight() -> None:
             assert answer.headers["Access-Control-Allow-Methods"] == "OPTIONS, GET, POST"
             assert answer.headers["Access-Control-Allow-Headers"] == "x-token"
             assert answer.headers["Access-Control-Allow-Credentials"] == "true"
+
+
+LISTED = ["http://a.example", "https://*.b.example"]
+POLICIES = {
+    "own": (Origins(), {SELF: 200, None: 200, "http://a.example": 400, "null": 400}),
+    "listed": (
+        Origins(LISTED),
+        {
+            SELF: 200,
+            None: 200,
+            "http://a.example": 200,
+            "https://c.b.example": 200,
+            "https://b.example": 400,
+            "https://evilb.example": 400,
+            "https://a.example": 400,
+            "http://a.example:81": 400,
+            "null": 400,
+            "http://a.example, http://evil.example": 400,
+        },
+    ),
+    "anybody": (Origins(anybody=True), {SELF: 200, None: 200, "http://evil.example": 200}),
+}
+
+
+@pytest.mark.parametrize(("origins", "pages"), POLICIES.values(), ids=POLICIES.keys())
+async def test_the_origins_of_a_policy_at_every_door(
+    origins: Origins, pages: dict[Any, int]
+) -> None:
+    eio = engineio_server(origins=origins, ping_interval=20, ping_timeout=20)
+    async with serve(eio, "engine.io") as site:
+        client = await site.polling()
+        for page, status in pages.items():
+            text = site.origin if page is SELF else page
+            headers = {} if text is None else {"Origin": text}
+            shown = "*" if origins.anybody else text if status == 200 else None
+            requests = [
+                ("OPTIONS", site.url(), None),
+                ("GET", site.url(), None),
+                ("POST", site.url(sid=client.sid), "4x"),
+                ("GET", site.url(sid=client.sid), None),
+            ]
+            for method, url, body in requests:
+                async with site.http.request(method, url, headers=headers, data=body) as answer:
+                    assert answer.status == status, (method, page)
+                    assert answer.headers.get("Access-Control-Allow-Origin") == shown
+                    assert answer.headers.get("Vary") == (None if origins.anybody else "Origin")
+                    assert "Access-Control-Allow-Credentials" not in answer.headers
+                    assert "Set-Cookie" not in answer.headers
+                    told = answer.headers.get("Access-Control-Allow-Methods")
+                    assert (told is not None) == (method == "OPTIONS" and shown is not None)
+            if status == 200:
+                ws = await site.http.ws_connect(site.url("websocket"), headers=headers)
+                assert "Set-Cookie" not in ws._response.headers
+                await ws.close()
+                continue
+            for url in (site.url("websocket"), site.url("websocket", client.sid)):
+                with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+                    await site.http.ws_connect(url, headers=headers)
+                assert refused.value.status == status
+
+
+@pytest.mark.parametrize(
+    ("wanted", "allowed"),
+    [
+        ("authorization, x-shop", "authorization, x-shop"),
+        ("X-Shop", "X-Shop"),
+        ("", None),
+        ("x;y", None),
+        ("<b>", None),
+        ("x, ", None),
+    ],
+)
+async def test_what_a_preflight_allows(wanted: str, allowed: str | None) -> None:
+    async with serve(engineio_server(origins=Origins(LISTED)), "engine.io") as site:
+        for origin, status in (("http://a.example", 200), ("http://evil.example", 400)):
+            headers = {"Origin": origin, "Access-Control-Request-Headers": wanted}
+            async with site.http.options(site.url(), headers=headers) as answer:
+                assert answer.status == status
+                names = answer.headers.get("Access-Control-Allow-Headers")
+                assert names == (allowed if status == 200 else None)
+                assert ("Access-Control-Max-Age" in answer.headers) == (status == 200)
+
+
+@pytest.mark.parametrize(
+    ("site_of", "status"), [("cross-site", 400), ("same-site", 400), ("same-origin", 200)]
+)
+async def test_what_another_site_embeds_opens_no_session(site_of: str, status: int) -> None:
+    """An image or a script: the browser sends no Origin, and shows nobody the answer."""
+    headers = {"Sec-Fetch-Site": site_of}
+    async with serve(engineio_server(origins=Origins(LISTED)), "engine.io") as site:
+        assert (await site.get(headers=headers))[0] == status
+        headers["Origin"] = "http://a.example"
+        assert (await site.get(headers=headers))[0] == 200
+    for server in (engineio_server(origins=Origins(anybody=True)), engineio_server()):
+        async with serve(server, "engine.io") as site:
+            assert (await site.get(headers={"Sec-Fetch-Site": site_of}))[0] == 200
+
+
+@pytest.mark.parametrize("transport", ["polling", "websocket"])
+async def test_jsonp_is_refused(transport: str) -> None:
+    async with serve(engineio_server(origins=Origins(anybody=True)), "engine.io") as site:
+        async with site.http.get(site.url(transport, j="0")) as answer:
+            assert answer.status == 400
+            assert "___eio" not in await answer.text()
+        assert not site.eio.sockets
 
 
 async def test_the_clients_address() -> None:

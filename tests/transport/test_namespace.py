@@ -706,9 +706,18 @@ async def test_anonymous_people_are_one_guest_in_all_rooms_of_a_connection(serve
     assert welcome["name"] == "Zo\u00eb"
 
 
-@pytest.mark.parametrize("origins", [["https://a.example"], ["*"]])
-async def test_pages_of_other_origins_need_no_credentials(serve: Serve, origins: list[str]) -> None:
-    running = await serve(server={"origins": origins})
+@pytest.mark.parametrize(
+    ("settings", "shown_as"),
+    [
+        ({"origins": ["https://a.example"]}, "https://a.example"),
+        ({"origins": ["https://*.example.org", "https://a.example"]}, "https://a.example"),
+        ({"insecure_any_origin": True}, "*"),
+    ],
+)
+async def test_pages_of_other_origins_need_no_credentials(
+    serve: Serve, settings: dict[str, Any], shown_as: str
+) -> None:
+    running = await serve(server=settings)
     headers = {"Origin": "https://a.example"}
     address = f"{running.url}/socket.io/?EIO=4&transport="
     async with running.http.get(address + "polling", headers=headers) as answer:
@@ -718,7 +727,7 @@ async def test_pages_of_other_origins_need_no_credentials(serve: Serve, origins:
         assert answer.status == 200
         shown.append(answer.headers)
     for answered in shown:
-        assert answered["Access-Control-Allow-Origin"] == "https://a.example"
+        assert answered["Access-Control-Allow-Origin"] == shown_as
     ws = await running.http.ws_connect(address + "websocket", headers=headers)
     shown.append(ws._response.headers)
     await ws.close()

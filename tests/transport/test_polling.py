@@ -17,6 +17,7 @@ from aiohttp import web
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sioserver.origins import Origins
 from sioserver.transport import polling as module
 from sioserver.transport.frames import Outgoing
 from sioserver.transport.polling import Bypass, Lane
@@ -566,14 +567,17 @@ async def test_a_head_is_worth_as_much_as_the_connection_it_came_on() -> None:
         {},
         {"Origin": "http://test"},
         {"Origin": "http://test", "Access_Control_Request_Headers": "x-a"},
+        {"Origin": "https://b.a.example"},
+        {"Origin": "https://b.a.example", "Sec_Fetch_Site": "cross-site"},
         {"Accept_Encoding": "deflate, gzip;q=0.5"},
         {"Accept_Encoding": "br"},
     ],
 )
 async def test_the_same_headers_as_from_aiohttp(headers: dict[str, str]) -> None:
     got: list[list[Answer]] = []
+    policy = {"origins": Origins(["https://*.a.example"])} if "a.example" in str(headers) else {}
     for bypass in (Bypass(), Bypass(open=lambda: False)):
-        async with staged() as scene:
+        async with staged(**policy) as scene:
             scene.eio.bypass = bypass
             sid, tcp = await scene.client(**headers)
             answers = [await tcp.ask(post(sid, "4hello", **headers))]
@@ -588,6 +592,8 @@ async def test_the_same_headers_as_from_aiohttp(headers: dict[str, str]) -> None
             got.append(answers)
     assert got[0] == got[1]
     assert [answer.status for answer in got[0]] == [200, 200, 200, 400]
+    told = got[0][0].headers.get("Access-Control-Allow-Origin")
+    assert told == headers.get("Origin")
     coding = {"deflate, gzip;q=0.5": "gzip"}.get(headers.get("Accept_Encoding", ""))
     assert got[0][2].headers.get("Content-Encoding") == coding
 

@@ -10,6 +10,7 @@ import asyncio
 import fcntl
 import os
 import random
+import re
 import secrets
 import socket
 import tempfile
@@ -91,6 +92,19 @@ def ask(server: Valkey, *command: str | bytes | int, timeout: float = 5.0) -> An
     """One command to exactly this server, from outside of what is tested. Error replies raise."""
     with admin(server, timeout) as client:
         return client.execute_command(*command)
+
+
+def acl_rules(user: str, prefix: str) -> tuple[str, list[str]]:
+    """The user's name and the rules that docs/operations.md has for it, with another prefix."""
+    text = (Path(__file__).parent.parent / "docs" / "operations.md").read_text()
+    found = re.search(rf"^    ACL SETUSER ({user}) (.+(?:\n      .+)*)", text, re.M)
+    assert found is not None, f"no ACL for {user}"
+    rules = found[2].split()
+    if prefix != "sioserver":
+        others = {"&socketio": f"&{prefix}", "&socket.io#*": f"&{prefix}#*"}
+        others["&socket.io-request#*"] = f"&{prefix}-request#*"
+        rules = [others.get(rule, rule.replace("sioserver", prefix)) for rule in rules]
+    return found[1], rules
 
 
 def admin(server: Valkey, timeout: float = 5.0) -> redis.Redis:

@@ -1,7 +1,9 @@
 """The names of all keys and channels of the Redis engine, made in one place.
 
 What shares the tag in braces lies on one server of a cluster, so one script may touch it: a room's
-keys do. Nothing here knows what the keys hold. Room names have no braces (`wire.names`).
+keys do. Nothing here knows what the keys hold. Room names have no braces (`wire.names`), but
+nothing depends on that here: whatever a room, a user or a message is called, its keys begin with
+the prefix, and the room alone says on which server they lie.
 """
 
 from __future__ import annotations
@@ -59,7 +61,7 @@ class Keys:
         if keys is None:
             if len(self._rooms) >= _CACHED:
                 self._rooms.clear()
-            tag = f"{self._prefix}:{{{room}}}"
+            tag = f"{self._prefix}:{{{_without_braces(room)}}}"
             keys = self._rooms[room] = RoomKeys(
                 tag, *(f"{tag}:{end}" for end in ("meta", "log", "members", "names", "on", "here"))
             )
@@ -68,20 +70,20 @@ class Keys:
     def draft(self, room: str, user_id: str, id: str) -> str:
         """String with an end: the place of the draft that a user sent with this id. With the room's
         other keys."""
-        return f"{self._prefix}:{{{room}}}:dedup:{len(user_id)}:{user_id}:{id}"
+        return f"{self.room(room).channel}:dedup:{len(user_id)}:{user_id}:{id}"
 
     def once(self, room: str, token: str) -> str:
         """The same of one call that nobody makes again but the connection itself."""
-        return f"{self._prefix}:{{{room}}}:once:{token}"
+        return f"{self.room(room).channel}:once:{token}"
 
     def at(self, room: str, lease: str) -> str:
         """Set of the users whom a lease holds in a room. With the room's other keys."""
-        return f"{self._prefix}:{{{room}}}:at:{lease}"
+        return f"{self.room(room).channel}:at:{lease}"
 
     def swept(self, room: str, lease: str) -> str:
         """String with an end: what the lease's last sweep of a room told. With the room's other
         keys."""
-        return f"{self._prefix}:{{{room}}}:swept:{lease}"
+        return f"{self.room(room).channel}:swept:{lease}"
 
     def rooms(self, lease: str) -> str:
         """Set of the rooms in which a lease holds somebody."""
@@ -98,3 +100,11 @@ class Keys:
     def revoked(self, token_id: str) -> str:
         """String with an end: until when the token is refused, seconds since 1970."""
         return f"{self._prefix}:revoked:{token_id}"
+
+
+def _without_braces(room: str) -> str:
+    """The room's name as the tag; different rooms have different ones. A tag that is empty would be
+    none (each key would lie somewhere else)."""
+    if not room:
+        return "%"
+    return room.replace("%", "%25").replace("{", "%7B").replace("}", "%7D")

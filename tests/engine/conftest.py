@@ -21,7 +21,7 @@ from sioserver.engine.embedded import EmbeddedEngine
 from sioserver.engine.redis import RedisEngine
 from sioserver.model import Draft, Event, Message, Peer, Position, PresenceDiff, User
 from sioserver.valkey import Valkey
-from tests.redis_servers import Cluster, free_port, settings, standalone
+from tests.redis_servers import Cluster, acl_rules, ask, free_port, settings, standalone
 
 GRACE = 5.0
 CACHED = 8  # few, so that history comes from the store as well
@@ -85,7 +85,8 @@ SYSTEM = shutil.which("valkey-server") or shutil.which("redis-server")
 
 assert SYSTEM or not os.environ.get("CI"), "CI needs redis-server: see `balancers` in the Makefile"
 
-REDIS = ["redis", "redis-cluster", *(["redis-system"] if SYSTEM else [])]
+REDIS = ["redis", "redis-acl", "redis-cluster", *(["redis-system"] if SYSTEM else [])]
+"""`redis-acl`: with a user that can do what docs/operations.md says, and nothing else."""
 DURABLE = ["embedded-file", *REDIS]
 KINDS = [*DURABLE, "embedded-memory"]
 
@@ -95,10 +96,13 @@ _servers: dict[str, tuple[Valkey | Cluster, Path]] = {}  # those that run, by ki
 @pytest.fixture(scope="session", autouse=True)
 def _stop_servers() -> Iterator[None]:
     yield
+    denied = ask(_servers["redis-acl"][0], "ACL", "LOG") if "redis-acl" in _servers else []
     while _servers:
         _, (running, directory) = _servers.popitem()
         running.kill()
         shutil.rmtree(directory)
+    wanted = sorted({(one[5].decode(), one[7].decode()) for one in denied})
+    assert not wanted, f"docs/operations.md forbids what the server needs: {wanted}"
 
 
 def server(kind: str) -> Valkey | Cluster:
@@ -117,9 +121,19 @@ def server(kind: str) -> Valkey | Cluster:
     return _servers[kind][0]
 
 
+def with_acl(running: Valkey | Cluster, prefix: str) -> str:
+    """The server's URL for the user of the documentation, whose prefix is this one."""
+    assert isinstance(running, Valkey)
+    name, rules = acl_rules("chat", prefix)
+    ask(running, "ACL", "SETUSER", f"{name}-{prefix}", *rules)
+    return running.tcp_url.replace("://", f"://{name}-{prefix}:PASSWORD@")
+
+
 def config(where: Any, prefix: str, *, lease: float = 15.0, **redis: Any) -> Config:
     """What a node of the Redis engine is configured with; `where` is a server or its kind."""
-    if isinstance(where, str) and where in REDIS:
+    if where == "redis-acl":
+        where = with_acl(server(where), prefix)
+    elif isinstance(where, str) and where in REDIS:
         where = server(where)
     options = {"dedup_window": WINDOW, "prefix": prefix, **redis}
     return Config(

@@ -21,7 +21,7 @@ from typing import Any, Final, Protocol
 from aiohttp import web
 
 from sioserver.admission import Admission
-from sioserver.api import health, middleware
+from sioserver.api import headers, health, middleware
 from sioserver.api import web as page
 from sioserver.auth import Policy, Signer, Verifier
 from sioserver.config import Config
@@ -143,14 +143,22 @@ def create_app(
             response.force_close()
             response.headers["Connection"] = "close"
 
+    strict = headers.strict_transport(config.server.hsts)
+
+    async def encrypting(request: web.Request, response: web.StreamResponse) -> None:
+        if config.server.hsts and server.eio.scheme_of(request) == "https":
+            response.headers[headers.STRICT_TRANSPORT] = strict
+
     app.cleanup_ctx.append(running)
     app.on_shutdown.append(stopping)
-    app.on_response_prepare.append(closing)
-    server.eio.bypass = Bypass((around, closing), metrics.count_http, middleware.is_quiet)
+    app.on_response_prepare.extend((closing, encrypting))
+    server.eio.bypass = Bypass(
+        (around, closing, encrypting), metrics.count_http, middleware.is_quiet
+    )
     server.attach(app, path)
     app.router.add_routes(health.routes(node.ready, metrics))
     if config.server.web:
-        app.router.add_routes(page.routes())
+        app.router.add_routes(page.routes(frame_ancestors=config.server.frame_ancestors))
     return app
 
 

@@ -144,6 +144,56 @@ async def test_health(http: Http) -> None:
     assert "sioserver_connections" in await answer.text()
 
 
+MACHINES = ("/healthz", "/readyz", "/metrics", "/nowhere", "/..%2f", "/<script>alert(1)</script>")
+SOCKET = "/socket.io/?EIO=4&transport=polling"
+
+
+async def test_what_every_answer_says_to_browsers() -> None:
+    """At every door, with every method, whatever the answer is."""
+    hostile = {"Origin": "https://a.example", "Accept": "text/html", "Referer": "<script>"}
+    async with client_of(create_app(configured(server={"origins": ["https://a.example"]}))) as http:
+        async with http.get(SOCKET) as answer:
+            sid = json.loads((await answer.text())[1:])["sid"]
+        ours = [SOCKET, f"{SOCKET}&sid={sid}", f"{SOCKET}&sid=<script>", f"{SOCKET}&j=<script>"]
+        for path in (*MACHINES, "/", "/favicon.svg", *ours):
+            for method in ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"):
+                if (method, path) == ("GET", ours[1]):
+                    continue  # it would wait
+                asked = http.request(method, path, headers=hostile, data=b"<script>")
+                async with asked as answer:
+                    where, fields, body = (method, path), answer.headers, await answer.text()
+                assert fields["X-Content-Type-Options"] == "nosniff", where
+                assert "Set-Cookie" not in fields, where
+                assert "Strict-Transport-Security" not in fields, where
+                assert "<script>" not in body.replace('<script type="module"', ""), where
+                if path not in ours:
+                    assert "default-src 'none'" in fields["Content-Security-Policy"], where
+                    assert not [name for name in fields if name.startswith("Access-Control")]
+                    assert fields["Cross-Origin-Resource-Policy"] == "same-origin"
+
+
+@pytest.mark.parametrize(
+    ("server", "proto", "told"),
+    [
+        ({}, "https", None),  # anybody can say so
+        ({"trusted_proxies": ["127.0.0.1"]}, "https", "max-age=2592000"),
+        ({"trusted_proxies": ["127.0.0.1"]}, "https, http", "max-age=2592000"),
+        ({"trusted_proxies": ["127.0.0.1"]}, "http", None),
+        ({"trusted_proxies": ["127.0.0.1"]}, None, None),
+        ({"trusted_proxies": ["127.0.0.1"], "hsts": 60.0}, "https", "max-age=60"),
+        ({"trusted_proxies": ["127.0.0.1"], "hsts": 0.0}, "https", None),
+    ],
+)
+async def test_only_over_tls_browsers_are_told_to_stay_with_it(
+    server: dict[str, Any], proto: str | None, told: str | None
+) -> None:
+    headers = {} if proto is None else {"X-Forwarded-Proto": proto}
+    async with client_of(create_app(configured(server=server))) as http:
+        for path in ("/", *MACHINES, SOCKET):
+            answer = await http.get(path, headers=headers)
+            assert answer.headers.get("Strict-Transport-Security") == told, path
+
+
 async def test_not_ready_before_the_start() -> None:
     app = create_app(configured())
     request = make_mocked_request("GET", "/readyz")

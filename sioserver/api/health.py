@@ -11,10 +11,8 @@ import orjson
 from aiohttp import web
 
 from sioserver._version import __version__
+from sioserver.api.headers import ANSWER
 from sioserver.metrics import Metrics
-
-# Whoever stands between must not answer in our place.
-HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
 def routes(ready: Callable[[], list[str]], metrics: Metrics) -> list[web.RouteDef]:
@@ -32,7 +30,7 @@ def routes(ready: Callable[[], list[str]], metrics: Metrics) -> list[web.RouteDe
 
     async def counted(request: web.Request) -> web.Response:
         body, content_type = metrics.render()
-        return web.Response(body=body, headers={**HEADERS, "Content-Type": content_type})
+        return web.Response(body=body, headers={**ANSWER, "Content-Type": content_type})
 
     return [
         web.get("/healthz", healthz),
@@ -45,5 +43,5 @@ def _json(status: int, answer: object) -> web.Response:
     return web.Response(
         status=status,
         body=orjson.dumps(answer),
-        headers={**HEADERS, "Content-Type": "application/json; charset=utf-8"},
+        headers={**ANSWER, "Content-Type": "application/json; charset=utf-8"},
     )

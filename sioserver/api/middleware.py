@@ -17,6 +17,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from sioserver import wire
+from sioserver.api.headers import ANSWER
 from sioserver.errors import Refusal
 from sioserver.metrics import Metrics
 
@@ -135,9 +136,8 @@ async def _answer(
 def refused(refusal: Refusal, status: int, headers: Mapping[str, str]) -> web.Response:
     """The HTTP answer that a refusal is."""
     fields = {
+        **ANSWER,
         "Content-Type": "application/json; charset=utf-8",
-        "Cache-Control": "no-store",
-        "X-Content-Type-Options": "nosniff",
         **headers,
     }
     if refusal.retry_after is not None:

@@ -9,13 +9,15 @@ from __future__ import annotations
 import gzip
 import logging
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
 import msgspec
 from aiohttp import web
+
+from sioserver.api.headers import page_headers
 
 log = logging.getLogger("sioserver.web")
 
@@ -46,7 +48,6 @@ TYPES: Final = {
     ".woff2": "font/woff2",
 }
 _NAME: Final = re.compile(r"[\w.-]+(?:/[\w.-]+)*", re.ASCII)
-_HOST: Final = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
 NOT_BUILT: Final = """\
 sioserver is running, but its page is not built.
@@ -57,6 +58,9 @@ Build it with
 
 and start the server again. Socket.IO clients can connect without it.
 """
+
+Fields = Callable[[web.Request], dict[str, str]]
+Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 
 class File(msgspec.Struct, frozen=True):
@@ -70,15 +74,20 @@ class File(msgspec.Struct, frozen=True):
     caching: str
 
 
-def routes(directory: Path = PAGE) -> list[web.RouteDef]:
-    """A route for each file in the directory, and `/` for the page itself."""
+def routes(directory: Path = PAGE, frame_ancestors: Sequence[str] = ()) -> list[web.RouteDef]:
+    """A route for each file in the directory, and `/` for the page itself. `frame_ancestors`: who
+    may show it in a frame, see `page_headers`."""
+
+    def fields(request: web.Request) -> dict[str, str]:
+        return page_headers(request.host, frame_ancestors)
+
     files = read(directory)
-    index = files.get(INDEX)
+    index = files.pop(INDEX, None)
     if index is None:
         log.warning("the page is not built: make web")
-        return [web.get("/", _not_built)]
-    found = [web.get("/", _sender(index))]
-    found += [web.get(f"/{name}", _sender(file)) for name, file in files.items() if name != INDEX]
+        return [web.get("/", _teller(fields))]
+    found = [web.get("/", _sender(index, fields))]
+    found += [web.get(f"/{name}", _sender(file, fields)) for name, file in files.items()]
     return found
 
 
@@ -106,10 +115,10 @@ def _file(name: str, body: bytes) -> File:
     )
 
 
-def _sender(file: File) -> Callable[[web.Request], Awaitable[web.Response]]:
+def _sender(file: File, fields: Fields) -> Handler:
     async def send(request: web.Request) -> web.Response:
         headers = {
-            **security_headers(request.host),
+            **fields(request),
             "Cache-Control": file.caching,
             # weak: it stands for both codings
             "ETag": f'W/"{file.etag}"',
@@ -127,32 +136,13 @@ def _sender(file: File) -> Callable[[web.Request], Awaitable[web.Response]]:
     return send
 
 
-async def _not_built(request: web.Request) -> web.Response:
-    # not 200: a monitor that looks for the page should see that there is none
-    headers = {**security_headers(request.host), "Cache-Control": "no-store"}
-    return web.Response(status=503, text=NOT_BUILT, headers=headers)
+def _teller(fields: Fields) -> Handler:
+    async def tell(request: web.Request) -> web.Response:
+        # not 200: a monitor that looks for the page should see that there is none
+        headers = {**fields(request), "Cache-Control": "no-store"}
+        return web.Response(status=503, text=NOT_BUILT, headers=headers)
 
-
-def security_headers(host: str) -> dict[str, str]:
-    """What the browser is told to forbid. `host` is the one that it asked for."""
-    connect = "'self'"
-    if _HOST.fullmatch(host):  # a stranger's text otherwise: it must not add a directive
-        # older Safaris do not count WebSockets to the same host as 'self'
-        connect += f" ws://{host} wss://{host}"
-    return {
-        "Content-Security-Policy": (
-            f"default-src 'self'; connect-src {connect}; object-src 'none'; base-uri 'none'; "
-            "form-action 'none'; frame-ancestors 'none'; "
-            # text becomes markup or code through Vue's compiled templates only
-            "require-trusted-types-for 'script'; trusted-types vue"
-        ),
-        "Cross-Origin-Opener-Policy": "same-origin",
-        "Cross-Origin-Resource-Policy": "same-origin",
-        "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
-        "Referrer-Policy": "no-referrer",
-        "X-Content-Type-Options": "nosniff",
-        "X-Frame-Options": "DENY",
-    }
+    return tell
 
 
 def _takes_gzip(accepted: str) -> bool:

@@ -33,6 +33,7 @@ def problems(config: Config, taken_events: Collection[str] = ()) -> Iterator[Pro
     yield from _tls(config)
     yield from _auth(config)
     yield from _origins(config)
+    yield from _frames(config)
     yield from _sizes(config)
     yield from _transports(config)
     yield from _cluster(config)
@@ -111,6 +112,22 @@ def _origins(config: Config) -> Iterator[Problem]:
         except ValueError as error:
             also = "; or set server.insecure_any_origin = true" if origin == "*" else ""
             yield Problem(("server.origins",), f"{error}{also}")
+
+
+def _frames(config: Config) -> Iterator[Problem]:
+    for page in config.server.frame_ancestors:
+        key = ("server.frame_ancestors",)
+        if page == "self":
+            continue
+        try:
+            scheme, host, _ = parse_pattern(page)
+        except ValueError as error:
+            yield Problem(key, f'{error}; or "self"')
+            continue
+        if scheme not in ("http", "https"):
+            yield Problem(key, f'"{page}": pages that have frames come over http or https')
+        elif host.startswith("["):
+            yield Problem(key, f'"{page}": browsers take no IPv6 address here; give it a name')
 
 
 def _sizes(config: Config) -> Iterator[Problem]:

@@ -63,6 +63,20 @@ class Server(Section, frozen=True):
         ),
     ] = []
     web: Annotated[bool, about("Serve the page at /.")] = True
+    frame_ancestors: Annotated[
+        list[str],
+        about(
+            "Origins of pages that may show the page in a frame, written like `origins`; "
+            '"self" is this server. Empty: none.'
+        ),
+    ] = []
+    hsts: Annotated[
+        Seconds,
+        about(
+            "Over TLS (also a trusted proxy's), browsers are told to come back over TLS only for "
+            "this long (HSTS); it holds for all ports of the host. 0: they are not told."
+        ),
+    ] = 30 * 86400.0
     workers: Annotated[
         Annotated[int, Meta(ge=1, le=1024)],
         about(

@@ -193,6 +193,7 @@ def _refusal(fault: str) -> bytes:
         "Connection: close",
         "Content-Type: text/plain",
         f"Content-Length: {len(fault)}",
+        "X-Content-Type-Options: nosniff",
         "Sec-WebSocket-Version: 13",
     )
     return "\r\n".join((*lines, "", fault)).encode()

@@ -164,6 +164,28 @@ def test_what_is_no_origin(origin: str, text: str) -> None:
     assert text in problem.text
 
 
+def test_who_may_frame_the_page() -> None:
+    pages = ["self", "https://a.example", "https://*.b.example:8443", "http://localhost:*"]
+    assert found(server={"frame_ancestors": pages}) == []
+
+
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [
+        ("'self'", 'or "self"'),
+        ("*", 'or "self"'),
+        ("https://a.example/", 'did you mean "https://a.example"?'),
+        ("https://a.example; script-src *", "is not an origin"),
+        ("capacitor://localhost", "over http or https"),
+        ("http://[::1]", "no IPv6 address"),
+    ],
+)
+def test_who_cannot_frame_the_page(page: str, text: str) -> None:
+    (problem,) = found(server={"frame_ancestors": [page]})
+    assert problem.keys == ("server.frame_ancestors",)
+    assert text in problem.text
+
+
 # ---------------------------------------------------------------------------- sizes
 
 

@@ -135,6 +135,9 @@ SPECIAL: dict[str, st.SearchStrategy[Any]] = {
     "server.host": st.sampled_from(["127.0.0.1", "::1", "localhost"]),
     "server.path": st.from_regex(r"(/[a-z0-9._~-]{1,5}){1,3}", fullmatch=True),
     "server.origins": st.lists(ORIGINS.filter(lambda text: not text.endswith(":80")), max_size=3),
+    "server.frame_ancestors": st.lists(
+        st.sampled_from(["self", "https://*.b.example"]), max_size=2
+    ),
     "server.trusted_proxies": st.lists(st.ip_addresses().map(str), max_size=3),
     "auth.secret": st.just("") | SECRETS,
     "tls.cert": st.just("a.pem"),

@@ -189,6 +189,7 @@ async def test_pages_are_of_this_server_when_their_scheme_is_https(
         ours = {"Origin": server.url}
         async with http.get(asked + "polling", headers=ours) as answer:
             assert answer.status == 200
+            assert answer.headers["Strict-Transport-Security"] == "max-age=2592000"
         async with http.ws_connect(asked + "websocket", headers=ours) as ws:
             assert (await ws.receive_str()).startswith("0{")
         other = {"Origin": server.url.replace("https:", "http:")}

@@ -66,6 +66,9 @@ REQUEST_REFUSALS: Final = (
 )
 """Why an Engine.IO request was refused."""
 
+MISMATCHES: Final = ("origin", "token", "address")
+"""What a request had of another than the owner of the session that it asked for."""
+
 FORWARDS: Final = ("polling", "handoff", "relay")
 """How requests of other nodes' sessions were passed on: an HTTP request, the client's connection
 itself, or (WebSocket) byte by byte."""
@@ -153,6 +156,7 @@ class Metrics(Collector):
         self.recoveries = _table(VERDICTS)
         self.limit_hits = _table(LIMITS)
         self.request_refusals = _table(REQUEST_REFUSALS)
+        self.mismatches = _table(MISMATCHES)
         self.forwards = _table(FORWARDS)
         self.forward_failures = _table(FORWARD_FAILURES)
         self.http_requests = _table(STATUSES)
@@ -207,6 +211,10 @@ class Metrics(Collector):
     def count_request_refusal(self, reason: str) -> None:
         """An Engine.IO request was refused."""
         _count(self.request_refusals, reason)
+
+    def count_mismatch(self, what: str) -> None:
+        """A request asked for a session of somebody else."""
+        _count(self.mismatches, what)
 
     def count_forward(self, kind: str) -> None:
         """A request of another node's session was passed on."""
@@ -270,6 +278,9 @@ class Metrics(Collector):
         yield _counters("limit_hits", "Limits reached.", "limit", self.limit_hits)
         yield _counters(
             "request_refusals", "Engine.IO requests refused.", "reason", self.request_refusals
+        )
+        yield _counters(
+            "session_mismatches", "Requests for another's session.", "what", self.mismatches
         )
         yield _counters("forwards", "Requests passed on to other nodes.", "kind", self.forwards)
         yield _counters(

@@ -161,6 +161,12 @@ def _as_browsers_write(text: str) -> str:
     return f"{scheme}{separator}{wild}{host}{colon}{port}".lower()
 
 
+def same_host(origin: str, host: str | None) -> bool:
+    """Is the page's host this server's, whatever the scheme?"""
+    scheme, _, place = origin.lower().partition("://")
+    return host is not None and host.lower() in (place, f"{place}:{DEFAULT_PORTS.get(scheme)}")
+
+
 def listed_origin(origin: str, allowed: Sequence[str]) -> bool:
     """Is the origin on a list that nobody has checked? It means what it does in python-socketio:
     an entry is the origin's text, `*` alone stands for any, "null" too. Entries such as

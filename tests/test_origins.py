@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sioserver.origins import Origin, Origins, listed_origin, parse, parse_pattern, same_origin
+from sioserver.origins import (
+    Origin,
+    Origins,
+    listed_origin,
+    parse,
+    parse_pattern,
+    same_host,
+    same_origin,
+)
 
 # ---------------------------------------------------------------------------- texts
 
@@ -262,3 +270,22 @@ def test_any_header_is_answered(text: str) -> None:
         assert page.host.endswith(("a.example", ".b.example"))
     assert listed_origin(text, ["*"])
     assert listed_origin(text, [text])
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "same"),
+    [
+        ("https://a.example", "a.example", True),
+        ("http://A.example:8000", "a.Example:8000", True),
+        ("https://a.example", "a.example:443", True),
+        ("https://a.example", "a.example:80", False),
+        ("http://a.example:8000", "a.example", False),
+        ("http://xa.example", "a.example", False),
+        ("http://a.example.evil", "a.example", False),
+        ("a.example", "a.example", False),
+        ("null", "null", False),
+        ("http://a.example", None, False),
+    ],
+)
+def test_the_host_of_a_page(origin: str, host: str | None, same: bool) -> None:
+    assert same_host(origin, host) is same

@@ -49,3 +49,8 @@ class Proxies:
             if not self.trusted(hop):
                 break
         return address
+
+
+def of_this_machine(address: str) -> bool:
+    """Is it a loopback address, or none at all (a unix socket)?"""
+    return not address or address == "::1" or address.startswith(("127.", "::ffff:127."))

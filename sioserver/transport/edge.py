@@ -17,7 +17,9 @@ from aiohttp import web
 from engineio.async_drivers import aiohttp as driver
 
 from sioserver.origins import Origins, listed_origin, same_origin
+from sioserver.transport import binding
 from sioserver.transport.address import Proxies
+from sioserver.transport.binding import Binding
 from sioserver.transport.caller import caller_of
 
 ADMITTED: Final = web.RequestKey("sioserver.origin", str)
@@ -98,6 +100,13 @@ class Edge(engineio.AsyncServer):
             forwarded = request.headers.get("X-Forwarded-Proto", caller.scheme)
             return forwarded.split(",")[0].strip()
         return caller.scheme
+
+    def binding_of(self, request: web.Request) -> Binding:
+        """To whom the request's session belongs, if it opens one; or who asks for it."""
+        host = request.headers.get("Host")
+        if self.proxies.trusted(caller_of(request).remote):
+            host = request.headers.get("X-Forwarded-Host", host or "").split(",")[0].strip()
+        return binding.read(request.headers, self.address_of(request), host)
 
     def admit_origin(self, request: web.Request) -> bool:
         """May a page of the request's origin ask? Requests without one are not from pages, or read

@@ -225,7 +225,7 @@ class EngineServer(Edge):
                 return edge.STOPPING
             return None
         session = self.sockets.get(sid)
-        if session is None or not session.connected:
+        if session is None or not session.connected or self._is_anothers(session, request):
             return edge.SESSION_UNKNOWN
         if query.get("EIO", "4") != "4":
             return edge.BAD_VERSION
@@ -236,6 +236,14 @@ class EngineServer(Edge):
         if session.closed and request.method == "POST":
             return edge.SESSION_UNKNOWN
         return None
+
+    def _is_anothers(self, session: Session, request: web.Request) -> bool:
+        """Does the request come from somebody else than the session's owner? Such a one is told
+        what is told of sessions that never were."""
+        what = session.binding.mismatch(self.binding_of(request))
+        if what is not None:
+            self.hooks.count("mismatches", what)
+        return what is not None
 
     def _elsewhere(self, request: web.Request) -> str | None:
         """The other node that the request's session belongs to, by the session's id. One hop is
@@ -253,6 +261,7 @@ class EngineServer(Edge):
             return self._full(request, full, address)
         sid = self.generate_id()
         session = Session(self, f"{self.node_id}-{sid}" if self.node_id else sid, address)
+        session.binding = self.binding_of(request)
         self.sockets[session.sid] = session
         # the first packet, whatever the connect handler may send
         opening = self.dump(self._handshake(session, over_websocket)).decode()

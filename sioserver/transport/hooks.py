@@ -26,7 +26,8 @@ class Hooks:
 
     def count(self, what: str, label: str) -> None:
         """Something worth a metric: ("dropped", reason), ("limits", limit), ("pings", outcome),
-        ("disconnects", code), ("requests", refusal)."""
+        ("disconnects", code), ("requests", refusal), ("mismatches", what a request had of another
+        than the session's owner)."""
 
     def on_opened(self, session: Session) -> None:
         """Called when a session has its transport."""

@@ -31,6 +31,7 @@ from sioserver.metrics import Metrics
 from sioserver.model import Event
 from sioserver.origins import Origins
 from sioserver.rooms import Joined, RoomService
+from sioserver.transport.binding import bearer
 from sioserver.transport.catchup import CatchUp, Spawn
 from sioserver.transport.clients import RoomClient, RoomConnection
 from sioserver.transport.expiry import Expiry
@@ -148,7 +149,7 @@ class RoomServer(AsyncServer):
 
     def _welcome(self, session: Session, request: web.Request) -> None:
         session.owner = self._connections[session.sid] = RoomConnection(
-            self._budget.connection(self._clock()), _bearer(request.headers.get("Authorization"))
+            self._budget.connection(self._clock()), bearer(request.headers.get("Authorization"))
         )
         self._expect_connect(session)
 
@@ -562,12 +563,6 @@ def _compression(wanted: Deflate) -> dict[str, Any] | bool:
     """The settings in the words of `AsyncServer`."""
     settings = asdict(wanted)
     return settings.pop("enabled") and settings
-
-
-def _bearer(header: str | None) -> str | None:
-    """The token of an Authorization header."""
-    scheme, _, token = (header or "").partition(" ")
-    return token.strip() or None if scheme.lower() == "bearer" else None
 
 
 def _verdict(recovered: bool, joined: Joined, hello: wire.Hello) -> str:

@@ -24,6 +24,7 @@ from aiohttp import HttpVersion11, web
 from aiohttp.http import SERVER_SOFTWARE
 
 from sioserver.transport import eager, edge, payload
+from sioserver.transport.address import of_this_machine
 from sioserver.transport.caller import CALLER
 from sioserver.transport.heads import Fit, Form, Head, whose
 
@@ -41,6 +42,9 @@ GIVEN: Final = 16_384
 
 UNUSUAL: Final = ("Upgrade", "Expect", "Transfer-Encoding", "Content-Encoding", "Trailer")
 """Headers of requests that are aiohttp's, every time."""
+
+Way = tuple[str, bool, bool]
+"""Of a connection: its scheme; is its other end a trusted proxy, is it this machine?"""
 
 Made = dict[tuple[Form, tuple[str, ...]], tuple[bytes, bytes]]
 """Answers to polls, by what is in them: the payload, and all that is written."""
@@ -109,9 +113,11 @@ def _ordinary(server: EngineServer, request: web.Request) -> bool:
     )
 
 
-def _way(server: EngineServer, request: web.Request) -> tuple[str, bool]:
-    """What of a connection decides about the origins that are admitted."""
-    return request.scheme, server.proxies.trusted(request.remote)
+def _way(server: EngineServer, request: web.Request) -> Way:
+    """What of a connection decides about the origins that are admitted, and whose sessions it may
+    ask for: the rest of that stands in the head."""
+    remote = request.remote
+    return request.scheme, server.proxies.trusted(remote), of_this_machine(remote or "")
 
 
 def _head(request: web.Request) -> bytes:
@@ -195,7 +201,7 @@ class Lane(asyncio.Protocol):
         server: EngineServer,
         handler: web.RequestHandler,
         tcp: asyncio.Transport,
-        way: tuple[str, bool],
+        way: Way,
     ) -> None:
         self._server = server
         self._handler = handler

@@ -24,6 +24,7 @@ from sioserver.transport.timers import Deadline
 from sioserver.transport.upgrade import Probe
 
 if TYPE_CHECKING:
+    from sioserver.transport.binding import Binding
     from sioserver.transport.engineio import EngineServer
     from sioserver.transport.heads import Head
 
@@ -65,6 +66,7 @@ class Session(Inbox):
         "_sent",
         "_unread",
         "address",
+        "binding",
         "closed",
         "closing",
         "connected",
@@ -109,6 +111,8 @@ class Session(Inbox):
         self._poll: Callable[[], None] | None = None
         self._last_poll: tuple[str, bytes] | None = None
         self.posting = False
+        # whose it is; set by who opens it
+        self.binding: Binding
         # what its requests look like, by their method
         self.heads: dict[bytes, Head] | None = None
         self._probe: Probe | None = None

@@ -141,5 +141,7 @@ class Witness(Hooks):
                 self._metrics.count_request_refusal(label)
                 if label == TOO_LARGE.message:
                     self._metrics.count_limit("max_payload")
+            case "mismatches", _:
+                self._metrics.count_mismatch(label)
             case "pings", "sent":
                 self._metrics.pings += 1

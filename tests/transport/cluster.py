@@ -17,11 +17,12 @@ import uvloop
 
 from sioserver.metrics import Metrics
 from sioserver.model import Peer
+from sioserver.transport.binding import read
 from sioserver.transport.engineio import EngineServer
 from sioserver.transport.routing import Router
 
 from ..redis_servers import free_port
-from .kit import Site, engineio_server, serve
+from .kit import Client, Site, engineio_server, serve
 
 SECRET = "a secret that the nodes share, 32 bytes"
 NODE_IDS = [f"{number:08x}" for number in range(0xA0, 0xB0)]
@@ -127,6 +128,11 @@ def on_both_loops(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
 def free_address() -> str:
     """Where a node can listen."""
     return f"127.0.0.1:{free_port()}"
+
+
+def owned_by_a_page(owner: Member, client: Client, origin: str) -> None:
+    """From now on the session is that of a page."""
+    owner.session(client.sid).binding = read({"Origin": origin}, "127.0.0.1", None)
 
 
 def at(site: Site, entry: Member) -> Site:

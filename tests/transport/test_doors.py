@@ -39,7 +39,7 @@ async def ask(member: Member, headers: dict[str, str], door: str, path: str) -> 
 
 
 def forged(**other: Any) -> dict[str, str]:
-    return {CALLER_HEADER: "1.2.3.4 http -", PROOF_HEADER: "1 x", **other}
+    return {CALLER_HEADER: "127.0.0.9 http -", PROOF_HEADER: "1 x", **other}
 
 
 @on_both_loops
@@ -48,12 +48,12 @@ async def test_the_tcp_door_wants_a_proof(nodes: Cluster) -> None:
     client = await member.site.polling()
     await member.eio.send(client.sid, "x")
     path = f"/engine.io/?EIO=4&transport=polling&sid={client.sid}"
-    good = Seal(SECRET, time.time).headers("GET", path, Caller("1.2.3.4", "http"))
+    good = Seal(SECRET, time.time).headers("GET", path, Caller("127.0.0.9", "http"))
     refused = [
         {},
         forged(),
-        Seal(SECRET + "x", time.time).headers("GET", path, Caller("1.2.3.4", "http")),
-        Seal(SECRET, lambda: time.time() - 100).headers("GET", path, Caller("1.2.3.4", "http")),
+        Seal(SECRET + "x", time.time).headers("GET", path, Caller("127.0.0.9", "http")),
+        Seal(SECRET, lambda: time.time() - 100).headers("GET", path, Caller("127.0.0.9", "http")),
         good | {CALLER_HEADER: "6.6.6.6 http -"},
     ]
     for headers in refused:

@@ -143,9 +143,9 @@ class Scene:
         assert self.runner.server is not None
         return Memory(self.runner.server, peer)
 
-    async def open(self) -> str:
+    async def open(self, peer: str = "127.0.0.1", **headers: str) -> str:
         """The id of a new session."""
-        answer = await self.connect().ask(get(""))
+        answer = await self.connect(peer).ask(get("", **headers))
         return str(json.loads(answer.body[1:])["sid"])
 
     async def known(self, sid: str, peer: str = "127.0.0.1", **headers: str) -> Memory:
@@ -159,7 +159,7 @@ class Scene:
         return tcp
 
     async def client(self, **headers: str) -> tuple[str, Memory]:
-        sid = await self.open()
+        sid = await self.open(**headers)
         return sid, await self.known(sid, **headers)
 
     def write(self, sid: str, *texts: str) -> None:
@@ -548,11 +548,11 @@ async def test_a_head_is_worth_as_much_as_the_connection_it_came_on() -> None:
     async with staged(trusted_proxies=["10.0.0.1"]) as scene:
         said = {"Origin": "https://a.example", "X_Forwarded_Host": "a.example"}
         said["X_Forwarded_Proto"] = "https"
-        sid = await scene.open()
+        sid = await scene.open("10.0.0.1")
         proxy = await scene.known(sid, "10.0.0.1", **said)
         assert (await proxy.ask(post(sid, PONG, **said))).status == 200
         assert scene.handled == []
-        other = await scene.known(sid)
+        other = await scene.known(sid, "10.0.0.2")
         await scene.known(sid, "10.0.0.1", **said)
         assert (await other.ask(post(sid, PONG, **said))).status == 400
         assert (await proxy.ask(post(sid, PONG, **said))).status == 200

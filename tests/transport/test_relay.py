@@ -17,7 +17,7 @@ from sioserver.transport import relay as module
 from sioserver.transport import takeover
 from sioserver.transport.relay import Relay
 
-from .cluster import Cluster, free_address, on_both_loops
+from .cluster import Cluster, free_address, on_both_loops, owned_by_a_page
 from .kit import frame, soon, until
 
 UPGRADED = b"HTTP/1.1 101 Switching Protocols\r\nX-Owner: yes\r\n\r\n"
@@ -347,6 +347,7 @@ async def test_a_whole_session_over_tls(nodes: Cluster) -> None:
     port = int(free_address().partition(":")[2])
     await web.TCPSite(entry.site.runner, "127.0.0.1", port, ssl_context=context).start()
     client = await owner.site.polling()
+    owned_by_a_page(owner, client, "https://a.example")
     base = f"https://localhost:{port}/engine.io/?EIO=4&sid={client.sid}&transport="
     options: dict[str, Any] = {"ssl": trust, "headers": {"Origin": "https://a.example"}}
     await owner.eio.send(client.sid, "x")

@@ -13,7 +13,15 @@ import pytest
 from sioserver.model import Peer
 from sioserver.transport import routing
 
-from .cluster import Cluster, Member, at, directory, free_address, on_both_loops
+from .cluster import (
+    Cluster,
+    Member,
+    at,
+    directory,
+    free_address,
+    on_both_loops,
+    owned_by_a_page,
+)
 from .kit import Polling, Site, WebSocket, frame, soon, until
 
 UNKNOWN = '{"code":1,"message":"Session ID unknown"}'
@@ -87,6 +95,7 @@ async def test_everything_of_an_answer_comes_back(nodes: Cluster, hosts: str) ->
     answers = []
     for member in (owner, entry):
         client = await opened(owner)
+        owned_by_a_page(owner, client, "http://a.example")
         await owner.eio.send(client.sid, "x" * 5000)
         headers = {"Origin": "http://a.example", "Accept-Encoding": "gzip"}
         url = member.site.url(sid=client.sid)
@@ -346,6 +355,7 @@ async def test_the_owner_knows_the_clients_address(nodes: Cluster, hosts: str) -
 async def test_nobody_can_say_it_for_himself(nodes: Cluster, hosts: str) -> None:
     owner, entry = await two(nodes, hosts, cors_allowed_origins="*")
     client, seen = await elsewhere(owner, entry), Seen(owner)
+    owned_by_a_page(owner, client, "http://a.example")
     forged = {
         "Origin": "http://a.example",
         "Sioserver-Caller": "6.6.6.6 https -",

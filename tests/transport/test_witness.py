@@ -12,7 +12,7 @@ from sioserver.errors import DISCONNECTS
 from sioserver.limits import NoBucket
 from sioserver.metrics import DROPS, LIMITS, REQUEST_REFUSALS, Metrics
 from sioserver.model import User
-from sioserver.transport import edge
+from sioserver.transport import binding, edge
 from sioserver.transport.clients import RoomClient, RoomConnection
 from sioserver.transport.edge import BAD_ORIGIN, SESSION_UNKNOWN
 from sioserver.transport.witness import Witness
@@ -240,3 +240,9 @@ def test_refused_requests_are_counted_by_their_reason(scene: Scene) -> None:
 def test_every_refusal_of_a_request_has_its_counter() -> None:
     refusals = {value.message for value in vars(edge).values() if isinstance(value, edge.Refused)}
     assert refusals == set(REQUEST_REFUSALS)
+
+
+def test_every_mismatch_has_its_counter(scene: Scene) -> None:
+    for what in binding.MISMATCHES:
+        scene.witness.count("mismatches", what)
+    assert scene.metrics.mismatches == {**dict.fromkeys(binding.MISMATCHES, 1), "other": 0}

@@ -85,7 +85,7 @@ def create_app(
     metrics = Metrics()
     hub = Hub(metrics)
     verifier, policy = Verifier(config.auth), Policy(config)
-    budget = Budget(config.limits, metrics.count_limit)
+    budget = Budget(config.limits)
     admission = Admission(config.limits, metrics.count_limit)
     rooms = RoomService(config, engine, hub, verifier, policy, budget, metrics, time.time)
     recovery = Recovery(config.auth.recovery_max_age)

@@ -6,12 +6,13 @@ do nothing with the same methods, so that nobody asks whether the limits are on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable, Mapping
 from typing import Final, Protocol
 
 from sioserver.config import RoomRule
 from sioserver.config.schema import Limits
 from sioserver.errors import Refusal
+from sioserver.model import User
 
 # Seconds added to a wait, so that rounding (of times as large as those since 1970) never makes who
 # comes back exactly then come too early.
@@ -88,13 +89,18 @@ class Budgets:
 
     def take(self, key: Hashable, now: float, cost: float = 1.0, *, rate: float = 0.0) -> float:
         """See `TokenBucket.take`. `rate`, unless 0, is this key's own."""
+        return self.bucket(key, now, rate=rate).take(now, cost)
+
+    def bucket(self, key: Hashable, now: float, *, rate: float = 0.0) -> TokenBucket:
+        """The key's own, for whoever wants to keep it: then it is used without being looked up, and
+        it counts as used last at this moment."""
         bucket = self._buckets.pop(key, None)
         if bucket is None:
             if len(self._buckets) >= self._capacity:
                 del self._buckets[next(iter(self._buckets))]
             bucket = TokenBucket(rate or self._rate, self._burst, now)
         self._buckets[key] = bucket
-        return bucket.take(now, cost)
+        return bucket
 
     def give_back(self, key: Hashable, cost: float = 1.0) -> None:
         """What was taken for a key was not needed after all."""
@@ -119,27 +125,90 @@ class NoLimit:
         """Nothing was taken."""
 
 
-class Budget:
-    """The rates of the configuration. `hit` is told the name of a limit that was reached."""
+COSTS: Final[Mapping[object, float]] = {
+    "history": 10.0,
+    "members": 10.0,
+    "rooms": 10.0,
+    "auth": 10.0,
+    "leave": 10.0,
+}
+"""Events that cost the server as much as that many others: they read pages of the store, verify a
+signature, or write what everybody is told."""
 
-    def __init__(self, limits: Limits, hit: Callable[[str], object] | None = None) -> None:
+JOIN_COST: Final = 10.0
+"""The same of a CONNECT."""
+
+REFUSAL_COSTS: Final[Mapping[str, float]] = {
+    # The server's fault, or its wish.
+    "unavailable": 0.0,
+    "draining": 0.0,
+    "internal": 0.0,
+    # Who has many requests under way learns that it is too fast when the first is answered.
+    "rate_limited": 0.1,
+}
+"""How much a refusal counts of those after which a connection is closed; others count 1."""
+
+
+class Allowance(TokenBucket):
+    """What one connection may do, and how often it may be refused.
+
+    The bucket is that of its events. Whoever goes on to ask for what is refused costs as much as
+    others, is of no use to anybody, and has a much smaller one for that.
+    """
+
+    __slots__ = ("_limits", "_refusals")
+
+    def __init__(self, limits: Limits, now: float) -> None:
+        super().__init__(limits.event_rate, limits.event_burst, now)
         self._limits = limits
-        self._hit = hit
-        self._messages: Budgets | NoLimit = (
-            Budgets(limits.message_rate, limits.message_burst) if limits.enabled else NoLimit()
-        )
+        self._refusals: TokenBucket | None = None  # most are never refused anything
 
-    def connection(self, now: float) -> Bucket:
-        """A new connection's bucket for its events."""
-        if not self._limits.enabled:
+    def refused(self, code: str, now: float) -> bool:
+        """A request was refused with this code. False: that was once too often."""
+        cost = REFUSAL_COSTS.get(code, 1.0)
+        if not cost:
+            return True
+        if self._refusals is None:
+            limits = self._limits
+            self._refusals = TokenBucket(limits.refused_rate, limits.refused_burst, now)
+        return not self._refusals.take(now, cost)
+
+
+class NoAllowance(NoBucket):
+    """Everything is allowed to one connection."""
+
+    __slots__ = ()
+
+    def refused(self, code: str, now: float) -> bool:
+        """Never too often."""
+        return True
+
+
+class Budget:
+    """The rates of the configuration."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._messages: Budgets | NoLimit = NoLimit()
+        self._users: Budgets | None = None
+        if limits.enabled:
+            self._messages = Budgets(limits.message_rate, limits.message_burst)
+            self._users = Budgets(limits.user_event_rate, limits.user_event_burst)
+
+    def connection(self, now: float) -> Allowance | NoAllowance:
+        """What a new connection may do."""
+        return Allowance(self._limits, now) if self._limits.enabled else NoAllowance()
+
+    def user(self, user: User, now: float) -> Bucket:
+        """The bucket for the events of all connections of a user here. A guest has none: it is
+        another user on each connection."""
+        if self._users is None or user.guest:
             return NoBucket()
-        return TokenBucket(self._limits.event_rate, self._limits.event_burst, now)
+        return self._users.bucket(user.id, now)
 
     def check_message(self, user_id: str, room: str, rule: RoomRule, now: float) -> None:
         """One more message of a user in a room, on whichever connection.
         Raises `Refusal("rate_limited")`."""
         wait = self._messages.take((room, user_id), now, rate=rule.message_rate)
         if wait:
-            if self._hit is not None:
-                self._hit("message_rate")
-            raise Refusal("rate_limited", retry_after=wait)
+            raise Refusal("rate_limited", retry_after=wait, limit="message_rate")

@@ -48,6 +48,8 @@ LIMITS: Final = (
     "connect_timeout",
     "upgrade_timeout",
     "event_rate",
+    "user_event_rate",
+    "refused_rate",
     "message_rate",
 )
 REQUEST_REFUSALS: Final = (
@@ -105,6 +107,10 @@ DEFLATE: Final = ("out_plain", "out_deflated", "in_plain", "in_deflated")
 DEFLATE_NOW: Final = ("contexts", "large")
 """Connections with a compressor of their own; large messages that a thread has or will have."""
 
+UNASKED: Final = ("pong", "noop", "ack", "late")
+"""What clients send that asks for nothing and answers nothing: pongs without a ping, empty packets,
+acks that nobody waits for, packets for a room that they have been put out of."""
+
 STATUSES: Final = ("1xx", "2xx", "3xx", "4xx", "5xx")
 OTHER: Final = "other"
 
@@ -152,6 +158,7 @@ class Metrics(Collector):
         self.events = _table(EVENTS)
         self.refusals = _table(REFUSALS)
         self.disconnects = _table(DISCONNECTS)
+        self.unasked = _table(UNASKED)
         self.dropped = _table(DROPS)
         self.recoveries = _table(VERDICTS)
         self.limit_hits = _table(LIMITS)
@@ -191,6 +198,10 @@ class Metrics(Collector):
     def count_refusal(self, code: str) -> None:
         """A request was refused."""
         _count(self.refusals, code)
+
+    def count_unasked(self, what: str) -> None:
+        """A client sent something that is of no use to anybody."""
+        _count(self.unasked, what)
 
     def count_disconnect(self, code: str) -> None:
         """A connection ended, by a code of `DISCONNECTS`."""
@@ -271,6 +282,7 @@ class Metrics(Collector):
         yield _counter("catch_ups", "Times that a live client fell behind.", self.catch_ups)
         yield _counter("pings", "Pings sent.", self.pings)
         yield _counters("events", "Events from clients.", "event", self.events)
+        yield _counters("unasked", "Useless packets from clients.", "what", self.unasked)
         yield _counters("refusals", "Requests refused.", "code", self.refusals)
         yield _counters("disconnects", "Connections ended.", "code", self.disconnects)
         yield _counters("dropped", "Ephemeral events not sent.", "reason", self.dropped)

@@ -6,9 +6,23 @@ from hypothesis import strategies as st
 
 from sioserver.config import RoomRule
 from sioserver.config.schema import Limits
-from sioserver.errors import Refusal
-from sioserver.limits import Budget, Budgets, NoBucket, NoLimit, TokenBucket
+from sioserver.errors import REFUSALS, Refusal
+from sioserver.limits import (
+    COSTS,
+    JOIN_COST,
+    REFUSAL_COSTS,
+    Allowance,
+    Budget,
+    Budgets,
+    NoAllowance,
+    NoBucket,
+    NoLimit,
+    TokenBucket,
+)
+from sioserver.metrics import EVENTS
+from sioserver.model import User
 
+ALICE = User("alice", "Alice")
 RATES = st.floats(0.01, 10_000)
 BURSTS = st.floats(1, 1000)
 STARTS = st.sampled_from([0.0, 12345.678, 1_700_000_000.0])
@@ -117,6 +131,7 @@ def test_a_rate_is_more_than_nothing(rate: float) -> None:
 def test_a_bucket_is_small() -> None:
     assert not hasattr(TokenBucket(1, 1, 0.0), "__dict__")
     assert not hasattr(NoBucket(), "__dict__")
+    assert not hasattr(NoAllowance(), "__dict__")
 
 
 def test_each_key_has_its_own() -> None:
@@ -174,17 +189,14 @@ def test_no_limit_limits_nothing() -> None:
 
 
 def test_the_budget_of_a_user_in_a_room() -> None:
-    hits: list[str] = []
-    budget = Budget(Limits(message_rate=2.0, message_burst=2), hits.append)
+    budget = Budget(Limits(message_rate=2.0, message_burst=2))
     rule = RoomRule()
     for _ in range(2):
         budget.check_message("alice", "lobby", rule, 0.0)
-    assert hits == []
     with pytest.raises(Refusal) as caught:
         budget.check_message("alice", "lobby", rule, 0.0)
-    assert caught.value.code == "rate_limited"
+    assert (caught.value.code, caught.value.limit) == ("rate_limited", "message_rate")
     assert caught.value.retry_after == pytest.approx(0.5, abs=1e-4)
-    assert hits == ["message_rate"]
     budget.check_message("bob", "lobby", rule, 0.0)
     budget.check_message("alice", "attic", rule, 0.0)
     budget.check_message("alice", "lobby", rule, 0.6)
@@ -199,30 +211,76 @@ def test_a_rooms_own_rate() -> None:
     assert caught.value.retry_after == pytest.approx(10, abs=1e-4)
 
 
-def test_the_bucket_of_a_connection() -> None:
-    bucket = Budget(Limits(event_rate=4.0, event_burst=8)).connection(7.0)
-    assert [bucket.take(7.0) == 0 for _ in range(9)] == [True] * 8 + [False]
-    assert bucket.take(7.0) == pytest.approx(0.25, abs=1e-4)
+def test_what_a_connection_may_do() -> None:
+    allowance = Budget(Limits(event_rate=4.0, event_burst=8)).connection(7.0)
+    assert [allowance.take(7.0) == 0 for _ in range(9)] == [True] * 8 + [False]
+    assert allowance.take(7.0) == pytest.approx(0.25, abs=1e-4)
+
+
+def test_how_often_a_connection_may_be_refused() -> None:
+    allowance = Budget(Limits(refused_rate=2.0, refused_burst=5)).connection(0.0)
+    assert all(allowance.refused("bad_request", 0.0) for _ in range(5))
+    assert not allowance.refused("forbidden", 0.0)
+    assert allowance.refused("forbidden", 0.6)  # in the long run it may be refused so often
+    assert not allowance.refused("forbidden", 0.6)
+    assert allowance.take(0.6) == 0.0  # what it may do is another matter
+
+
+@pytest.mark.parametrize(("code", "times"), [("rate_limited", 50), ("too_many", 5)])
+def test_refusals_that_count_less(code: str, times: int) -> None:
+    allowance = Budget(Limits(refused_rate=0.001, refused_burst=5)).connection(0.0)
+    assert all(allowance.refused(code, 0.0) for _ in range(times))
+    assert not allowance.refused(code, 0.0)
+
+
+@pytest.mark.parametrize("code", ["unavailable", "draining", "internal"])
+def test_what_is_our_own_fault_counts_for_nothing(code: str) -> None:
+    allowance = Budget(Limits(refused_burst=1)).connection(0.0)
+    assert all(allowance.refused(code, 0.0) for _ in range(100))
+
+
+def test_whoever_is_told_to_come_back_later_has_something_to_come_back_for() -> None:
+    """The tables name codes and events that there are."""
+    assert REFUSAL_COSTS.keys() <= REFUSALS.keys()
+    assert COSTS.keys() - {"rooms"} <= set(EVENTS)
+    assert max(*COSTS.values(), JOIN_COST) <= Limits().event_burst
+
+
+def test_the_events_of_a_user_on_all_connections() -> None:
+    budget = Budget(Limits(user_event_rate=10.0, user_event_burst=3))
+    first, second = budget.user(ALICE, 0.0), budget.user(ALICE, 0.0)
+    assert [bucket.take(0.0) == 0 for bucket in (first, second, first, second)] == [
+        True,
+        True,
+        True,
+        False,
+    ]
+    # who comes back finds the bucket as it was
+    assert budget.user(ALICE, 0.05).take(0.05) == pytest.approx(0.05, abs=1e-4)
+    assert budget.user(User("bob", "Bob"), 0.05).take(0.05) == 0.0
+
+
+def test_a_guest_is_limited_by_the_connection_alone() -> None:
+    budget = Budget(Limits(user_event_burst=1))
+    bucket = budget.user(User("guest:1", "Guest", guest=True), 0.0)
+    assert {bucket.take(0.0) for _ in range(100)} == {0.0}
+
+
+def test_an_allowance_is_small() -> None:
+    """One for each connection; most are never refused anything."""
+    allowance = Budget(Limits()).connection(0.0)
+    assert not hasattr(allowance, "__dict__")
+    assert isinstance(allowance, Allowance)
+    assert allowance._refusals is None
 
 
 def test_limits_that_are_off() -> None:
-    hits: list[str] = []
-    budget = Budget(Limits(enabled=False, message_burst=0, event_burst=0), hits.append)
-    bucket = budget.connection(0.0)
+    limits = Limits(
+        enabled=False, message_burst=0, event_burst=1, user_event_burst=1, refused_burst=1
+    )
+    budget = Budget(limits)
+    allowance, bucket = budget.connection(0.0), budget.user(ALICE, 0.0)
     for _ in range(1000):
         budget.check_message("alice", "lobby", RoomRule(message_rate=0.1), 0.0)
-        assert bucket.take(0.0) == 0.0
-    assert hits == []
-
-
-def test_what_is_given_back_can_be_taken_again() -> None:
-    budgets = Budgets(1.0, 2.0)
-    assert [budgets.take("a", 0.0) == 0 for _ in range(3)] == [True, True, False]
-    budgets.give_back("a")
-    assert budgets.take("a", 0.0) == 0
-    for _ in range(5):
-        budgets.give_back("a")  # never more than the burst
-    assert [budgets.take("a", 0.0) == 0 for _ in range(3)] == [True, True, False]
-    budgets.give_back("nobody")
-    NoLimit().give_back("a")
-    assert len(budgets) == 1
+        assert allowance.take(0.0) == bucket.take(0.0) == 0.0
+        assert allowance.refused("bad_request", 0.0)

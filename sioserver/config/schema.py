@@ -286,6 +286,16 @@ class Limits(Section, frozen=True):
     ] = 10_000
     event_rate: Annotated[Rate, about("Events per second of a connection.")] = 200.0
     event_burst: Annotated[AtLeastOne, about("Events that a connection may send at once.")] = 2000
+    user_event_rate: Annotated[
+        Rate, about("Events per second of a user, over all connections to a node.")
+    ] = 400.0
+    user_event_burst: Annotated[AtLeastOne, about("Events that a user may send at once.")] = 4000
+    refused_rate: Annotated[
+        Rate, about("Refused requests per second of a connection; with more it is closed.")
+    ] = 2.0
+    refused_burst: Annotated[
+        AtLeastOne, about("Requests of a connection that may be refused at once.")
+    ] = 20
     message_rate: Annotated[Rate, about("Messages per second of a user in a room.")] = 50.0
     message_burst: Annotated[AtLeastOne, about("Messages that a user may post at once.")] = 500
 

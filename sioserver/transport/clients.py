@@ -5,7 +5,7 @@ from __future__ import annotations
 from sioserver.auth import Identity
 from sioserver.hub import Client, Outbox
 from sioserver.ids import random_id
-from sioserver.limits import Bucket
+from sioserver.limits import Allowance, Bucket, NoAllowance
 from sioserver.transport.server import Connection
 from sioserver.transport.session import Session
 from sioserver.transport.timers import Deadline
@@ -15,7 +15,7 @@ class RoomClient(Client):
     """A client that is reached over Socket.IO: in a room (then the hub knows it too), or in the
     session room."""
 
-    __slots__ = ("connection", "expiry", "namespace", "session", "sid")
+    __slots__ = ("bucket", "connection", "expiry", "namespace", "session", "sid")
 
     def __init__(
         self,
@@ -25,8 +25,11 @@ class RoomClient(Client):
         session: Session,
         connection: RoomConnection,
         namespace: str,
+        bucket: Bucket,
     ) -> None:
         super().__init__(random_id(16), identity, room, outbox)
+        # of the user's events, shared by all connections
+        self.bucket = bucket
         self.session = session
         self.connection = connection
         self.namespace = namespace
@@ -45,7 +48,7 @@ class RoomConnection(Connection):
     """What the rooms know of an Engine.IO session."""
 
     __slots__ = (
-        "bucket",
+        "allowance",
         "clients",
         "confirming",
         "made_up",
@@ -55,11 +58,11 @@ class RoomConnection(Connection):
         "transport",
     )
 
-    def __init__(self, bucket: Bucket, token: str | None) -> None:
+    def __init__(self, allowance: Allowance | NoAllowance, token: str | None) -> None:
         super().__init__()
         # by namespace, from the join on
         self.clients: dict[str, RoomClient] = {}
-        self.bucket = bucket
+        self.allowance = allowance
         # a token from the Authorization header
         self.token = token
         # a guest is the same in all rooms of a connection, an authenticated user has to be

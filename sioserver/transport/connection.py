@@ -21,7 +21,16 @@ LEFT_NAMES: Final = 64
 class Connection:
     """The Socket.IO side of one Engine.IO session."""
 
-    __slots__ = ("attachments_due", "connect_due", "gone", "left", "namespaces", "partial", "size")
+    __slots__ = (
+        "attachments_due",
+        "barred",
+        "connect_due",
+        "gone",
+        "left",
+        "namespaces",
+        "partial",
+        "size",
+    )
 
     def __init__(self) -> None:
         # joined, or about to be
@@ -29,6 +38,8 @@ class Connection:
         # ended lately; what the client sent before it knew is ignored
         self.left: dict[str, None] = {}
         self.gone = False
+        # it is to be closed for what it sent; nothing of it is looked at any more
+        self.barred = False
         # a packet whose attachments are still to come, and its bytes so far
         self.partial: Any = None
         self.size = 0

@@ -29,6 +29,10 @@ class Hooks:
         ("disconnects", code), ("requests", refusal), ("mismatches", what a request had of another
         than the session's owner)."""
 
+    def unasked(self, session: Session, what: str) -> None:
+        """The client sent something that asks for nothing and answers nothing: `what` is one of
+        `metrics.UNASKED`. It costs little, but nothing that limits requests would ever see it."""
+
     def on_opened(self, session: Session) -> None:
         """Called when a session has its transport."""
 

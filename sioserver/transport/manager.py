@@ -209,10 +209,11 @@ class Manager(Base):
             # clients would be taken for slow ones.
             await asyncio.sleep(0)
 
-    async def trigger_callback(self, sid: str, id: int, data: list[Any]) -> None:
-        """A client has acknowledged. An ack that nobody waits for is no news."""
+    async def trigger_callback(self, sid: str, id: int, data: list[Any]) -> bool:
+        """A client has acknowledged. False: nobody waits for that."""
         callback = self.callbacks.get(sid, {}).pop(id, None) if id != 0 else None
         if callback is not None:
             result = callback(*data)
             if inspect.isawaitable(result):
                 await result
+        return callback is not None

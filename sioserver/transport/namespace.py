@@ -36,6 +36,7 @@ from sioserver.transport.catchup import CatchUp, Spawn
 from sioserver.transport.clients import RoomClient, RoomConnection
 from sioserver.transport.expiry import Expiry
 from sioserver.transport.frames import Outgoing
+from sioserver.transport.guard import Guard
 from sioserver.transport.manager import Manager
 from sioserver.transport.packet import MAX_ATTACHMENTS, Packet
 from sioserver.transport.recovery import Claim, Recovery
@@ -50,6 +51,10 @@ _NOTHING: Final = Outgoing([])
 
 NO_ACK: Final = 0
 """The number of an ack that nobody waits for: real ones begin at 1."""
+
+MAX_SAID: Final = 128
+"""Characters of an event's name that are said when it was refused: a client may have made it up,
+and as long as it likes."""
 
 DRAIN_SLICE: Final = 0.05
 """Seconds between two groups of connections that are closed when the node stops."""
@@ -109,6 +114,7 @@ class RoomServer(AsyncServer):
         # our handlers use nothing that needs a task before they first wait
         self.eio.trusted_handlers = True
         self.eio.welcome = self._welcome
+        self._guard = Guard(budget, metrics, clock, self._expel)
         wheel = self.eio.wheel
         self._witness = Witness(
             rooms,
@@ -118,6 +124,7 @@ class RoomServer(AsyncServer):
             clock,
             pause=config.delivery.confirm,
             crowd=lambda: len(self.eio.sockets),
+            spend=self._guard.spend,
         )
         self.eio.hooks = self._witness
         self._catch_up = CatchUp(
@@ -200,8 +207,9 @@ class RoomServer(AsyncServer):
         except Exception:
             log.exception("a client could not be let into %.140r", namespace)
             refusal = Refusal("internal")
-        self._metrics.count_refusal(refusal.code)
         connection.leave(namespace)
+        if not self._guard.refused(session, connection, refusal):
+            return
         self.send_now(
             session,
             stock.CONNECT_ERROR,
@@ -213,10 +221,13 @@ class RoomServer(AsyncServer):
     async def _join(
         self, session: Session, connection: RoomConnection, namespace: str, data: Any
     ) -> None:
-        self._take(connection)
+        self._guard.connect(connection)
         if len(connection.namespaces) > self.max_namespaces:
-            self._metrics.count_limit("rooms_per_connection")
-            raise Refusal("too_many", f"a connection has at most {self.max_namespaces} rooms")
+            raise Refusal(
+                "too_many",
+                f"a connection has at most {self.max_namespaces} rooms",
+                limit="rooms_per_connection",
+            )
         room = wire.check_room(namespace[1:] or self._config.rooms.root)
         hello = wire.parse_hello(data, connection.token)
         claim = self._recovery.read(hello.pid, room, self._clock())
@@ -225,7 +236,8 @@ class RoomServer(AsyncServer):
             claim = None
         if connection.gone:
             return
-        client = RoomClient(identity, room, self, session, connection, namespace)
+        bucket = self._guard.join(identity.user)
+        client = RoomClient(identity, room, self, session, connection, namespace, bucket)
         connection.clients[namespace] = client
         try:
             if room == wire.SESSION_ROOM:
@@ -238,13 +250,6 @@ class RoomServer(AsyncServer):
                 return  # it is gone, or has been told why it was ended
             await self._leave(client)
             raise
-
-    def _take(self, connection: RoomConnection) -> None:
-        """Count a request against the connection's limit. Raises `Refusal`."""
-        wait = connection.bucket.take(self._clock())
-        if wait:
-            self._metrics.count_limit("event_rate")
-            raise Refusal("rate_limited", retry_after=wait)
 
     async def _identify(
         self,
@@ -526,15 +531,15 @@ class RoomServer(AsyncServer):
 
     async def _handle_event(self, eio_sid: str, namespace: str, id: int | None, data: Any) -> None:
         connection = self._connection(eio_sid)
-        if connection is None:
+        if connection is None or connection.barred:
             return
         name, args = data[0], data[1:]
         self._metrics.count_event(name if isinstance(name, str) else "other")
         refusal = None
         answer: dict[str, Any] = {}
+        client = connection.clients.get(namespace)
         try:
-            self._take(connection)
-            client = connection.clients.get(namespace)
+            self._guard.event(connection, client, name)
             if client is None:
                 raise Refusal("not_member")
             answer = await self._requests.answer(client, name, args)
@@ -543,20 +548,31 @@ class RoomServer(AsyncServer):
         except Exception:
             log.exception("the event %.64r failed", name)
             refusal = Refusal("internal")
-        if refusal is not None:
-            self._metrics.count_refusal(refusal.code)
-            if refusal.code == "too_large":
-                self._metrics.count_limit("max_body")
-            answer = wire.refusal_answer(refusal)
         session = self.eio.sockets.get(eio_sid)
+        if refusal is not None:
+            if not self._guard.refused(session, connection, refusal):
+                return
+            answer = wire.refusal_answer(refusal)
         if session is None:
             return
         if id is not None:
             self.send_now(session, stock.ACK, namespace=namespace, id=id, data=[answer])
         elif refusal is not None:
             # nobody waits for an answer, but somebody may be looking
-            notice = wire.notice_event(refusal.code, refusal.message, event=name)
+            said = name[:MAX_SAID] if isinstance(name, str) else name
+            notice = wire.notice_event(refusal.code, refusal.message, event=said)
             session.write(self.encode_event(namespace, notice), droppable=True)
+
+    async def _expel(self, session: Session) -> None:
+        """End a whole connection, so that its client does not come back by itself."""
+        connection: RoomConnection = session.owner
+        ending = Disconnect("too_many_errors")
+        for client in list(connection.clients.values()):
+            if client.sid:  # it has been let in
+                session.write(self.encode_event(client.namespace, wire.farewell(ending)))
+                self.send_now(session, stock.DISCONNECT, namespace=client.namespace)
+            await self._leave(client)
+        session.end(self.reason.SERVER_DISCONNECT, ending.code)
 
 
 def _compression(wanted: Deflate) -> dict[str, Any] | bool:

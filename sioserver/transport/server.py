@@ -218,6 +218,8 @@ class AsyncServer(Handlers):
     def _receive(self, session: Session, data: str | bytes) -> None:
         """A message of the Engine.IO session: a Socket.IO packet, or an attachment of one."""
         connection: Connection = session.owner
+        if connection.barred:
+            return
         try:
             pkt = connection.complete(
                 self.packet_class,
@@ -244,6 +246,8 @@ class AsyncServer(Handlers):
         elif namespace not in connection.namespaces:
             if namespace not in connection.left:
                 session.broken("a packet for a namespace that was not joined")
+            else:
+                self.eio.hooks.unasked(session, "late")
         elif kind in (stock.EVENT, stock.BINARY_EVENT):
             session.enqueue(size, self._handle_event, session.sid, namespace, pkt.id, pkt.data)
         elif kind in (stock.ACK, stock.BINARY_ACK):
@@ -407,12 +411,18 @@ class AsyncServer(Handlers):
 
     async def _handle_ack(self, eio_sid: str, namespace: str, id: int | None, data: Any) -> None:
         sid = self.manager.sid_from_eio_sid(eio_sid, namespace)
-        if sid is None or id is None:
-            return
         try:
-            await self.manager.trigger_callback(sid, id, data)
+            expected = (
+                sid is not None
+                and id is not None
+                and await self.manager.trigger_callback(sid, id, data)
+            )
         except Exception:
             self.logger.exception("ack callback error")
+            return
+        session = self.eio.sockets.get(eio_sid)
+        if expected is False and session is not None:  # managers of somebody's own do not say
+            self.eio.hooks.unasked(session, "ack")
 
     async def call(
         self,

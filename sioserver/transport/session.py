@@ -244,7 +244,8 @@ class Session(Inbox):
 
     def _pong(self) -> None:
         if not self._ping_due:
-            return  # unasked: proves nothing and keeps nobody alive
+            self.server.hooks.unasked(self, "pong")  # proves nothing and keeps nobody alive
+            return
         sent, self._sent = self._sent, None
         self.schedule_ping()
         # also with nothing to prove: something may have been written since, and its own ping was
@@ -264,7 +265,9 @@ class Session(Inbox):
             self._pong()
         elif text == CLOSE:
             self.end(self.server.reason.CLIENT_DISCONNECT, "left")
-        elif text != NOOP:
+        elif text == NOOP:
+            self.server.hooks.unasked(self, "noop")
+        else:
             self.broken("unknown packet")
 
     def on_binary(self, data: bytes) -> None:

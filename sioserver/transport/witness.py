@@ -28,7 +28,7 @@ PROOFS: Final = 1000
 and the cursor that it moves cost more than the message that they are for; in a room of ten thousand
 they were nine tenths of a delivery."""
 
-_LIMITS: Final = {"connect_timeout": "connect_timeout"}
+_LIMITS: Final = {"connect_timeout": "connect_timeout", "too_many_errors": "refused_rate"}
 """The limit that was reached when a session ends by this code."""
 
 
@@ -45,9 +45,11 @@ class Witness(Hooks):
         *,
         pause: float,
         crowd: Callable[[], int] = lambda: 0,
+        spend: Callable[[Session], None] = lambda session: None,
     ) -> None:
         """`pause`: seconds between two pings whose only purpose is to prove something; `crowd`
-        counts the sessions, and when there are many the pause is longer: see `PROOFS`."""
+        counts the sessions, and when there are many the pause is longer: see `PROOFS`. `spend`
+        takes an event from what a session's client may do."""
         self._rooms = rooms
         self._hub = hub
         self._metrics = metrics
@@ -55,6 +57,7 @@ class Witness(Hooks):
         self._clock = clock
         self._pause = pause
         self._crowd = crowd
+        self._spend = spend
 
     # ------------------------------------------------------------ what has arrived
 
@@ -125,6 +128,11 @@ class Witness(Hooks):
         if connection.transport:  # else it never got so far
             self._metrics.connection_closed(connection.transport)
             connection.transport = ""
+
+    def unasked(self, session: Session, what: str) -> None:
+        """See `Hooks.unasked`."""
+        self._metrics.count_unasked(what)
+        self._spend(session)
 
     def count(self, what: str, label: str) -> None:
         """See `Hooks.count`."""

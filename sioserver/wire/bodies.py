@@ -11,12 +11,11 @@ from typing import Any, Final
 import msgspec
 
 from sioserver.errors import Refusal
-from sioserver.model import MAX_OFFSET
 
 MAX_KEY: Final = 1024
 """Characters of a member's name in an object."""
 
-MAX_WHOLE: Final = MAX_OFFSET
+MAX_WHOLE: Final = 2**53
 """Whole numbers are exact in JavaScript up to here: beyond it, receivers would see different ones.
 (Beyond 64 bits the parser of packets has made doubles of them already, the same for everybody.)"""
 

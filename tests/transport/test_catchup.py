@@ -123,7 +123,7 @@ class Scene:
             self.hub,
             Verifier(config.auth),
             Policy(config),
-            Budget(config.limits, self.metrics.count_limit),
+            Budget(config.limits),
             self.metrics,
             lambda: 1_700_000_000.0,
         )

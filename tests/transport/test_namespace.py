@@ -25,7 +25,7 @@ import socketio
 from aiohttp import web
 from socketio import packet as stock
 
-from sioserver.app import METRICS, NODE, SERVER, create_app
+from sioserver.app import METRICS, NODE, ROOMS, SERVER, create_app
 from sioserver.config import Config
 from sioserver.engine import create_engine
 from sioserver.engine.embedded import EmbeddedEngine
@@ -38,6 +38,7 @@ from sioserver.transport.namespace import RoomServer
 from sioserver.transport.packet import Packet
 from sioserver.transport.recovery import Claim
 
+from ..fakes import StagedEngine
 from .kit import until
 
 PATIENCE = 20.0
@@ -1785,7 +1786,7 @@ async def test_a_guest_comes_back_with_the_token(serve: Serve, transport: str) -
 async def test_everybody_can_have_a_token(serve: Serve) -> None:
     """The longest names there are still fit."""
     running = await serve()
-    room = "/" + "\U00010348" * 128
+    room = "/" + "\U00010348" * 64
     user, name = "\U0001f600" * 128, "\U00020000" * 128
     client = await running.enter(user, room, name=name)
     ticket = Ticket(client, room)
@@ -2329,7 +2330,7 @@ async def test_what_is_asked_at_the_last_moment(serve: Serve) -> None:
 
 
 async def test_too_many_events(serve: Serve, transport: str) -> None:
-    running = await serve(limits={"event_rate": 0.5, "event_burst": 4})
+    running = await serve(limits={"event_rate": 0.5, "event_burst": 13})  # a join costs ten
     alice = await running.enter("alice", "/", transport)
     for _ in range(3):
         assert (await alice.call("typing", True))["ok"]
@@ -2356,6 +2357,114 @@ async def test_too_many_messages(serve: Serve, transport: str) -> None:
     await alice.connect("/b", {"user": "alice"})
     await alice.post(1, "/b")  # another room: another limit
     assert len((await alice.call("history"))["items"]) == 2
+
+
+async def test_a_user_sends_too_many_events_over_two_connections(
+    serve: Serve, transport: str
+) -> None:
+    running = await serve(limits={"user_event_rate": 0.1, "user_event_burst": 22})
+    ann, again = [await running.enter("ann", transport=transport) for _ in range(2)]
+    ben = await running.enter("ben", transport=transport)
+    assert (await ann.call("typing", False))["ok"]
+    assert (await again.call("typing", False))["ok"]
+    for client in (ann, again):
+        error = (await client.call("typing", False))["error"]
+        assert error["code"] == "rate_limited"
+        assert 0 < error["retry_after"] <= 10
+    assert running.metrics.limit_hits["user_event_rate"] == 2
+    assert (await ben.call("typing", False))["ok"]
+
+
+@pytest.mark.parametrize("acked", [True, False])
+async def test_who_is_refused_too_often_is_put_out_and_does_not_come_back(
+    serve: Serve, transport: str, acked: bool
+) -> None:
+    running = await serve(limits={"refused_burst": 3, "refused_rate": 0.01})
+    ann, ben = await running.enter("ann", transport=transport), await running.enter("ben")
+    assert (await ann.connect("/other", {"user": "ann"})).packet_type == stock.CONNECT
+    for _ in range(3):
+        if acked:
+            assert not (await ann.call("message"))["ok"]
+        else:
+            await ann.emit("message")
+    await ann.write(stock.EVENT, "/", ["no such event"], 99)
+    await ann.gone()
+    for room in ("/", "/other"):
+        farewell = ann.events(room, "notice")[-1][1]
+        assert (farewell["code"], farewell["reconnect"]) == ("too_many_errors", False)
+        assert any(
+            packet.packet_type == stock.DISCONNECT and (packet.namespace or "/") == room
+            for packet in ann.packets
+        )
+    assert not any(packet.id == 99 for packet in ann.packets)
+    assert running.metrics.disconnects["too_many_errors"] == 1
+    assert running.metrics.limit_hits["refused_rate"] == 1
+    assert running.metrics.refusals["bad_request"] == 3
+    assert running.metrics.refusals["unknown_event"] == 1
+    assert await ben.post("still here") == 1
+
+
+async def test_what_waited_behind_the_refusal_that_was_too_many_is_not_done(
+    serve: Serve, transport: str
+) -> None:
+    running = await serve(limits={"refused_burst": 1, "refused_rate": 0.01})
+    ann, ben = await running.enter("ann", transport=transport), await running.enter("ben")
+    packets = ['42["message"]'] * 2 + ['42["message","never"]', "40/other,{}"] * 50
+    with suppress(AssertionError, ConnectionError):  # perhaps it is closed before all is sent
+        await ann.send(*packets)
+    await ann.gone()
+    assert await ben.post("the first") == 1
+    assert running.metrics.refusals["bad_request"] == 2
+    assert list(running.hub._rooms) == ["lobby"]
+
+
+async def test_who_is_refused_the_rooms_themselves_too_often(serve: Serve, transport: str) -> None:
+    running = await serve(limits={"refused_burst": 5, "refused_rate": 0.01})
+    client = await running.open(transport)
+    for number in range(5):
+        assert (await client.refused(f"/no room {number}"))["code"] == "bad_room"
+    await client.write(stock.CONNECT, "/one too many")
+    await client.gone()
+    assert running.metrics.disconnects["too_many_errors"] == 1
+
+
+async def test_what_fails_through_no_fault_of_the_client_keeps_it_in(
+    serve: Serve, transport: str
+) -> None:
+    running = await serve(limits={"refused_burst": 1, "refused_rate": 0.01})
+    staged = StagedEngine(running.engine)
+    running.app[ROOMS]._engine = staged  # type: ignore[assignment]
+    client = await running.enter("ann", transport=transport)
+    for _ in range(5):
+        staged.fail("publish", Refusal("unavailable", retry_after=1.0))
+        assert (await client.call("message", "hi"))["error"]["code"] == "unavailable"
+    assert await client.post("hi") == 1
+
+
+UNASKED_PACKETS = {"pong": "3", "noop": "6", "ack": '4377["x"]', "late": '42/left,["message","x"]'}
+
+
+@pytest.mark.parametrize("what", UNASKED_PACKETS)
+async def test_what_asks_for_nothing_is_counted_and_a_flood_of_it_ends(
+    serve: Serve, transport: str, what: str
+) -> None:
+    """No answer could tell its sender to slow down."""
+    if (what, transport) == ("noop", "polling"):
+        return  # is no packet that may be posted
+    running = await serve(
+        limits={"event_burst": 40, "event_rate": 0.1, "refused_burst": 2, "refused_rate": 0.1}
+    )
+    client = await running.enter("ann", transport=transport)
+    await client.connect("/left")
+    await client.write(stock.DISCONNECT, "/left")
+    before = running.metrics.unasked[what]
+    await client.send(UNASKED_PACKETS[what])
+    assert (await client.call("typing", False))["ok"]
+    assert running.metrics.unasked[what] == before + 1
+    with suppress(AssertionError, ConnectionError):
+        await client.send(*[UNASKED_PACKETS[what]] * 80)
+    await client.gone()
+    assert running.metrics.disconnects["too_many_errors"] == 1
 
 
 async def test_without_rate_limits(serve: Serve) -> None:

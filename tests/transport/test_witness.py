@@ -9,8 +9,8 @@ import pytest
 
 from sioserver.auth import Identity
 from sioserver.errors import DISCONNECTS
-from sioserver.limits import NoBucket
-from sioserver.metrics import DROPS, LIMITS, REQUEST_REFUSALS, Metrics
+from sioserver.limits import NoAllowance, NoBucket
+from sioserver.metrics import DROPS, LIMITS, REQUEST_REFUSALS, UNASKED, Metrics
 from sioserver.model import User
 from sioserver.transport import binding, edge
 from sioserver.transport.clients import RoomClient, RoomConnection
@@ -20,7 +20,7 @@ from sioserver.transport.witness import Witness
 
 class Session:
     def __init__(self, *, websocket: bool = True) -> None:
-        self.owner = RoomConnection(NoBucket(), None)
+        self.owner = RoomConnection(NoAllowance(), None)
         self.ws = object() if websocket else None
         self.upgraded = websocket
         self.closed = False
@@ -32,7 +32,9 @@ class Session:
     def client(self, namespace: str = "/") -> RoomClient:
         nobody: Any = None
         me: Any = self
-        client = RoomClient(Identity(User("a", "A")), "lobby", nobody, me, self.owner, namespace)
+        client = RoomClient(
+            Identity(User("a", "A")), "lobby", nobody, me, self.owner, namespace, NoBucket()
+        )
         client.joined = True
         self.owner.clients[namespace] = client
         return client
@@ -45,12 +47,20 @@ class Scene:
         self.now = 1000.0
         self.due: list[tuple[float, Callable[[], None]]] = []
         self.tops: dict[RoomClient, int] = {}
+        self.spent: list[Any] = []
         self.delivered_: list[tuple[RoomClient, int]] = []
         self.metrics = Metrics()
         me: Any = self
         self.crowd = 1000
         self.witness = Witness(
-            me, me, self.metrics, me, lambda: self.now, pause=1.0, crowd=lambda: self.crowd
+            me,
+            me,
+            self.metrics,
+            me,
+            lambda: self.now,
+            pause=1.0,
+            crowd=lambda: self.crowd,
+            spend=self.spent.append,
         )
 
     def after(self, delay: float, callback: Callable[[], None]) -> None:
@@ -200,8 +210,16 @@ def test_disconnects(scene: Scene, code: str) -> None:
     scene.witness.count("disconnects", code)
     assert scene.metrics.disconnects[code] == 1
     hit = {name for name, number in scene.metrics.limit_hits.items() if number}
-    expected = {"connect_timeout": {"connect_timeout"}}
+    expected = {"connect_timeout": {"connect_timeout"}, "too_many_errors": {"refused_rate"}}
     assert hit == expected.get(code, set())
+
+
+@pytest.mark.parametrize("what", UNASKED)
+def test_what_is_of_no_use_is_counted_and_paid_for(scene: Scene, what: str) -> None:
+    session: Any = Session()
+    scene.witness.unasked(session, what)
+    assert scene.metrics.unasked[what] == 1
+    assert scene.spent == [session]
 
 
 def test_pings(scene: Scene) -> None:

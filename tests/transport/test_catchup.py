@@ -16,7 +16,7 @@ from sioserver.auth import Identity, Policy, Verifier
 from sioserver.config import Config
 from sioserver.errors import Disconnect, Refusal
 from sioserver.hub import Client, Hub
-from sioserver.limits import Budget, NoBucket
+from sioserver.limits import Budget, NoAllowance, NoBucket
 from sioserver.metrics import Metrics
 from sioserver.model import Event, Position, User
 from sioserver.rooms import RoomService
@@ -35,7 +35,7 @@ class FakeSession:
 
     def __init__(self) -> None:
         self.sid = "s"
-        self.owner = RoomConnection(NoBucket(), None)
+        self.owner = RoomConnection(NoAllowance(), None)
         self.waiting: deque[tuple[str, Event]] = deque()
         self.most = 0
         self.closing = self.closed = self.watched = False
@@ -168,7 +168,7 @@ class Scene:
 
     def client(self, session: FakeSession, user: User = ANN, room: str = "lobby") -> RoomClient:
         real: Any = session
-        found = RoomClient(Identity(user), room, self, real, session.owner, f"/{room}")
+        found = RoomClient(Identity(user), room, self, real, session.owner, f"/{room}", NoBucket())
         session.owner.clients[found.namespace] = found
         return found
 

@@ -10,7 +10,7 @@ import pytest
 from sioserver.auth import Identity
 from sioserver.errors import Disconnect
 from sioserver.hub import Client
-from sioserver.limits import NoBucket
+from sioserver.limits import NoAllowance, NoBucket
 from sioserver.model import Event, User
 from sioserver.transport.clients import RoomClient, RoomConnection
 from sioserver.transport.expiry import Expiry
@@ -84,7 +84,9 @@ def expiry(time: Time) -> Expiry:
 def client_until(told: Told, expires_at: float | None) -> RoomClient:
     session: Any = None
     identity = Identity(User("a", "A"), expires_at=expires_at)
-    return RoomClient(identity, "lobby", told, session, RoomConnection(NoBucket(), None), "/")
+    return RoomClient(
+        identity, "lobby", told, session, RoomConnection(NoAllowance(), None), "/", NoBucket()
+    )
 
 
 def test_a_notice_and_then_the_end(time: Time, told: Told, expiry: Expiry) -> None:

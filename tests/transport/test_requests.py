@@ -12,7 +12,7 @@ import pytest
 from sioserver import wire
 from sioserver.auth import Identity
 from sioserver.errors import Refusal
-from sioserver.limits import NoBucket
+from sioserver.limits import NoAllowance, NoBucket
 from sioserver.metrics import EVENTS
 from sioserver.model import Counts, Message, Page, Position, Published, User
 from sioserver.transport.clients import RoomClient, RoomConnection
@@ -96,8 +96,8 @@ class Desk:
     def client(self, room: str = "den", expires_at: float | None = None) -> RoomClient:
         nobody: Any = None
         identity = Identity(ALICE, expires_at=expires_at)
-        connection = RoomConnection(NoBucket(), None)
-        return RoomClient(identity, room, nobody, nobody, connection, "/" + room)
+        connection = RoomConnection(NoAllowance(), None)
+        return RoomClient(identity, room, nobody, nobody, connection, "/" + room, NoBucket())
 
     async def ask(self, name: Any, *args: Any, room: str = "den") -> dict[str, Any]:
         return await self.requests.answer(self.client(room), name, list(args))

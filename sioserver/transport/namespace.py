@@ -301,7 +301,7 @@ class RoomServer(AsyncServer):
         session, namespace = client.session, client.namespace
         # what goes out before CONNECT has to be little: clients keep it aside without noting its
         # positions, so what is cut off there would come a second time
-        missed = self._encode_few(namespace, joined.missed)
+        missed = self._encode_few(session, namespace, joined.missed)
         recovered = (
             claim is not None
             and hello.offset is not None
@@ -388,15 +388,19 @@ class RoomServer(AsyncServer):
                 return connection.clients.get(namespace)
         return None
 
-    def _encode_few(self, namespace: str, events: Sequence[Event] | None) -> list[Outgoing] | None:
-        """The packets of the events, unless they are too much to be written at once."""
+    def _encode_few(
+        self, session: Session, namespace: str, events: Sequence[Event] | None
+    ) -> list[Outgoing] | None:
+        """The packets of the events, unless they are too much to be written at once: by themselves,
+        or beside what waits already of other rooms, which are often joined all at the same time."""
         if events is None:
             return None
-        outs, size = [], 0
+        outs: list[Outgoing] = []
+        space = min(self._catch_up.chunk, self.eio.offer_queue - session.queued)
         for event in events:
             outs.append(self.encode_event(namespace, event))
-            size += len(outs[-1].frames)
-            if size > self._catch_up.chunk:
+            space -= session.size(outs[-1])
+            if space < 0:
                 return None
         return outs
 

@@ -2815,6 +2815,32 @@ async def test_a_slow_reader_falls_behind_in_each_room_and_catches_up_in_each(
     await until(lambda: running.metrics.clients_behind == 0)
 
 
+async def test_many_rooms_in_which_much_was_missed(serve: Serve, transport: str) -> None:
+    """Each alone is little enough to be written at once; together they are not."""
+    running = await serve(limits=SLOWLY, small_buffers=True)
+    rooms = [f"/r{number}" for number in range(16)]
+    bob = await running.open()
+    epoch = ""
+    for room in rooms:
+        await bob.connect(room, {"user": "bob"})
+        epoch = (await bob.event("welcome", room))[-1].partition(".")[0]
+        for number in (1, 2):
+            await bob.post([number, "x" * 50_000], room)
+    slow = await running.open(transport, polls=False)
+    if slow.ws is not None:
+        slow.ws._response.connection.transport.pause_reading()  # type: ignore[union-attr]
+    session = running.server.eio.sockets[slow.sid]
+    for room in rooms:
+        await slow.write(stock.CONNECT, room, {"user": "alice", "position": f"{epoch}.0"})
+    await until(lambda: running.metrics.clients == 2 * len(rooms))
+    assert session.queued <= SLOWLY["client_queue"]
+    read_on(slow)
+    for room in rooms:
+        await slow.until(lambda r=room: len(slow.bodies(r)) == 2)
+        assert [found for found, _ in slow.bodies(room)] == [1, 2]
+    assert running.metrics.limit_hits["client_queue"] == running.metrics.disconnects["slow"] == 0
+
+
 async def test_a_slow_reader_that_takes_nothing_is_closed_and_comes_back(
     serve: Serve, transport: str
 ) -> None:

@@ -2,8 +2,8 @@
 
 For where aiohttp's parser is not compiled, or not wanted. picows has no public door for a
 connection that is there already, so its version is bounded. It judges single frames (lengths,
-masks, reserved opcodes) and closes by itself when one is wrong; what frames make together is judged
-in websocket.py.
+masks, reserved opcodes) and tells its log when one is wrong; what frames make together is judged in
+websocket.py.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from picows.picows import WSAutoPingStrategy, WSProtocol  # type: ignore[attr-de
 
 from sioserver.transport.frames import RSV1
 from sioserver.transport.websocket import (
+    INTERNAL_ERROR,
     INVALID_TEXT,
     NO_KIND,
     READ_AT_ONCE,
@@ -45,7 +46,7 @@ def begin(
     accepted = WSUpgradeResponseWithListener(response, listener)
     nobody = None  # host, port and path are for clients
     protocol = Reader(
-        nobody, nobody, False, lambda _: accepted, _QUIET, True, HANDSHAKE_TIMEOUT, *_PINGS,
+        nobody, nobody, False, lambda _: accepted, _Log(socket), True, HANDSHAKE_TIMEOUT, *_PINGS,
         max_message, None, READ_BUFFER,
     )  # fmt: skip
     protocol.connection_made(_Transport(tcp))
@@ -137,11 +138,18 @@ class Reader(WSProtocol):
         return buffer[:READ_AT_ONCE]
 
 
-class _Quiet:
+class _Log:
     """The logger that picows gets: a peer's protocol errors are no news, our own faults are.
 
-    Not a logging.Logger: picows would keep a child of it for every connection.
+    And either is the end. picows by itself would go on for ten milliseconds and hand out what it
+    has refused, frames of any size too. Not a logging.Logger: picows would keep a child of it for
+    every connection.
     """
+
+    __slots__ = ("_socket",)
+
+    def __init__(self, socket: WebSocket) -> None:
+        self._socket = socket
 
     def isEnabledFor(self, level: int) -> bool:
         return False
@@ -154,13 +162,12 @@ class _Quiet:
 
     def warning(self, *_: object) -> None: ...
 
-    def error(self, *_: object) -> None: ...
+    def error(self, text: str, reason: tuple[int, str]) -> None:
+        self._socket.close(reason[0])
 
     def exception(self, text: str, *args: object) -> None:
         log.exception(text, *args)
-
-
-_QUIET: Final = _Quiet()
+        self._socket.close(INTERNAL_ERROR)
 
 
 class _Transport:
@@ -175,6 +182,11 @@ class _Transport:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._tcp, name)
+
+    def write(self, data: bytes) -> None:
+        """The answer to the handshake; its close frames come behind ours."""
+        if not self._tcp.is_closing():
+            self._tcp.write(data)
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """Is it encrypted? Of everything else, nothing."""

@@ -31,6 +31,22 @@ async def test_reads_are_bounded() -> None:
     line.close()
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [frame(2, b"x" * 1001), frame(2, b"x", mask=False), frame(2, b"x", rsv=2), frame(3, b"x")],
+    ids=["too large", "unmasked", "rsv", "opcode"],
+)
+async def test_a_wrong_frame_is_the_end(wrong: bytes) -> None:
+    """picows itself hands out what it has refused when more comes."""
+    line = Line("picows")
+    line.feed(wrong[:4])
+    line.feed(wrong[4:] + frame(1, b"more"))
+    assert (line.told.all, line.tcp.closed) == ([], True)
+    (answer,) = line.frames()
+    assert answer[0] == 0x88
+    line.close()
+
+
 async def test_a_peers_faults_are_no_news_and_ours_are(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     line = Line("picows")

@@ -56,10 +56,10 @@ class EngineServer(Edge):
     an earlier one), `poll_packets` (packets that one POST may bring), `upgrade_timeout` (seconds),
     `max_connections` (0: no limit), `admission` (who may come, in place of `max_connections`),
     `node_id` (8 to 32 hexadecimal digits, unique among the nodes: session ids begin with it),
-    `websocket` (who reads WebSockets: "picows", "aiohttp", or "auto" for picows where it is
-    installed), `per_message_deflate` (compress messages of WebSockets: True, or a dict with some of
-    the fields of `deflate.Settings`), `origins` (which pages may connect, besides the server's own;
-    then `cors_allowed_origins` and `cors_credentials` mean nothing, and nobody brings credentials).
+    `websocket` (who reads WebSockets: "picows", "aiohttp", or "auto", see `takeover.preferred`),
+    `per_message_deflate` (compress messages of WebSockets: True, or a dict with some of the fields
+    of `deflate.Settings`), `origins` (which pages may connect, besides the server's own; then
+    `cors_allowed_origins` and `cors_credentials` mean nothing, and nobody brings credentials).
     """
 
     def __init__(

@@ -227,6 +227,8 @@ class Session(Inbox):
             self.server.slices.run(self._silent)
 
     def _silent(self) -> None:
+        if not self._ping_due:
+            return  # the answer has come while this waited for its slice
         self.server.hooks.count("pings", "timeout")
         self.end(self.server.reason.PING_TIMEOUT, "ping_timeout", flush=False)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +12,7 @@ import aiohttp
 import pytest
 
 from sioserver.origins import Origins
+from sioserver.transport import edge
 from sioserver.transport.edge import takes
 
 from .kit import engineio_server, serve
@@ -258,3 +261,51 @@ def test_takes(handler: Callable[..., None], counts: set[int]) -> None:
     assert {count for count in range(4) if takes(handler, count)} == counts
     assert takes(print, 3)
     assert takes("".join, 1)
+
+
+class Unhashable:
+    __hash__ = None  # type: ignore[assignment]
+
+    def __call__(self, a: Any) -> None: ...
+
+
+class Slotted:
+    __slots__ = ()
+
+    def __call__(self, a: Any) -> None: ...
+
+
+def test_takes_is_found_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes 30 us, and is asked for every client that comes and goes."""
+    found_out: list[tuple[Any, int]] = []
+    real = edge._takes
+
+    def counted(handler: Any, count: int) -> bool:
+        found_out.append((handler, count))
+        return real(handler, count)
+
+    monkeypatch.setattr(edge, "_takes", counted)
+
+    def function(a: Any) -> None: ...
+
+    class Handlers:
+        def one(self, a: Any) -> None: ...
+
+    handlers = Handlers()
+    for _ in range(3):
+        assert (takes(function, 1), takes(function, 2)) == (True, False)
+        # made anew each time; and other objects have the same function
+        assert (takes(handlers.one, 1), takes(Handlers().one, 2)) == (True, False)
+    assert found_out == [(function, 1), (function, 2), (Handlers.one, 2), (Handlers.one, 3)]
+    # what has no hash, or no weak references, is asked again
+    for handler in (Unhashable(), Slotted()):
+        found_out.clear()
+        assert takes(handler, 1)
+        assert takes(handler, 1)
+        assert len(found_out) == 2
+    # and nothing is kept alive
+    kept = weakref.ref(function)
+    del function
+    found_out.clear()
+    gc.collect()
+    assert kept() is None

@@ -45,7 +45,8 @@ def begin(
     socket: WebSocket, tcp: asyncio.Transport, key: str, headers: dict[str, str], max_message: int
 ) -> Callable[[bytes], None]:
     """Accept the handshake with this key and read the connection from now on; `headers` are more
-    ones for the answer. Returns who takes bytes that have been read already."""
+    ones for the answer, which is the first thing that the socket writes. Returns who takes bytes
+    that have been read already."""
     protocol = Reader(socket, max_message)
     tcp.set_protocol(protocol)
     tcp.set_write_buffer_limits(high=WRITE_HIGH)
@@ -56,7 +57,7 @@ def begin(
         **headers,
     }
     lines = "".join(f"{name}: {value}\r\n" for name, value in answer.items())
-    tcp.write(f"HTTP/1.1 101 Switching Protocols\r\n{lines}\r\n".encode())
+    socket.write(f"HTTP/1.1 101 Switching Protocols\r\n{lines}\r\n".encode())
     return protocol.feed
 
 

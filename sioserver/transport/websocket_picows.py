@@ -40,16 +40,19 @@ def begin(
     socket: WebSocket, tcp: asyncio.Transport, key: str, headers: dict[str, str], max_message: int
 ) -> Callable[[bytes], None]:
     """Accept the handshake with this key and read the connection from now on; `headers` are more
-    ones for the answer. Returns who takes bytes that have been read already."""
+    ones for the answer, which is the first thing that the socket writes. Returns who takes bytes
+    that have been read already."""
     listener = DeflatedListener(socket) if socket.deflates else Listener(socket)
     response = WSUpgradeResponse.create_101_response(headers)
     accepted = WSUpgradeResponseWithListener(response, listener)
     nobody = None  # host, port and path are for clients
+    told = _Log(socket)
     protocol = Reader(
-        nobody, nobody, False, lambda _: accepted, _Log(socket), True, HANDSHAKE_TIMEOUT, *_PINGS,
+        nobody, nobody, False, lambda _: accepted, told, True, HANDSHAKE_TIMEOUT, *_PINGS,
         max_message, None, READ_BUFFER,
     )  # fmt: skip
-    protocol.connection_made(_Transport(tcp))
+    protocol.log = told
+    protocol.connection_made(_Transport(tcp, told))
     tcp.set_protocol(protocol)
     tcp.set_write_buffer_limits(high=WRITE_HIGH)
 
@@ -129,8 +132,19 @@ class DeflatedListener(Listener):
 
 
 class Reader(WSProtocol):
-    """picows' protocol with bounded reads: it doubles its buffer whenever a read fills it, without
-    end."""
+    """picows' protocol with bounds. It doubles its buffer whenever a read fills it, without end;
+    and when a frame is wrong it goes on for ten milliseconds, in which it hands out what it has
+    refused, frames of any size too."""
+
+    __slots__ = ("log",)
+
+    log: _Log
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """There they are."""
+        super().buffer_updated(nbytes)
+        if self.log.fault:
+            self.log.socket.close(self.log.fault)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the next bytes go."""
@@ -141,15 +155,15 @@ class Reader(WSProtocol):
 class _Log:
     """The logger that picows gets: a peer's protocol errors are no news, our own faults are.
 
-    And either is the end. picows by itself would go on for ten milliseconds and hand out what it
-    has refused, frames of any size too. Not a logging.Logger: picows would keep a child of it for
-    every connection.
+    Not a logging.Logger: picows would keep a child of it for every connection.
     """
 
-    __slots__ = ("_socket",)
+    __slots__ = ("fault", "socket")
 
     def __init__(self, socket: WebSocket) -> None:
-        self._socket = socket
+        self.socket = socket
+        # with which code the connection has to be closed, when the frames before have been handled
+        self.fault = 0
 
     def isEnabledFor(self, level: int) -> bool:
         return False
@@ -163,11 +177,11 @@ class _Log:
     def warning(self, *_: object) -> None: ...
 
     def error(self, text: str, reason: tuple[int, str]) -> None:
-        self._socket.close(reason[0])
+        self.fault = reason[0]
 
     def exception(self, text: str, *args: object) -> None:
         log.exception(text, *args)
-        self._socket.close(INTERNAL_ERROR)
+        self.socket.close(INTERNAL_ERROR)
 
 
 class _Transport:
@@ -175,18 +189,19 @@ class _Transport:
     log them, and sets options that aiohttp has set already and that unix sockets do not have: a
     dozen system calls for a connection."""
 
-    __slots__ = ("_tcp",)
+    __slots__ = ("_log", "_tcp")
 
-    def __init__(self, tcp: asyncio.Transport) -> None:
+    def __init__(self, tcp: asyncio.Transport, log: _Log) -> None:
         self._tcp = tcp
+        self._log = log
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._tcp, name)
 
     def write(self, data: bytes) -> None:
-        """The answer to the handshake; its close frames come behind ours."""
-        if not self._tcp.is_closing():
-            self._tcp.write(data)
+        """The answer to the handshake. Of close frames, ours is enough."""
+        if not self._log.fault:
+            self._log.socket.write(data)
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """Is it encrypted? Of everything else, nothing."""

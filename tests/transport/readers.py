@@ -78,6 +78,7 @@ class Line:
         self.ws = make(self.told, self.tcp, limit)
         begin = READERS[reader].begin
         self.feed: Callable[[bytes], None] = begin(self.ws, self.tcp, KEY, {"X-More": "1"}, limit)
+        self.ws.flush()
         self.answer, self.tcp.written = self.tcp.written, b""
 
     def frames(self) -> list[tuple[int, bytes]]:

@@ -7,14 +7,17 @@ import logging
 import socket
 import subprocess
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from multidict import CIMultiDict
 
 from sioserver.transport import takeover, websocket_aiohttp, websocket_picows
 from sioserver.transport.frames import Outgoing
 
 from .kit import Site, engineio_server, frame, serve, soon, until
+from .readers import TCP, Told
 
 GOOD = {
     "Upgrade": "websocket",
@@ -109,6 +112,38 @@ async def test_much_behind_the_request() -> None:
         await soon(reader.readuntil(b"}"))  # the OPEN packet
         assert await soon(reader.readexactly(len(wanted))) == wanted
         writer.close()
+
+
+async def test_the_answer_and_the_first_packet_go_out_in_one_write(reader: str) -> None:
+    class Once(TCP):
+        def __init__(self) -> None:
+            super().__init__()
+            self.writes: list[bytes] = []
+
+        def write(self, data: bytes) -> None:
+            self.writes.append(data)
+
+    class Handler:
+        transport = None
+        _message_tail = b""
+
+        def connection_lost(self, exc: Exception | None) -> None: ...
+
+    tcp, request = Once(), SimpleNamespace(headers=CIMultiDict(GOOD), protocol=Handler())
+    request.transport = tcp
+    told: Any = Told()
+    asked: Any = request
+    opened = takeover.take_over(
+        asked, told, 1000, lambda ws: ws.send(Outgoing(["hello"])) and None, takeover.reader(reader)
+    )
+    assert opened
+    (written,) = tcp.writes
+    head, _, frames = written.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 101 ")
+    assert frames == b"\x81\x064hello"
+    tcp.protocol.connection_lost(None)
+    for end in tcp.ends:
+        end.close()
 
 
 # -- who reads ------------------------------------------------------------------------------------

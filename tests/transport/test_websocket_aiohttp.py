@@ -100,11 +100,9 @@ def test_both_readers_mean_the_same(data: bytes, sizes: list[int]) -> None:
             line.feed(rest[:size])
             rest = rest[size:]
             answers += line.frames()
-            if any(first == CLOSE for first, _ in answers):
-                break
         line.close()
         # picows looks one frame ahead, and closes for that one before the one before is handled
         pongs = [answer for answer in answers if answer[0] != CLOSE]
-        return line.told.all, pongs, len(pongs) < len(answers)
+        return line.told.all, pongs, len(answers) - len(pongs)
 
     assert asyncio.run(read("picows")) == asyncio.run(read("aiohttp"))

@@ -42,10 +42,12 @@ from sioserver.startup import (
     cannot_listen,
     check_parser,
     complain,
+    most_files,
     redis_in_words,
     valkey_beside,
 )
 from sioserver.tls import HANDSHAKE_TIMEOUT, SHUTDOWN_TIMEOUT, Encryption, Unusable
+from sioserver.transport.http_connections import HttpConnections
 from sioserver.transport.namespace import RoomServer
 from sioserver.transport.polling import Bypass
 from sioserver.transport.recovery import Recovery
@@ -221,12 +223,17 @@ async def _serve(config: Config, worker: Worker | None) -> None:
     if encryption is not None:
         app[METRICS].tls_expires_at = encryption.expires_at
         app[METRICS].tls_handshakes = encryption.handshakes
+    connections = connections_of(app, config)
     runner = web.AppRunner(
-        app, access_log=None, handle_signals=False, shutdown_timeout=CLOSE_TIMEOUT
+        app,
+        access_log=None,
+        handle_signals=False,
+        shutdown_timeout=CLOSE_TIMEOUT,
+        **connections.settings(),
     )
     try:
         await runner.setup()
-        await _listen(runner, config, worker, encryption)
+        await _listen(runner, connections, config, worker, encryption)
         _calm_collector()
         if worker is not None:
             worker.serving()
@@ -265,13 +272,36 @@ def _calm_collector() -> None:
     gc.set_threshold(20_000, 20, 50)
 
 
-class Site(web.BaseSite):
-    """Where connections are accepted. aiohttp's own sites leave it to the event loop how long a
-    client may take for TLS, which is a minute at its beginning and half of one at its end."""
+def connections_of(app: web.Application, config: Config) -> HttpConnections:
+    """The watch over the connections on which an application of `create_app` is asked."""
+    eio, metrics = app[SERVER].eio, app[METRICS]
+    connections = HttpConnections(
+        config.limits,
+        eio.proxies,
+        eio.wheel,
+        metrics.count_limit,
+        files=most_files(),
+        others=lambda: len(eio.sockets),
+    )
+    metrics.http_connections = lambda: len(connections)
+    return connections
 
-    def __init__(self, runner: web.BaseRunner, encryption: Encryption | None, **where: Any) -> None:
+
+class Site(web.BaseSite):
+    """Where connections are accepted, and watched. aiohttp's own sites leave it to the event loop
+    how long a client may take for TLS, which is a minute at its beginning and half of one at its
+    end."""
+
+    def __init__(
+        self,
+        runner: web.BaseRunner,
+        connections: HttpConnections,
+        encryption: Encryption | None = None,
+        **where: Any,
+    ) -> None:
         """`where`: `host` and `port`, or `sock`."""
         super().__init__(runner, backlog=BACKLOG)
+        self._connections = connections
         self._options = {**where, "backlog": BACKLOG}
         if encryption is not None:
             self._options |= {
@@ -290,19 +320,24 @@ class Site(web.BaseSite):
         await super().start()
         assert self._runner.server is not None
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._runner.server, **self._options)
+        factory = self._connections.of(self._runner.server)
+        self._server = await loop.create_server(factory, **self._options)
 
 
 async def _listen(
-    runner: web.AppRunner, config: Config, worker: Worker | None, encryption: Encryption | None
+    runner: web.AppRunner,
+    connections: HttpConnections,
+    config: Config,
+    worker: Worker | None,
+    encryption: Encryption | None,
 ) -> None:
     if worker is not None:
         for listener in worker.sockets:
-            await Site(runner, encryption, sock=listener).start()
+            await Site(runner, connections, encryption, sock=listener).start()
         return
     host, port = config.server.host, config.server.port
     try:
-        await Site(runner, encryption, host=host, port=port).start()
+        await Site(runner, connections, encryption, host=host, port=port).start()
     except OSError as error:
         raise cannot_listen(host, port, error) from error
 

@@ -38,6 +38,14 @@ LIMITS: Final = (
     "accept_rate",
     "address_accept_rate",
     "auth_failure_rate",
+    "http_connections",
+    "address_http_connections",
+    "header_timeout",
+    "body_timeout",
+    "keepalive_timeout",
+    "max_line",
+    "max_headers",
+    "max_head",
     "rooms_per_connection",
     "client_queue",
     "slow_after",
@@ -60,6 +68,7 @@ REQUEST_REFUSALS: Final = (
     "Unsupported protocol version",
     "This origin is not allowed",
     "The body is larger than maxPayload",
+    "The body did not come in time",
     "No more connections just now",
     "Too many connections from this address",
     "Too many new connections just now",
@@ -143,6 +152,8 @@ class Metrics(Collector):
         """Bytes that wait for clients; set by who knows."""
         self.relays: Callable[[], float] | None = None
         """WebSockets of other nodes that are relayed now; set by who knows."""
+        self.http_connections: Callable[[], float] | None = None
+        """HTTP connections of the public address now; set by who knows."""
         self.tls_expires_at: Callable[[], float] | None = None
         """When the certificate expires, in seconds since 1970; set where there is one."""
         self.tls_handshakes: Callable[[], Mapping[str, int]] | None = None
@@ -263,6 +274,9 @@ class Metrics(Collector):
         if self.node:
             yield _gauges("node_info", "The node that answers.", "id", {self.node: 1})
         yield _gauges("connections", "Connections now.", "transport", self.connections)
+        if self.http_connections is not None:
+            waiting = self.http_connections()
+            yield _gauge("http_connections", "HTTP connections now, WebSockets not.", waiting)
         yield _gauge("rooms", "Rooms with clients on this node.", self.rooms)
         yield _gauge("clients", "Clients in rooms on this node.", self.clients)
         yield _gauge("clients_behind", "Clients that catch up from the log.", self.clients_behind)

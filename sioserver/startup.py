@@ -90,6 +90,16 @@ def allow_many_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
+def most_files() -> int:
+    """How many files this process may have open; 0: any number, or nobody knows."""
+    try:
+        import resource
+    except ImportError:
+        return 0  # Windows
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 0 if most == resource.RLIM_INFINITY else most
+
+
 def cannot_listen(host: str, port: int, error: OSError) -> CannotStart:
     """The error for an address that cannot be had."""
     reason = error.strerror or str(error)

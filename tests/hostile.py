@@ -28,7 +28,7 @@ import aiohttp
 import msgspec
 from aiohttp import web
 
-from sioserver.app import METRICS, NODE, SERVER, create_app
+from sioserver.app import METRICS, NODE, SERVER, Site, connections_of, create_app
 from sioserver.config import Config
 from sioserver.engine.base import Engine
 from sioserver.metrics import Metrics
@@ -205,12 +205,14 @@ async def house(
     config: Config | None = None, *, engine: Engine | None = None
 ) -> AsyncIterator[House]:
     """A house with its victims in it, on a free port of loopback."""
-    app = create_app(config or configured(), engine=engine)
-    running = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
+    config = config or configured()
+    app = create_app(config, engine=engine)
+    connections = connections_of(app, config)
+    running = web.AppRunner(app, access_log=None, shutdown_timeout=0.5, **connections.settings())
     await running.setup()
     complaints = None
     try:
-        await web.TCPSite(running, "127.0.0.1", 0).start()
+        await Site(running, connections, host="127.0.0.1", port=0).start()
         connector = aiohttp.TCPConnector(limit=0, force_close=True)
         async with aiohttp.ClientSession(connector=connector) as http:
             place = House(app, running.addresses[0][1], http)

@@ -26,7 +26,16 @@ from aiohttp import http_parser, web
 from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
 
 from sioserver import __version__
-from sioserver.app import METRICS, NODE, ROOMS, SERVER, Site, create_app, peer_of
+from sioserver.app import (
+    METRICS,
+    NODE,
+    ROOMS,
+    SERVER,
+    Site,
+    connections_of,
+    create_app,
+    peer_of,
+)
 from sioserver.config import Config
 from sioserver.config.schema import Tls
 from sioserver.engine import create_engine
@@ -610,10 +619,12 @@ MEMORY = ("--store", ":memory:")
 async def site(files: Certificates) -> AsyncIterator[int]:
     """The application over TLS; yields its port."""
     tls = Tls(cert=str(files.cert), key=str(files.key))
-    runner = web.AppRunner(create_app(configured()), access_log=None, shutdown_timeout=0.1)
+    app = create_app(configured())
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     try:
-        await Site(runner, Encryption(tls), host="127.0.0.1", port=0).start()
+        connections = connections_of(app, configured())
+        await Site(runner, connections, Encryption(tls), host="127.0.0.1", port=0).start()
         yield runner.addresses[0][1]
     finally:
         await runner.cleanup()

@@ -240,6 +240,44 @@ class Limits(Section, frozen=True):
             "closed; it may come back and is given what it missed."
         ),
     ] = 20.0
+    http_connections: Annotated[
+        Count,
+        about(
+            "HTTP connections to this node, those of polling clients and those without a session; "
+            "0 means no limit. Then idle ones are closed."
+        ),
+    ] = 50_000
+    address_http_connections: Annotated[
+        Count,
+        about(
+            "HTTP connections from one address (IPv6: from one /64); 0 means no limit. Loopback "
+            "and trusted proxies are not counted."
+        ),
+    ] = 4000
+    header_timeout: Annotated[
+        Positive, about("The head of an HTTP request has to be there by then.")
+    ] = 10.0
+    body_timeout: Annotated[
+        Positive, about("The body of an HTTP request has to be there by then.")
+    ] = 30.0
+    keepalive_timeout: Annotated[
+        Positive,
+        about(
+            "An HTTP connection without a request is kept this long; longer than a proxy in front "
+            "keeps it."
+        ),
+    ] = 75.0
+    max_line: Annotated[
+        Annotated[int, Meta(ge=1024, le=1_048_576)],
+        about("Longest line in the head of an HTTP request: the address, or a header."),
+    ] = 8190
+    max_headers: Annotated[
+        Annotated[int, Meta(ge=16, le=10_000)], about("Headers of an HTTP request.")
+    ] = 128
+    max_head: Annotated[
+        Annotated[int, Meta(ge=1024, le=16_777_216)],
+        about("Largest head of an HTTP request, all of its lines together."),
+    ] = 32_768
     rooms_per_connection: Annotated[AtLeastOne, about("Rooms that one connection may be in.")] = 64
     connections: Annotated[Count, about("Connections to this node; 0 means no limit.")] = 100_000
     address_connections: Annotated[

@@ -21,13 +21,14 @@ OURS: Final = frozenset({CALLER_HEADER.lower(), PROOF_HEADER.lower()})
 SKEW: Final = 60.0
 """Seconds by which the clocks of two hosts may differ."""
 
-LOST, MALFORMED, TOO_LARGE = "lost", "malformed", "too_large"
+LOST, MALFORMED, TOO_LARGE, TOO_SLOW = "lost", "malformed", "too_large", "too_slow"
 RELEASE = "release"
 NOTES: Final = {
     "": "an ordinary request",
     LOST: "the connection broke before the whole body was there",
     MALFORMED: "the body was malformed",
     TOO_LARGE: "the body was too large",
+    TOO_SLOW: "the body did not come in time",
     RELEASE: "the node that waits for the session's poll is stopping: let go of the poll",
 }
 

@@ -53,13 +53,14 @@ class EngineServer(Edge):
 
     More arguments: `trusted_proxies` (addresses whose X-Forwarded-* headers are believed),
     `client_queue` (bytes that may wait for a client), `inbox` (events of a client that may wait for
-    an earlier one), `poll_packets` (packets that one POST may bring), `upgrade_timeout` (seconds),
-    `max_connections` (0: no limit), `admission` (who may come, in place of `max_connections`),
-    `node_id` (8 to 32 hexadecimal digits, unique among the nodes: session ids begin with it),
-    `websocket` (who reads WebSockets: "picows", "aiohttp", or "auto", see `takeover.preferred`),
-    `per_message_deflate` (compress messages of WebSockets: True, or a dict with some of the fields
-    of `deflate.Settings`), `origins` (which pages may connect, besides the server's own; then
-    `cors_allowed_origins` and `cors_credentials` mean nothing, and nobody brings credentials).
+    an earlier one), `poll_packets` (packets that one POST may bring), `upgrade_timeout` and
+    `body_timeout` (seconds), `max_connections` (0: no limit), `admission` (who may come, in place
+    of `max_connections`), `node_id` (8 to 32 hexadecimal digits, unique among the nodes: session
+    ids begin with it), `websocket` (who reads WebSockets: "picows", "aiohttp", or "auto", see
+    `takeover.preferred`), `per_message_deflate` (compress messages of WebSockets: True, or a dict
+    with some of the fields of `deflate.Settings`), `origins` (which pages may connect, besides the
+    server's own; then `cors_allowed_origins` and `cors_credentials` mean nothing, and nobody brings
+    credentials).
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class EngineServer(Edge):
         inbox: int = 256,
         poll_packets: int = 10_000,
         upgrade_timeout: float = 10.0,
+        body_timeout: float = 30.0,
         max_connections: int = 0,
         admission: Admission | None = None,
         node_id: str = "",
@@ -87,6 +89,7 @@ class EngineServer(Edge):
         self.inbox = inbox
         self.poll_packets = poll_packets
         self.upgrade_timeout = upgrade_timeout
+        self.body_timeout = body_timeout
         if admission is None:
             places = Limits(enabled=False, connections=max_connections, address_connections=0)
             admission = Admission(places, lambda limit: self.hooks.count("limits", limit))
@@ -404,6 +407,9 @@ class EngineServer(Edge):
         except web.HTTPRequestEntityTooLarge:
             session.broken("body too large")
             return self.refuse(request, edge.TOO_LARGE)
+        except TimeoutError:
+            session.broken("body too slow")
+            return self.refuse(request, edge.TOO_SLOW)
         except ConnectionError:
             # half a body: nothing of it was handled, and the client has to know that it was lost
             session.end(self.reason.TRANSPORT_ERROR, "transport_close", flush=False)
@@ -422,20 +428,25 @@ class EngineServer(Edge):
             raise web.RequestPayloadError("it was malformed on the way")
         if note == caller.TOO_LARGE:
             raise web.HTTPRequestEntityTooLarge(self.max_http_buffer_size, 0)
+        if note == caller.TOO_SLOW:
+            raise TimeoutError
         return await self.read_body(request)
 
     async def read_body(self, request: web.Request) -> bytes:
         """The whole body: it comes in as many pieces as the network likes. Raises
-        `web.HTTPRequestEntityTooLarge`, `web.RequestPayloadError` and ConnectionError."""
+        `web.HTTPRequestEntityTooLarge`, `web.RequestPayloadError`, ConnectionError and, when it is
+        not whole in time, TimeoutError."""
         limit = self.max_http_buffer_size
         if (request.content_length or 0) > limit:
             raise web.HTTPRequestEntityTooLarge(limit, request.content_length or 0)
-        body = bytearray()
-        while chunk := await request.content.readany():
-            body += chunk
-            if len(body) > limit:
-                raise web.HTTPRequestEntityTooLarge(limit, len(body))
-        return bytes(body)
+        if request.content.is_eof():
+            return await _read(request, limit)  # most are: spared the price of a timeout
+        try:
+            async with asyncio.timeout(self.body_timeout):
+                return await _read(request, limit)
+        except TimeoutError:
+            self.hooks.count("limits", "body_timeout")
+            raise
 
     # ------------------------------------------------------------ the end of sessions
 
@@ -509,6 +520,15 @@ class EngineServer(Edge):
         # what is left waits for polls that will not come
         self.sockets.clear()
         self.wheel.stop()
+
+
+async def _read(request: web.Request, limit: int) -> bytes:
+    body = bytearray()
+    while chunk := await request.content.readany():
+        body += chunk
+        if len(body) > limit:
+            raise web.HTTPRequestEntityTooLarge(limit, len(body))
+    return bytes(body)
 
 
 class _Nobody:

@@ -95,6 +95,7 @@ class RoomServer(AsyncServer):
             inbox=limits.inbox,
             poll_packets=limits.poll_packets,
             upgrade_timeout=limits.upgrade_timeout,
+            body_timeout=limits.body_timeout,
             websocket=transport.websocket,
             per_message_deflate=_compression(config.deflate),
             admission=admission,

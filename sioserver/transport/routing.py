@@ -217,6 +217,8 @@ class Router:
                 origin = origin._replace(note=caller.TOO_LARGE)
             except web.RequestPayloadError:
                 origin = origin._replace(note=caller.MALFORMED)
+            except TimeoutError:
+                origin = origin._replace(note=caller.TOO_SLOW)
             except ConnectionError as error:
                 origin, lost = origin._replace(note=caller.LOST), error
         if self._requests >= MAX_REQUESTS:

@@ -196,6 +196,19 @@ async def test_a_body_that_is_too_large(nodes: Cluster, hosts: str, chunked: boo
 
 @HOSTS
 @on_both_loops
+async def test_a_body_that_comes_too_slowly(nodes: Cluster, hosts: str) -> None:
+    owner, entry = await two(nodes, hosts, body_timeout=0.1)
+    client = await elsewhere(owner, entry)
+    reader, writer = await entry.site.raw()
+    head = entry.site.head("POST", entry.site.url(sid=client.sid), "Content-Length: 100")
+    writer.write(head + b"4half")
+    assert b" 408 " in await soon(reader.readuntil(b"}"))
+    await until(lambda: client.sid not in owner.eio.sockets)
+    writer.close()
+
+
+@HOSTS
+@on_both_loops
 async def test_a_malformed_body(nodes: Cluster, hosts: str) -> None:
     owner, entry = await two(nodes, hosts)
     client = await elsewhere(owner, entry)

@@ -28,6 +28,7 @@ from sioserver.config import Config
 from sioserver.engine import NODE_ID_BYTES, create_engine, store_path
 from sioserver.engine.base import Engine, StoreError
 from sioserver.hub import Hub
+from sioserver.keys import UnusableKey, read_keys
 from sioserver.limits import Budget
 from sioserver.metrics import Metrics
 from sioserver.model import Peer
@@ -86,7 +87,7 @@ def create_app(
     engine = engine or create_engine(config, peer)
     metrics = Metrics()
     hub = Hub(metrics)
-    verifier, policy = Verifier(config.auth), Policy(config)
+    verifier, policy = _verifier(config), Policy(config)
     budget = Budget(config.limits)
     admission = Admission(config.limits, metrics.count_limit)
     rooms = RoomService(config, engine, hub, verifier, policy, budget, metrics, time.time)
@@ -162,6 +163,13 @@ def create_app(
     if config.server.web:
         app.router.add_routes(page.routes(frame_ancestors=config.server.frame_ancestors))
     return app
+
+
+def _verifier(config: Config) -> Verifier:
+    try:
+        return Verifier(config.auth, read_keys(config.auth))
+    except (UnusableKey, ValueError) as error:
+        raise CannotStart(str(error)) from error
 
 
 # ---------------------------------------------------------------------------- the program

@@ -110,15 +110,25 @@ def _checked(args: argparse.Namespace) -> tuple[Config, list[str]]:
     """The configuration, and what is to be said of the files that it names; raises ConfigError when
     they cannot be used."""
     config, sources = _load(args)
-    if not config.tls.cert:
-        return config, []
-    from sioserver import tls
+    found: list[tuple[str, str]] = []
+    warnings: list[str] = []
+    if config.auth.takes_tokens:
+        from sioserver import keys
 
-    try:
-        return config, tls.read(config.tls).warnings(time.time())
-    except tls.Unusable as error:
-        source = sources.get(error.key, sources["tls.cert"])
-        raise ConfigError([Fault(source, error.key, error.text)]) from error
+        try:
+            keys.read_keys(config.auth)
+        except keys.UnusableKey as error:
+            found.append((error.key, error.text))
+    if config.tls.cert:
+        from sioserver import tls
+
+        try:
+            warnings = tls.read(config.tls).warnings(time.time())
+        except tls.Unusable as error:
+            found.append((error.key if error.key in sources else "tls.cert", error.text))
+    if found:
+        raise ConfigError([Fault(sources[key], key, text) for key, text in found])
+    return config, warnings
 
 
 def _config_path(args: argparse.Namespace) -> str | None:

@@ -59,6 +59,25 @@ DISCONNECTS: Final[dict[str, DisconnectKind]] = {
     "too_many_errors": DisconnectKind(3505, "too many requests had to be refused", False),
 }
 
+TOKEN_FAULTS: Final[dict[str, str]] = {
+    "not_taken": "unauthorized",
+    "misplaced": "unauthorized",
+    "malformed": "unauthorized",
+    "algorithm": "unauthorized",
+    "unknown_key": "unauthorized",
+    "unnamed_key": "unauthorized",
+    "signature": "unauthorized",
+    "claims": "unauthorized",
+    "audience": "unauthorized",
+    "issuer": "unauthorized",
+    "early": "unauthorized",
+    "lifetime": "unauthorized",
+    "expired": "token_expired",
+    "revoked": "unauthorized",
+}
+"""What can be wrong with a token -> the refusal that its bearer is told. They learn no more: only
+the counters and the log know the difference."""
+
 
 class Refusal(Exception):
     """One request is refused; the connection lives.
@@ -85,6 +104,16 @@ class Refusal(Exception):
         self.status = kind.status
         self.retry_after = retry_after
         self.limit = limit
+
+
+class InvalidToken(Refusal):
+    """A token that proves nothing. `reason` is a key of `TOKEN_FAULTS`; `detail` is for the log.
+    Neither holds any part of the token that could be a secret."""
+
+    def __init__(self, reason: str, detail: str, message: str | None = None) -> None:
+        super().__init__(TOKEN_FAULTS[reason], message)
+        self.reason = reason
+        self.detail = detail
 
 
 class Disconnect(Exception):

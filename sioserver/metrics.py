@@ -21,7 +21,7 @@ from prometheus_client.core import (
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
-from sioserver.errors import DISCONNECTS, REFUSALS
+from sioserver.errors import DISCONNECTS, REFUSALS, TOKEN_FAULTS
 
 EVENTS: Final = ("message", "history", "members", "read", "typing", "auth", "leave")
 """Events of clients that are counted by name."""
@@ -168,6 +168,7 @@ class Metrics(Collector):
         self.pings = 0
         self.events = _table(EVENTS)
         self.refusals = _table(REFUSALS)
+        self.invalid_tokens = _table(TOKEN_FAULTS)
         self.disconnects = _table(DISCONNECTS)
         self.unasked = _table(UNASKED)
         self.dropped = _table(DROPS)
@@ -213,6 +214,10 @@ class Metrics(Collector):
     def count_unasked(self, what: str) -> None:
         """A client sent something that is of no use to anybody."""
         _count(self.unasked, what)
+
+    def count_invalid_token(self, reason: str) -> None:
+        """A token was refused, by a key of `TOKEN_FAULTS`."""
+        _count(self.invalid_tokens, reason)
 
     def count_disconnect(self, code: str) -> None:
         """A connection ended, by a code of `DISCONNECTS`."""
@@ -298,6 +303,7 @@ class Metrics(Collector):
         yield _counters("events", "Events from clients.", "event", self.events)
         yield _counters("unasked", "Useless packets from clients.", "what", self.unasked)
         yield _counters("refusals", "Requests refused.", "code", self.refusals)
+        yield _counters("invalid_tokens", "Tokens refused.", "reason", self.invalid_tokens)
         yield _counters("disconnects", "Connections ended.", "code", self.disconnects)
         yield _counters("dropped", "Ephemeral events not sent.", "reason", self.dropped)
         yield _counters("recoveries", "Joins, by what was missed.", "verdict", self.recoveries)

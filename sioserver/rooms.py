@@ -16,7 +16,7 @@ from sioserver import wire
 from sioserver.auth import Identity, Policy, Verifier
 from sioserver.config import Config
 from sioserver.engine.base import Engine
-from sioserver.errors import Disconnect, Refusal
+from sioserver.errors import Disconnect, InvalidToken, Refusal
 from sioserver.hub import Client, Hub
 from sioserver.ids import random_id
 from sioserver.limits import Budget
@@ -113,9 +113,13 @@ class RoomService:
 
     async def _identify(self, token: str) -> Identity:
         now = self._clock()
-        identity = self._verifier.verify(token, now)
-        if identity.token_id is not None and await self._engine.revoked(identity.token_id, now):
-            raise Refusal("unauthorized")
+        try:
+            identity = self._verifier.verify(token, now)
+            if identity.token_id is not None and await self._engine.revoked(identity.token_id, now):
+                raise InvalidToken("revoked", "its jti is revoked")
+        except InvalidToken as error:
+            self._metrics.count_invalid_token(error.reason)
+            raise
         return identity
 
     async def refresh(self, client: Client, token: str) -> Identity:
@@ -129,8 +133,8 @@ class RoomService:
         return identity
 
     def _check_entry(self, identity: Identity, room: str) -> None:
-        self._policy.check_join(identity, room)
-        self._policy.check_read(identity, room)
+        self._policy.check(identity, "join", room)
+        self._policy.check(identity, "read", room)
 
     # ------------------------------------------------------------ coming and going
 
@@ -189,7 +193,7 @@ class RoomService:
         if since is not None:
             known = since.offset
             # it is only the client's word, and opens nothing to who may not see what was before
-            if "history" not in self._policy.permissions(client.identity, room):
+            if not self._policy.may(client.identity, "history", room):
                 least = membership.joined
         page = await self._engine.history(room, after=max(known, least), limit=limit)
         at = since or Position(page.top.epoch, known)
@@ -241,7 +245,7 @@ class RoomService:
         try:
             page = await self._engine.history(client.room, after=at.offset, limit=limit)
             if page.top.epoch != at.epoch:
-                allowed = "history" in self._policy.permissions(client.identity, client.room)
+                allowed = self._policy.may(client.identity, "history", client.room)
                 # who may not see what was before its time gets what comes
                 after = 0 if allowed else page.top.offset
                 page = await self._engine.history(client.room, after=after, limit=limit)
@@ -304,7 +308,7 @@ class RoomService:
     async def send(self, client: Client, request: wire.SendRequest) -> Published:
         """Post a message. When this returns, the message is stored and will reach everybody."""
         now = self._check(client)
-        self._policy.check_post(client.identity, client.room)
+        self._policy.check(client.identity, "post", client.room)
         rule = self._policy.rule(client.room)
         self._budget.check_message(client.user.id, client.room, rule, now)
         draft = Draft(
@@ -322,7 +326,7 @@ class RoomService:
     async def history(self, client: Client, request: wire.HistoryRequest) -> Page:
         """A page of the room's log."""
         self._check(client)
-        self._policy.check_history(client.identity, client.room)
+        self._policy.check(client.identity, "history", client.room)
         return await self._engine.history(
             client.room, after=request.after, before=request.before, limit=request.limit
         )
@@ -358,7 +362,7 @@ class RoomService:
         """Tell the others, unless they know; a beginning at most once in `TYPING_REPEAT`."""
         now = self._check(client)
         if on:
-            self._policy.check_post(client.identity, client.room)
+            self._policy.check(client.identity, "post", client.room)
             if 0 <= now - client.typing_told < TYPING_REPEAT:
                 return
             client.typing_at = client.typing_told = now
@@ -375,7 +379,7 @@ class RoomService:
     def relay(self, client: Client, name: str, args: Sequence[Any]) -> None:
         """Pass an event on to the others: ephemeral, in no log."""
         self._check(client)
-        self._policy.check_post(client.identity, client.room)
+        self._policy.check(client.identity, "post", client.room)
         self._tell(client.room, wire.relayed_event(name, args, client.user), but=client)
 
     async def rooms_of(self, identity: Identity) -> dict[str, dict[str, int]]:

@@ -124,7 +124,7 @@ def announce(config: Config, port: int, store: str, *, supervisor: int = 0) -> N
     ]
     if supervisor:
         lines.append(f"  pid {supervisor}: kill -HUP {supervisor} reads the configuration again")
-    if not config.auth.secret:
+    if not config.auth.takes_tokens:
         lines.append("  ANYBODY WHO CAN REACH IT MAY JOIN AND USE ANY NAME: no auth.secret is set")
     if config.server.insecure_any_origin:
         lines.append("  PAGES OF EVERY SITE MAY CONNECT: server.insecure_any_origin is set")

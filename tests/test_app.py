@@ -37,7 +37,7 @@ from sioserver.app import (
     peer_of,
 )
 from sioserver.config import Config
-from sioserver.config.schema import Tls
+from sioserver.config.schema import Auth, Tls
 from sioserver.engine import create_engine
 from sioserver.engine.base import StoreError
 from sioserver.metrics import Metrics
@@ -347,6 +347,18 @@ def test_a_node_and_how_the_others_find_it() -> None:
     assert len(peer_of(config).id) == 12
     third = peer_of(config, "/run/x", 2)
     assert (third.directory, third.address) == ("/run/x", "[::1]:9002")
+
+
+@pytest.mark.parametrize(
+    ("auth", "says"),
+    [
+        ({"public_keys": ["nowhere.pem"]}, r"auth\.public_keys: nowhere\.pem cannot be read"),
+        ({"secret": "short"}, r"auth\.secret: a secret has at least 32 bytes"),
+    ],
+)
+def test_it_is_not_made_with_keys_that_are_none(auth: dict[str, Any], says: str) -> None:
+    with pytest.raises(CannotStart, match=says):
+        create_app(Config(auth=Auth(**auth)))
 
 
 def test_it_is_not_made_where_aiohttp_reads_by_python_code(

@@ -14,6 +14,7 @@ from sioserver.config import Config, ConfigError
 from sioserver.config.load import FLAGS
 from sioserver.config.render import example
 
+from .auth.kit import pem
 from .certificates import Certificates
 
 GOOD = '[server]\nport = 9000\n[log]\nlevel = "debug"\n'
@@ -248,6 +249,22 @@ def test_check_looks_at_the_certificate(
     assert main(["config", "show", "--config", str(file), "--set", f"tls.key={missing}"]) == 0
 
 
+def test_keys_of_tokens_are_looked_at_too(
+    served: list[Config], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "issuer.pem"
+    keys = ["--set", f'auth.public_keys=["{path}"]']
+    for command in (["serve"], ["config", "check"]):
+        assert main([*command, *keys, "--set", "tls.cert=nowhere.pem"]) == 2
+        err = capsys.readouterr().err
+        assert f'auth.public_keys=["{path}"]' not in err
+        assert f"--set auth.public_keys: auth.public_keys: {path} cannot be read: No such" in err
+        assert "tls.cert: nowhere.pem cannot be read" in err  # every fault in one go
+    path.write_bytes(pem("p256"))
+    assert main(["config", "check", *keys]) == 0
+    assert main(["serve", *keys]) == 7
+
+
 def test_serve_does_not_start_with_a_certificate_that_is_no_good(
     served: list[Config], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -257,7 +274,7 @@ def test_serve_does_not_start_with_a_certificate_that_is_no_good(
 
 
 def test_show(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    secret = "x" * 32
+    secret = "0123456789abcdef" * 2
     args = ["--config", str(file), "--set", f"auth.secret={secret}"]
     assert main(["config", "show", *args]) == 0
     out, err = capsys.readouterr()

@@ -15,7 +15,7 @@ LAYERS = (
     {"config", "wire", "auth", "origins", "limits", "admission", "metrics", "signature"},
     {"hub", "local", "engine"},
     {"rooms"},
-    {"node"},
+    {"node", "keys"},
     {"transport", "api", "gateway"},
     {"app", "startup", "tls"},
     {"cli", "workers", "valkey", "logs", "client", "testing", "__main__", "__init__"},
@@ -56,7 +56,7 @@ LIBRARIES = {
     "hiredis": ("engine/redis*",),
     "sqlite3": ("engine/embedded*",),
     "jwt": ("auth/*",),
-    "cryptography": ("tls",),
+    "cryptography": ("auth/keys", "tls"),
 }
 IMPURE_LIBRARIES = {"asyncio", "socket", "ssl", "select", "selectors", "threading", "subprocess"}
 CLOCKS = {

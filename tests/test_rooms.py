@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, TypeVar
@@ -14,7 +15,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from sioserver import wire
-from sioserver.auth import Identity, Policy, Verifier
+from sioserver.auth import Grant, Identity, Policy, Verifier
 from sioserver.config import Config, RoomRule
 from sioserver.config.schema import Auth, Limits, Rooms, Store
 from sioserver.engine.embedded import EmbeddedEngine
@@ -176,7 +177,7 @@ async def world(make: Make) -> World:
     return world
 
 
-def token(sub: str = "ann", expires: float = 4_000_000_000, **claims: Any) -> str:
+def token(sub: str = "ann", expires: float = 1_700_003_600, **claims: Any) -> str:
     return jwt.encode({"sub": sub, "exp": expires, **claims}, SECRET, algorithm="HS256")
 
 
@@ -418,15 +419,15 @@ async def test_who_may_not_see_what_was_before_does_not_by_a_made_up_position(
     world: World,
 ) -> None:
     top = await world.fill(3)
-    perms = frozenset({"join", "read"})
-    joined = await world.join(world.client(perms=perms), Position(top.epoch, 0))
+    grants = (Grant.everywhere("join", "read"),)
+    joined = await world.join(world.client(grants=grants), Position(top.epoch, 0))
     assert (joined.gap, joined.missed) == (wire.gap_event(1, 3, top), [])
-    joined = await world.join(world.client(CAT, perms=perms), Position("another", 0))
+    joined = await world.join(world.client(CAT, grants=grants), Position("another", 0))
     assert (joined.gap, joined.missed) == (wire.gap_event(0, 3, top), [])
     await world.fill(2)  # what came since they joined is theirs
-    joined = await world.join(world.client(perms=perms), Position(top.epoch, 3))
+    joined = await world.join(world.client(grants=grants), Position(top.epoch, 3))
     assert (joined.recovered, offsets(joined.missed)) == (True, [4, 5])
-    joined = await world.join(world.client(perms=perms), Position(top.epoch, 1))
+    joined = await world.join(world.client(grants=grants), Position(top.epoch, 1))
     assert joined.gap == wire.gap_event(2, 3, top)
     assert offsets(joined.missed) == [4, 5]
 
@@ -437,8 +438,8 @@ async def test_who_may_not_see_what_was_before_does_not_by_a_made_up_position(
         (RoomRule(join=["ben"]), {}),
         (RoomRule(anonymous=False), {}),
         (RoomRule(), {"rooms": ("other",), "authenticated": True}),
-        (RoomRule(), {"perms": frozenset({"read", "post"})}),
-        (RoomRule(), {"perms": frozenset({"join", "post"})}),
+        (RoomRule(), {"grants": (Grant.everywhere("read", "post"),)}),
+        (RoomRule(), {"grants": (Grant.everywhere("join", "post"),)}),
     ],
 )
 async def test_who_may_not_come_in(make: Make, rule: RoomRule, identity: dict[str, Any]) -> None:
@@ -450,8 +451,23 @@ async def test_who_may_not_come_in(make: Make, rule: RoomRule, identity: dict[st
 
 
 async def test_what_one_may(make: Make) -> None:
-    world = await make(RoomRule(post=["ben"]))
+    world = await make(RoomRule(post=["ben"], moderate=["ben"]))
     assert (await world.join(world.client())).permissions == ["join", "read", "history"]
+    ben = world.client(BEN, authenticated=True)
+    assert (await world.join(ben)).permissions == ["join", "read", "history", "post", "moderate"]
+
+
+async def test_a_rule_keeps_what_was_before_to_some(make: Make) -> None:
+    world = await make(RoomRule(history=["ben"]))
+    await world.fill(3)
+    request = wire.HistoryRequest(None, None, 9)
+    ann, ben = await world.enter(), await world.enter(BEN)
+    assert len((await world.service.history(ben, request)).messages) == 3
+    error = await refused(world.service.history(ann, request))
+    assert (error.code, error.message) == (
+        "forbidden",
+        "you may not read what was here before you",
+    )
 
 
 # -- joining while things happen ------------------------------------------------------------------
@@ -934,7 +950,7 @@ async def test_the_largest_body(make: Make) -> None:
 async def test_who_may_not_post(make: Make) -> None:
     world = await make(RoomRule(post=["ben"], relay=["cursor"]))
     one, ben = await world.enter(), await world.enter(BEN)
-    mute = await world.enter(BEN, perms=frozenset({"join", "read"}))
+    mute = await world.enter(BEN, grants=(Grant.everywhere("join", "read"),))
     for who in (one, mute):
         assert (await refused(world.post(who, "hi"))).code == "forbidden"
         for call in (
@@ -1046,6 +1062,20 @@ async def test_a_token_that_is_no_better(
     assert who.identity is before
 
 
+async def test_tokens_that_are_refused_are_counted_by_reason(world: World) -> None:
+    await world.engine.revoke("revoked", world.clock() + 100)
+    who = await world.enter()
+    for text in ("garbage", token(jti="revoked"), token(expires=1_600_000_000), token()):
+        for ask in (
+            world.service.identify(wire.Hello(token=text), "m1"),
+            world.service.refresh(who, text),
+        ):
+            with contextlib.suppress(Refusal):
+                await ask
+    counted = {reason: number for reason, number in world.metrics.invalid_tokens.items() if number}
+    assert counted == {"malformed": 2, "revoked": 2, "expired": 2}
+
+
 # -- reading --------------------------------------------------------------------------------------
 
 
@@ -1056,7 +1086,7 @@ async def test_history(world: World) -> None:
     assert [said.offset for said in page.messages] == [4, 5]
     page = await world.service.history(who, wire.HistoryRequest(before=None, after=6, limit=9))
     assert [said.offset for said in page.messages] == [7, 8, 9]
-    reader = await world.enter(BEN, perms=frozenset({"join", "read"}))
+    reader = await world.enter(BEN, grants=(Grant.everywhere("join", "read"),))
     request = wire.HistoryRequest(None, None, 9)
     assert (await refused(world.service.history(reader, request))).code == "forbidden"
 

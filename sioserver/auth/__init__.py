@@ -3,11 +3,13 @@
 Pure policy: values in, values or a `Refusal` out.
 """
 
-from sioserver.auth.identity import Identity
+from sioserver.auth.claims import MAX_TIME
+from sioserver.auth.identity import Grant, Identity
+from sioserver.auth.jws import MAX_TOKEN
 from sioserver.auth.names import GUEST, MAX_NAME, check_user_id, clean_name
 from sioserver.auth.policy import PERMISSIONS, SESSION_ROOM, Policy
 from sioserver.auth.signer import Signer
-from sioserver.auth.verifier import MAX_TIME, MAX_TOKEN, Verifier
+from sioserver.auth.verifier import Verifier
 
 __all__ = [
     "GUEST",
@@ -16,6 +18,7 @@ __all__ = [
     "MAX_TOKEN",
     "PERMISSIONS",
     "SESSION_ROOM",
+    "Grant",
     "Identity",
     "Policy",
     "Signer",

@@ -1,13 +1,27 @@
 """Who a connection speaks for: a frozen value that the verifier makes and everybody reads.
 
-It must not know how it was proved, nor what a room allows.
+It must not know how it was proved, nor what a room's rules allow.
 """
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
+
 import msgspec
 
 from sioserver.model import User
+
+
+class Grant(msgspec.Struct, frozen=True):
+    """What a token permits in the rooms whose name matches a pattern."""
+
+    pattern: str
+    words: frozenset[str]
+
+    @classmethod
+    def everywhere(cls, *words: str) -> Grant:
+        """What is permitted in all rooms."""
+        return cls("*", frozenset(words))
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -22,7 +36,14 @@ class Identity(msgspec.Struct, frozen=True):
     """The token's `jti`, by which it can be revoked."""
     rooms: tuple[str, ...] | None = None
     """Patterns of the rooms that the token is for; None is all."""
-    perms: frozenset[str] | None = None
-    """What the token permits; None is everything that the rooms' rules permit."""
+    grants: tuple[Grant, ...] | None = None
+    """What the token permits, by rooms; None is everything that the rooms' rules permit."""
     authenticated: bool = False
     """A token proved who this is."""
+
+    def permits(self, word: str, room: str) -> bool:
+        """Does the token say that they may? Only asked where there are grants."""
+        return any(
+            word in grant.words and (grant.pattern == "*" or fnmatchcase(room, grant.pattern))
+            for grant in self.grants or ()
+        )

@@ -7,14 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
-from typing import Final
+from typing import Final, Literal, get_args
 
 from sioserver.auth.identity import Identity
 from sioserver.config import Config, RoomRule
 from sioserver.errors import Refusal
 
 SESSION_ROOM: Final = "@me"
-PERMISSIONS: Final = ("join", "read", "history", "post")
+ADMIN: Final = "admin"
+"""What one may do with the server: it is a matter of no room."""
+
+Question = Literal["join", "read", "history", "post", "moderate"]
+PERMISSIONS: Final[tuple[Question, ...]] = get_args(Question)
+"""What one may do in a room, in the order in which clients are told."""
 
 
 class Policy:
@@ -46,49 +51,60 @@ class Policy:
                     return rule
         return self._default
 
-    def check_join(self, identity: Identity, room: str) -> None:
-        """May they come in? Raises `Refusal("forbidden")` that says why not, like the others."""
-        self._check(identity, room, "join")
+    def may(self, identity: Identity, what: Question, room: str) -> bool:
+        """May they do this in the room?"""
+        return self.objection(identity, what, room) is None
 
-    def check_read(self, identity: Identity, room: str) -> None:
-        """May they see what happens in the room?"""
-        self._check(identity, room, "read")
-
-    def check_history(self, identity: Identity, room: str) -> None:
-        """May they see what happened before?"""
-        self._check(identity, room, "history")
-
-    def check_post(self, identity: Identity, room: str) -> None:
-        """May they post?"""
-        self._check(identity, room, "post")
-
-    def permissions(self, identity: Identity, room: str) -> list[str]:
-        """What they may do, in the order of `PERMISSIONS`."""
-        return [what for what in PERMISSIONS if self._objection(identity, room, what) is None]
-
-    def _check(self, identity: Identity, room: str, what: str) -> None:
-        objection = self._objection(identity, room, what)
+    def check(self, identity: Identity, what: Question, room: str) -> None:
+        """Raises `Refusal("forbidden")` that says why they may not."""
+        objection = self.objection(identity, what, room)
         if objection is not None:
             raise Refusal("forbidden", objection)
 
-    def _objection(self, identity: Identity, room: str, what: str) -> str | None:
+    def check_admin(self, identity: Identity) -> None:
+        """Raises `Refusal("forbidden")` for who may not administer the server. A token has to say
+        so, for all rooms; no rule can."""
+        if not any(
+            ADMIN in grant.words and grant.pattern == "*" for grant in identity.grants or ()
+        ):
+            raise Refusal("forbidden", "your token does not permit: admin")
+
+    def permissions(self, identity: Identity, room: str) -> list[str]:
+        """What they may do, in the order of `PERMISSIONS`."""
+        return [what for what in PERMISSIONS if self.may(identity, what, room)]
+
+    def objection(self, identity: Identity, what: Question, room: str) -> str | None:
         """Why not, or None. Who may not come in may do nothing else from outside either."""
         if room.startswith("@"):
             if room != SESSION_ROOM:
                 return "rooms that begin with @ are reserved"
             return None if what in ("join", "read") else f"there is nothing to {what} in @me"
-        if identity.perms is not None and what not in identity.perms:
+        granted = identity.grants is not None
+        if granted and not identity.permits(what, room):
             return f"your token does not permit: {what}"
         if identity.rooms is not None and not _matches(room, identity.rooms):
             return "your token is not for this room"
-        rule = self.rule(room)
+        rule, user = self.rule(room), identity.user.id
         if not (rule.anonymous or identity.authenticated):
             return "this room is not open to anonymous users"
-        if not _matches(identity.user.id, rule.join):
+        if not _matches(user, rule.join):
             return "you may not join this room"
-        if what == "post" and not _matches(identity.user.id, rule.post):
+        if what == "post" and not _matches(user, rule.post):
             return "you may not post in this room"
+        if what == "history" and not _matches(user, rule.history):
+            return "you may not read what was here before you"
+        if what == "moderate":
+            return _moderator_objection(identity, granted, rule)
         return None
+
+
+def _moderator_objection(identity: Identity, granted: bool, rule: RoomRule) -> str | None:
+    if not identity.authenticated:
+        # a rule names users, and who has no token can take any name
+        return "only who has shown a token may moderate"
+    if granted or _matches(identity.user.id, rule.moderate):
+        return None  # granted: it was looked at above
+    return "you may not moderate this room"
 
 
 def _matches(text: str, patterns: Sequence[str]) -> bool:

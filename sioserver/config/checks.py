@@ -18,6 +18,20 @@ from sioserver.config.schema import Config
 from sioserver.origins import LAST_PORT, parse_pattern
 
 SECRET_BYTES: Final = 32
+SECRET_SIGNS: Final = 8
+"""Different bytes that a secret has at least. Of 32 random ones, 8 are never all."""
+HOW_TO_MAKE_ONE: Final = "openssl rand -base64 48"
+MAX_OLD_SECRETS: Final = 8
+MAX_KEY_FILES: Final = 16
+SOURCES: Final = "auth.secret or auth.public_keys"
+_SECRET_SIZES: Final = {"HS256": 32, "HS384": 48, "HS512": 64}
+_KEY_TEXT: Final = re.compile(r"\s*(-----BEGIN |ssh-|ecdsa-sha2-|[\[{].*\"kty\")", re.S)
+# What examples and templates of configurations say, and people forget to replace.
+_PLACEHOLDER: Final = re.compile(
+    r"(?i)change[-_ ]?(me|this|it)|replace[-_ ]?(me|this|it|with)|placeholder|example"
+    r"|your[-_ ]?([a-z0-9]+[-_ ]?){0,3}(secret|key)|secret[-_ ]?secret|pass[-_ ]?word"
+    r"|a-string-secret-at-least|insert[-_ ]|^<.*>$"
+)
 
 
 class Problem(NamedTuple):
@@ -90,19 +104,57 @@ def _tls(config: Config) -> Iterator[Problem]:
 
 def _auth(config: Config) -> Iterator[Problem]:
     auth, host = config.auth, config.server.host
-    size = len(auth.secret.encode())
-    if 0 < size < SECRET_BYTES:
+    for key, secret in (
+        *([("auth.secret", auth.secret)] if auth.secret else ()),
+        *(("auth.old_secrets", secret) for secret in auth.old_secrets),
+    ):
+        if text := secret_fault(secret):
+            yield Problem((key,), text)
+    for key, found, most in (
+        ("auth.old_secrets", auth.old_secrets, MAX_OLD_SECRETS),
+        ("auth.public_keys", auth.public_keys, MAX_KEY_FILES),
+    ):
+        if len(found) > most:
+            yield Problem((key,), f"there are {len(found)}, at most {most} are taken")
+    if auth.algorithms and not auth.takes_tokens:
+        yield Problem(("auth.algorithms",), f"there is nothing to use them with: set {SOURCES}")
+    elif auth.algorithms and auth.secret and not _serve(auth.algorithms, auth.secret):
         yield Problem(
-            ("auth.secret",),
-            f"the secret has {size} bytes, at least {SECRET_BYTES} are needed; "
-            "make one with: openssl rand -base64 32",
+            ("auth.algorithms", "auth.secret"),
+            "none of them is for auth.secret: HS256, and with at least 48 and 64 bytes HS384 and "
+            "HS512, are",
         )
-    if not auth.secret and not auth.insecure_anonymous and host and not is_loopback(host):
+    if not auth.takes_tokens and not auth.insecure_anonymous and host and not is_loopback(host):
         yield Problem(
             ("server.host", "auth.secret", "auth.insecure_anonymous"),
-            f"{host} can be reached from outside and nobody needs a token: set auth.secret, "
+            f"{host} can be reached from outside and nobody needs a token: set {SOURCES}, "
             "or auth.insecure_anonymous = true to let everybody in",
         )
+
+
+def secret_fault(secret: str) -> str:
+    """Why this is no secret to sign with, and how to make one; it is not repeated."""
+    data = secret.encode()
+    if len(data) < SECRET_BYTES:
+        fault = f"the secret has {len(data)} bytes, at least {SECRET_BYTES} are needed"
+    elif _KEY_TEXT.match(secret):
+        return (
+            "this is a key or certificate, which others may know, and no secret text; public keys "
+            "belong into files that auth.public_keys names"
+        )
+    elif len(set(data)) < SECRET_SIGNS:
+        fault = f"the secret has only {len(set(data))} different signs: it can be guessed"
+    elif _PLACEHOLDER.search(secret):
+        fault = "the secret is an example that everybody knows"
+    else:
+        return ""
+    return f"{fault}; make one with: {HOW_TO_MAKE_ONE}"
+
+
+def _serve(algorithms: Collection[str], secret: str) -> bool:
+    """Is one of them for a secret of this length? (RFC 7518, section 3.2)"""
+    size = len(secret.encode())
+    return any(size >= least and name in algorithms for name, least in _SECRET_SIZES.items())
 
 
 def _origins(config: Config) -> Iterator[Problem]:
@@ -201,13 +253,13 @@ def _cluster(config: Config) -> Iterator[Problem]:
         yield Problem(
             ("cluster.secret", "cluster.address"),
             f"cluster.address needs cluster.secret, at least {SECRET_BYTES} bytes; "
-            "make one with: openssl rand -base64 32",
+            f"make one with: {HOW_TO_MAKE_ONE}",
         )
     elif 0 < size < SECRET_BYTES:
         yield Problem(
             ("cluster.secret", "cluster.address"),
             f"the secret has {size} bytes, at least {SECRET_BYTES} are needed; "
-            "make one with: openssl rand -base64 32",
+            f"make one with: {HOW_TO_MAKE_ONE}",
         )
 
 

@@ -33,9 +33,9 @@ def about(text: str, *, secret: bool = False) -> Meta:
 class Server(Section, frozen=True):
     """Where the server listens and whom it believes."""
 
-    host: Annotated[str, about("Address to listen on. Other than loopback needs auth.secret.")] = (
-        "127.0.0.1"
-    )
+    host: Annotated[
+        str, about("Address to listen on. Other than loopback needs tokens: [auth].")
+    ] = "127.0.0.1"
     port: Annotated[Port, about("Port to listen on; 0 takes a free one and prints it.")] = 8000
     path: Annotated[str, about("Path of the Socket.IO endpoint, the same as in the clients.")] = (
         "/socket.io"
@@ -105,24 +105,57 @@ class Tls(Section, frozen=True):
     ] = "1.2"
 
 
+Algorithm = Literal[
+    "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512",
+    "ES256", "ES384", "ES512", "EdDSA",
+]  # fmt: skip
+
+
 class Auth(Section, frozen=True):
-    """Who a client is."""
+    """Who a client is. Tokens are JWTs; with neither a secret nor keys nobody has one, and
+    everybody is anonymous."""
 
     secret: Annotated[
         str,
         about(
-            "Secret of the HS256 tokens, at least 32 bytes. Empty: nobody has a token and "
-            "everybody is anonymous.",
+            "Secret that your backend signs tokens with: HS256 from 32 bytes on, HS384 from 48, "
+            "HS512 from 64.",
             secret=True,
         ),
     ] = ""
+    old_secrets: Annotated[
+        list[str],
+        about(
+            "Earlier secrets, whose tokens count until they expire (at most 8).",
+            secret=True,
+        ),
+    ] = []
+    public_keys: Annotated[
+        list[str],
+        about(
+            "PEM files (at most 16), each with a public key or certificate that verifies tokens: "
+            "RS and PS algorithms (RSA from 2048 bits on), ES (P-256, P-384, P-521), EdDSA "
+            "(Ed25519, Ed448)."
+        ),
+    ] = []
+    algorithms: Annotated[
+        list[Algorithm],
+        about(
+            "The only algorithms that are taken. Empty: those that fit the kind of each key, as "
+            "it is always."
+        ),
+    ] = []
     audience: Annotated[str, about("Tokens must carry this `aud`. Empty: not checked.")] = ""
     issuer: Annotated[str, about("Tokens must carry this `iss`. Empty: not checked.")] = ""
-    leeway: Annotated[Seconds, about("Clock skew that is forgiven in `exp` and `nbf`.")] = 5.0
+    leeway: Annotated[Seconds, about("Clock skew that is forgiven in `exp`, `nbf`, `iat`.")] = 5.0
+    max_lifetime: Annotated[
+        Positive,
+        about("Tokens must not live longer than this, from `iat` (or from now) to `exp`."),
+    ] = 400 * 86400.0
     anonymous: Annotated[
         bool,
         about(
-            "With a secret set: let clients without a token in, as guests, into the rooms "
+            "Where there are tokens: let clients without one in too, as guests, into the rooms "
             "that allow it."
         ),
     ] = False
@@ -141,6 +174,11 @@ class Auth(Section, frozen=True):
         ),
     ] = 30 * 86400.0
 
+    @property
+    def takes_tokens(self) -> bool:
+        """Is there anything to verify tokens with?"""
+        return bool(self.secret or self.old_secrets or self.public_keys)
+
 
 class RoomRule(Section, frozen=True):
     """The rules of the rooms whose name matches a pattern. The first match wins."""
@@ -158,6 +196,16 @@ class RoomRule(Section, frozen=True):
     post: Annotated[list[str], about("Patterns of the user ids that may post.")] = field(
         default_factory=lambda: ["*"]
     )
+    history: Annotated[
+        list[str], about("Patterns of the user ids that may read what was before they came.")
+    ] = field(default_factory=lambda: ["*"])
+    moderate: Annotated[
+        list[str],
+        about(
+            "Patterns of the user ids that may moderate with a token that has no `perms`; one that "
+            "has says it itself."
+        ),
+    ] = []
     relay: Annotated[
         list[str], about("Names of events that are passed on to the others unchanged.")
     ] = []

@@ -24,7 +24,7 @@ from sioserver.admission import Admission
 from sioserver.auth import GUEST, Identity
 from sioserver.config import Config
 from sioserver.config.schema import Deflate
-from sioserver.errors import Disconnect, Refusal
+from sioserver.errors import Disconnect, InvalidToken, Refusal
 from sioserver.hub import Client, Hub
 from sioserver.limits import Budget
 from sioserver.metrics import Metrics
@@ -197,14 +197,17 @@ class RoomServer(AsyncServer):
         if session is None or session.closed:
             return
         connection: RoomConnection = session.owner
+        refusal: Refusal
         try:
             await self._join(session, connection, namespace, data)
             return
+        except InvalidToken as error:
+            refusal = error
+            if error.reason != "expired":
+                # the client is not told, but whoever set the tokens up wants to know
+                log.warning("a token was refused (%s): %s", error.reason, error.detail)
         except Refusal as error:
             refusal = error
-            if error.__cause__ is not None:
-                # the client is not told, but whoever set the tokens up wants to know
-                log.warning("a client was refused: %s", error.__cause__)
         except Exception:
             log.exception("a client could not be let into %.140r", namespace)
             refusal = Refusal("internal")

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sioserver import wire
-from sioserver.auth import PERMISSIONS, SESSION_ROOM, Identity, Policy
+from sioserver.auth import PERMISSIONS, SESSION_ROOM, Grant, Identity, Policy
 from sioserver.config import Config, RoomRule
 from sioserver.config.schema import Rooms
 from sioserver.errors import Refusal
@@ -56,87 +56,140 @@ def test_the_cache_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(rules._known) <= 10
 
 
+def holder(*words: str, rooms: tuple[str, ...] | None = None, **by_room: str) -> Identity:
+    """Alice with a token: `words` everywhere, `by_room` in rooms of such names."""
+    grants = [Grant.everywhere(*words)] if words else []
+    grants += [Grant(f"{name}/*", frozenset(text.split())) for name, text in by_room.items()]
+    return Identity(User("alice", "A"), rooms=rooms, grants=tuple(grants), authenticated=True)
+
+
 TOKEN_FOR_SOME = Identity(User("alice", "A"), rooms=("team/*", "lobby"), authenticated=True)
-READER = Identity(User("alice", "A"), perms=frozenset({"join", "read"}), authenticated=True)
-NOBODY = Identity(User("alice", "A"), perms=frozenset(), authenticated=True)
 NOWHERE = Identity(User("alice", "A"), rooms=(), authenticated=True)
-MODERATOR = Identity(User("alice", "A"), perms=frozenset({"moderate", "post"}), authenticated=True)
+NOBODY = holder()
+READER = holder("join", "read")
+POSTER = holder("moderate", "post")
+MODERATOR = holder("join", "read", "history", "post", "moderate")
+TEAM = holder("join", "read", team="post", staff="moderate history")
+ADMIN = holder("admin")
 CLOSED = RoomRule(match="*", anonymous=False)
 
+NO_PERM = "does not permit"
+NOT_HERE = "token is not for this room"
+NO_ROOM = "you may not join this room"
+NO_POST = "you may not post in this room"
+NO_PAST = "you may not read what was here before you"
+NO_MOD = "you may not moderate this room"
+NO_TOKEN_MOD = "only who has shown a token may moderate"
+NO_ANON = "not open to anonymous users"
+RESERVED = "reserved"
+NOTHING = "there is nothing to"
+
 
 @pytest.mark.parametrize(
-    ("rule", "who", "room", "permissions"),
+    ("rule", "who", "room", "join", "read", "history", "post", "moderate"),
     [
-        (None, ALICE, "lobby", EVERYTHING),
-        (None, SELF_NAMED, "lobby", EVERYTHING),
-        (None, GUEST, "lobby", EVERYTHING),
-        # not open to who has no token, guest or not
-        (CLOSED, ALICE, "lobby", EVERYTHING),
-        (CLOSED, SELF_NAMED, "lobby", []),
-        (CLOSED, GUEST, "lobby", []),
-        # by user id
-        (RoomRule(join=["bob", "al*"]), ALICE, "lobby", EVERYTHING),
-        (RoomRule(join=["bob", "Al*"]), ALICE, "lobby", []),
-        (RoomRule(join=[]), ALICE, "lobby", []),
-        (RoomRule(post=["bob"]), ALICE, "lobby", ["join", "read", "history"]),
-        (RoomRule(post=["alice"]), ALICE, "lobby", EVERYTHING),
-        (RoomRule(join=["bob"], post=["alice"]), ALICE, "lobby", []),
-        (RoomRule(join=["guest:*"]), GUEST, "lobby", EVERYTHING),
-        (RoomRule(match="other", join=[]), ALICE, "lobby", EVERYTHING),
-        # by the token's rooms
-        (None, TOKEN_FOR_SOME, "lobby", EVERYTHING),
-        (None, TOKEN_FOR_SOME, "team/a/b", EVERYTHING),
-        (None, TOKEN_FOR_SOME, "team", []),
-        (None, TOKEN_FOR_SOME, "lobby2", []),
-        (None, NOWHERE, "lobby", []),
-        # by the token's permissions
-        (None, READER, "lobby", ["join", "read"]),
-        (None, NOBODY, "lobby", []),
-        (None, MODERATOR, "lobby", ["post"]),
+        # what nobody has said anything about
+        (None, ALICE, "lobby", "", "", "", "", NO_MOD),
+        (None, SELF_NAMED, "lobby", "", "", "", "", NO_TOKEN_MOD),
+        (None, GUEST, "lobby", "", "", "", "", NO_TOKEN_MOD),
+        # rules: not open to who has no token, guest or not
+        (CLOSED, ALICE, "lobby", "", "", "", "", NO_MOD),
+        (CLOSED, SELF_NAMED, "lobby", *[NO_ANON] * 5),
+        (CLOSED, GUEST, "lobby", *[NO_ANON] * 5),
+        # rules: by user id
+        (RoomRule(join=["bob", "al*"]), ALICE, "lobby", "", "", "", "", NO_MOD),
+        (RoomRule(join=["bob", "Al*"]), ALICE, "lobby", *[NO_ROOM] * 5),
+        (RoomRule(join=[]), ALICE, "lobby", *[NO_ROOM] * 5),
+        (RoomRule(post=["bob"]), ALICE, "lobby", "", "", "", NO_POST, NO_MOD),
+        (RoomRule(post=["alice"]), ALICE, "lobby", "", "", "", "", NO_MOD),
+        (RoomRule(join=["bob"], post=["alice"]), ALICE, "lobby", *[NO_ROOM] * 5),
+        (RoomRule(join=["guest:*"]), GUEST, "lobby", "", "", "", "", NO_TOKEN_MOD),
+        (RoomRule(match="other", join=[]), ALICE, "lobby", "", "", "", "", NO_MOD),
+        (RoomRule(history=["bob"]), ALICE, "lobby", "", "", NO_PAST, "", NO_MOD),
+        (RoomRule(history=[]), MODERATOR, "lobby", "", "", NO_PAST, "", ""),
+        (RoomRule(history=["al*"]), SELF_NAMED, "lobby", "", "", "", "", NO_TOKEN_MOD),
+        # moderators: named by a rule, or by their token; never who only says who they are
+        (RoomRule(moderate=["alice"]), ALICE, "lobby", "", "", "", "", ""),
+        (RoomRule(moderate=["al*"]), ALICE, "lobby", "", "", "", "", ""),
+        (RoomRule(moderate=["bob"]), ALICE, "lobby", "", "", "", "", NO_MOD),
+        (RoomRule(moderate=["*"]), SELF_NAMED, "lobby", "", "", "", "", NO_TOKEN_MOD),
+        (RoomRule(moderate=["*"]), GUEST, "lobby", "", "", "", "", NO_TOKEN_MOD),
+        (None, MODERATOR, "lobby", "", "", "", "", ""),
+        (RoomRule(moderate=["bob"]), MODERATOR, "lobby", "", "", "", "", ""),
+        (RoomRule(moderate=["alice"]), READER, "lobby", "", "", *[NO_PERM] * 3),
+        (RoomRule(join=["bob"]), MODERATOR, "lobby", *[NO_ROOM] * 5),
+        (RoomRule(post=["bob"]), MODERATOR, "lobby", "", "", "", NO_POST, ""),
+        # the token's rooms
+        (None, TOKEN_FOR_SOME, "lobby", "", "", "", "", NO_MOD),
+        (None, TOKEN_FOR_SOME, "team/a/b", "", "", "", "", NO_MOD),
+        (None, TOKEN_FOR_SOME, "team", *[NOT_HERE] * 5),
+        (None, TOKEN_FOR_SOME, "lobby2", *[NOT_HERE] * 5),
+        (None, NOWHERE, "lobby", *[NOT_HERE] * 5),
+        (None, holder("join", rooms=("a",)), "b", NOT_HERE, *[NO_PERM] * 4),
+        # the token's permissions, everywhere or by room
+        (None, READER, "lobby", "", "", *[NO_PERM] * 3),
+        (None, NOBODY, "lobby", *[NO_PERM] * 5),
+        (None, POSTER, "lobby", *[NO_PERM] * 3, "", ""),
+        (None, TEAM, "lobby", "", "", *[NO_PERM] * 3),
+        (None, TEAM, "team/a", "", "", NO_PERM, "", NO_PERM),
+        (None, TEAM, "staff/a", "", "", "", NO_PERM, ""),
+        (None, ADMIN, "lobby", *[NO_PERM] * 5),
         # reserved
-        (CLOSED, GUEST, "@me", ["join", "read"]),
-        (None, TOKEN_FOR_SOME, "@me", ["join", "read"]),
-        (None, ALICE, "@dm/bob", []),
-        (None, ALICE, "@", []),
-        (None, Identity(User("alice", "A"), rooms=("*", "@*")), "@other", []),
+        (CLOSED, GUEST, "@me", "", "", *[NOTHING] * 3),
+        (None, NOWHERE, "@me", "", "", *[NOTHING] * 3),
+        (None, MODERATOR, "@me", "", "", *[NOTHING] * 3),
+        (None, ALICE, "@dm/bob", *[RESERVED] * 5),
+        (None, ALICE, "@", *[RESERVED] * 5),
+        (None, Identity(User("alice", "A"), rooms=("*", "@*")), "@other", *[RESERVED] * 5),
     ],
-)
-def test_permissions(
-    rule: RoomRule | None, who: Identity, room: str, permissions: list[str]
+)  # fmt: skip
+def test_who_may_what(
+    rule: RoomRule | None,
+    who: Identity,
+    room: str,
+    join: str,
+    read: str,
+    history: str,
+    post: str,
+    moderate: str,
 ) -> None:
+    """Identity x rule x question -> the objection, or nothing."""
     rules = policy(rule) if rule else policy()
-    assert rules.permissions(who, room) == permissions
-    checks = {
-        "join": rules.check_join,
-        "read": rules.check_read,
-        "history": rules.check_history,
-        "post": rules.check_post,
-    }
-    assert tuple(checks) == PERMISSIONS
-    for what, check in checks.items():  # the checks and the list say the same
-        if what in permissions:
-            check(who, room)
-        else:
-            with pytest.raises(Refusal) as caught:
-                check(who, room)
+    answers = dict(zip(PERMISSIONS, (join, read, history, post, moderate), strict=True))
+    assert rules.permissions(who, room) == [
+        what for what, objection in answers.items() if not objection
+    ]
+    for what, objection in answers.items():  # all ways to ask say the same
+        assert rules.may(who, what, room) is not bool(objection)
+        if objection:
+            with pytest.raises(Refusal, match=objection) as caught:
+                rules.check(who, what, room)
             assert caught.value.code == "forbidden"
+            assert caught.value.message == rules.objection(who, what, room)
+        else:
+            rules.check(who, what, room)
+            assert rules.objection(who, what, room) is None
 
 
 @pytest.mark.parametrize(
-    ("rule", "who", "room", "says"),
+    ("who", "may"),
     [
-        (CLOSED, GUEST, "lobby", "not open to anonymous users"),
-        (RoomRule(join=[]), ALICE, "lobby", "you may not join"),
-        (RoomRule(post=[]), ALICE, "lobby", "you may not post"),
-        (RoomRule(), NOWHERE, "lobby", "token is not for this room"),
-        (RoomRule(), READER, "lobby", "does not permit: post"),
-        (RoomRule(), ALICE, "@me", "nothing to post"),
-        (RoomRule(), ALICE, "@x", "reserved"),
+        (ADMIN, True),
+        (holder("join", "admin"), True),
+        (MODERATOR, False),
+        (ALICE, False),  # no `perms`: the rules of rooms decide, and they make no administrators
+        (GUEST, False),
+        (NOBODY, False),
+        (holder(a="admin"), False),  # in some rooms: the server is more than they are
+        (Identity(User("alice", "A"), grants=(Grant("[*]", frozenset({"admin"})),)), False),
     ],
 )
-def test_a_refusal_says_why(rule: RoomRule, who: Identity, room: str, says: str) -> None:
-    with pytest.raises(Refusal, match=says):
-        policy(rule).check_post(who, room)
+def test_who_may_administer(who: Identity, may: bool) -> None:
+    if may:
+        policy().check_admin(who)
+    else:
+        with pytest.raises(Refusal, match="does not permit: admin"):
+            policy(RoomRule(moderate=["*"])).check_admin(who)
 
 
 @settings(deadline=None)
@@ -144,6 +197,8 @@ def test_a_refusal_says_why(rule: RoomRule, who: Identity, room: str, says: str)
 def test_any_pattern_can_be_asked(room: str, pattern: str) -> None:
     """A token's patterns are its issuer's: they may be wrong, not harmful."""
     who = Identity(User("alice", "A"), rooms=(pattern,), authenticated=True)
+    assert policy().permissions(who, "x" + room) in ([], EVERYTHING)
+    who = Identity(User("alice", "A"), grants=(Grant(pattern, frozenset(EVERYTHING)),))
     assert policy().permissions(who, "x" + room) in ([], EVERYTHING)
 
 

@@ -13,37 +13,42 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from sioserver.auth import MAX_TIME, Identity, Verifier, check_user_id
+from sioserver.auth import MAX_TIME, Grant, Identity, Verifier, check_user_id
+from sioserver.auth.keys import Key, read_pem, read_set
 from sioserver.config.schema import Auth
-from sioserver.errors import Refusal
+from sioserver.errors import REFUSALS, TOKEN_FAULTS, InvalidToken, Refusal
 from sioserver.model import User
 
-SECRET = "correct horse battery staple, and more"
-NOW = 1_700_000_000.0
-GOOD: dict[str, Any] = {"sub": "alice", "exp": NOW + 3600}
+from .kit import (
+    GOOD,
+    NOW,
+    PUBLIC,
+    SECRET,
+    SECRETS,
+    b64,
+    jwk,
+    key_set,
+    pem,
+    private,
+    public_token,
+    token,
+)
 
 
-def token(claims: object, *, secret: str = SECRET, header: dict[str, Any] | None = None) -> str:
-    """A token made by hand: the library would not make most of those that matter."""
-    payload = claims if isinstance(claims, str) else json.dumps(claims)
-    head = json.dumps({"alg": "HS256", "typ": "JWT"} if header is None else header)
-    signed = f"{b64(head.encode())}.{b64(payload.encode())}"
-    seal = hmac.digest(secret.encode(), signed.encode(), hashlib.sha256)
-    return f"{signed}.{b64(seal)}"
+def verifier(keys: list[Key] | None = None, **settings: Any) -> Verifier:
+    """With a secret, or with public keys instead of one."""
+    given = {"secret": SECRET} if keys is None else {"public_keys": ["named"]}
+    return Verifier(Auth(**{**given, **settings}), keys or ())
 
 
-def b64(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-def verifier(**settings: Any) -> Verifier:
-    return Verifier(Auth(**{"secret": SECRET, **settings}))
-
-
-def refused(check: Verifier, text: str, now: float = NOW) -> Refusal:
-    with pytest.raises(Refusal) as caught:
+def refused(check: Verifier, text: str, now: float = NOW) -> InvalidToken:
+    """How the token was refused: always so that its bearer learns nothing from it."""
+    with pytest.raises(InvalidToken) as caught:
         check.verify(text, now)
-    return caught.value
+    error = caught.value
+    assert error.code == TOKEN_FAULTS[error.reason]
+    assert error.message in (REFUSALS[error.code].message, "this server takes no tokens")
+    return error
 
 
 # ---------------------------------------------------------------------------- tokens
@@ -64,7 +69,7 @@ def test_a_good_token() -> None:
         issued_at=NOW - 60,
         token_id="t1",
         rooms=("a", "b/*"),
-        perms=frozenset({"join"}),
+        grants=(Grant.everywhere("join"),),
         authenticated=True,
     )
 
@@ -97,6 +102,15 @@ def test_a_token_of_the_library_itself() -> None:
         ({"exp": float("nan")}, {}, NOW, "unauthorized"),
         ({"exp": float("inf")}, {}, NOW, "unauthorized"),
         ({"exp": float("-inf")}, {}, NOW, "unauthorized"),
+        # a life without end
+        ({"exp": NOW + 1001}, {"max_lifetime": 1000.0}, NOW, "unauthorized"),
+        ({"exp": NOW + 1000}, {"max_lifetime": 1000.0}, NOW, None),
+        ({"exp": NOW + 10, "iat": NOW - 991}, {"max_lifetime": 1000.0}, NOW, "unauthorized"),
+        ({"exp": NOW + 10, "iat": NOW - 990}, {"max_lifetime": 1000.0}, NOW, None),
+        ({"exp": 10**18}, {}, NOW, "unauthorized"),
+        ({"exp": 10**400}, {}, NOW, "unauthorized"),
+        ({"exp": 1e300}, {}, NOW, "unauthorized"),
+        ({"exp": 10**18, "iat": 10**18}, {}, NOW, "unauthorized"),
         # nbf, iat
         ({"nbf": NOW + 5}, {"leeway": 5.0}, NOW, None),
         ({"nbf": NOW + 5.1}, {"leeway": 5.0}, NOW, "unauthorized"),
@@ -146,6 +160,12 @@ def test_a_token_of_the_library_itself() -> None:
         ({"rooms": []}, {}, NOW, None),
         ({"perms": "join"}, {}, NOW, "unauthorized"),
         ({"perms": {"join": True}}, {}, NOW, "unauthorized"),
+        ({"perms": {"a/*": "join"}}, {}, NOW, "unauthorized"),
+        ({"perms": {"a/*": ["join", 7]}}, {}, NOW, "unauthorized"),
+        ({"perms": {"a/*": ["join"], "b": None}}, {}, NOW, "unauthorized"),
+        ({"perms": {"a/*": ["join"], "b": []}}, {}, NOW, None),
+        ({"perms": {}}, {}, NOW, None),
+        ({"perms": ["join", "a word of tomorrow"]}, {}, NOW, None),
         ({"perms": None}, {}, NOW, "unauthorized"),
         ({"perms": []}, {}, NOW, None),
     ],
@@ -164,9 +184,11 @@ def test_claims_that_have_to_be_there(missing: str) -> None:
     assert refused(verifier(), token(claims)).code == "unauthorized"
 
 
-@pytest.mark.parametrize("exp", [10**18, 10**400, 1e300])
-def test_an_expiry_beyond_all_dates_is_clamped(exp: float) -> None:
-    assert verifier().verify(token({**GOOD, "exp": exp}), NOW).expires_at == MAX_TIME
+def test_times_beyond_all_dates_are_clamped() -> None:
+    far = MAX_TIME - 1000
+    claims = {"sub": "alice", "exp": 10**400, "iat": far - 5}
+    check = verifier(max_lifetime=2000.0)
+    assert check.verify(token(claims), far).expires_at == MAX_TIME
 
 
 def test_the_clock_is_the_argument() -> None:
@@ -179,36 +201,69 @@ def test_the_clock_is_the_argument() -> None:
     assert refused(verifier(), far_away, time.time() + 2e6).code == "token_expired"
 
 
-def test_the_last_of_two_equal_claims_counts() -> None:
-    text = token('{"sub": "eve", "exp": 1800000000, "sub": "alice"}')
-    assert verifier().verify(text, NOW).user.id == "alice"
+def test_equal_claims_are_refused() -> None:
+    """Parsers differ in which one counts: who checks the token before us may see another."""
+    for text in (
+        '{"sub": "eve", "exp": 1700003600, "sub": "alice"}',
+        '{"sub": "alice", "exp": 1700003600, "x": {"a": 1, "a": 1}}',
+        '{"sub": "alice", "exp": 1700003600, "s\\u0075b": "alice"}',
+    ):
+        assert refused(verifier(), token(text)).reason == "claims"
 
 
 @pytest.mark.parametrize(
-    "header",
+    ("header", "reason"),
     [
-        {},
-        {"alg": None},
-        {"alg": "none"},
-        {"alg": "None"},
-        {"alg": "HS512"},
-        {"alg": "RS256"},
-        {"alg": ["HS256"]},
-        {"alg": {"HS256": 1}},
-        {"alg": "HS256", "kid": 7},
-        {"alg": "HS256", "kid": ["a"]},
-        {"alg": "HS256", "crit": ["exp"]},
-        {"alg": "HS256", "b64": False, "crit": ["b64"]},
+        ({}, "malformed"),
+        ({"alg": None}, "malformed"),
+        ({"alg": ["HS256"]}, "malformed"),
+        ({"alg": {"HS256": 1}}, "malformed"),
+        ({"alg": 256}, "malformed"),
+        ({"alg": ""}, "algorithm"),
+        ({"alg": "none"}, "algorithm"),
+        ({"alg": "None"}, "algorithm"),
+        ({"alg": "nOnE"}, "algorithm"),
+        ({"alg": "hs256"}, "algorithm"),
+        ({"alg": "HS256 "}, "algorithm"),
+        ({"alg": "HS512"}, "signature"),
+        ({"alg": "RS256"}, "algorithm"),
+        ({"alg": "ES256K"}, "algorithm"),
+        ({"alg": "\ud800"}, "algorithm"),
+        ({"alg": "x" * 5000}, "algorithm"),
+        ({"alg": "HS256", "kid": 7}, "malformed"),
+        ({"alg": "HS256", "kid": ["a"]}, "malformed"),
+        ({"alg": "HS256", "kid": {}}, "malformed"),
+        ({"alg": "HS256", "kid": ""}, "malformed"),
+        ({"alg": "HS256", "kid": "k" * 257}, "malformed"),
+        ({"alg": "HS256", "crit": ["exp"]}, "malformed"),
+        ({"alg": "HS256", "crit": []}, "malformed"),
+        ({"alg": "HS256", "crit": None}, "malformed"),
+        ({"alg": "HS256", "b64": False, "crit": ["b64"]}, "malformed"),
+        ({"alg": "HS256", "b64": False}, "malformed"),
+        ({"alg": "HS256", "b64": True}, "malformed"),
     ],
 )
-def test_headers_that_are_refused(header: dict[str, Any]) -> None:
-    assert refused(verifier(), token(GOOD, header=header)).code == "unauthorized"
+def test_headers_that_are_refused(header: dict[str, Any], reason: str) -> None:
+    assert refused(verifier(), token(GOOD, header=header)).reason == reason
 
 
-@pytest.mark.parametrize("kid", ["../../dev/null", "' OR 1=1 --", ""])
-def test_a_key_id_is_nothing_to_us(kid: str) -> None:
-    header = {"alg": "HS256", "kid": kid, "jku": "https://evil.example/", "jwk": {"kty": "oct"}}
+@pytest.mark.parametrize("kid", ["../../dev/null", "' OR 1=1 --", "\0", "\ud800", "constructor"])
+def test_where_a_token_would_like_us_to_look_is_nothing_to_us(kid: str) -> None:
+    """Neither followed nor believed: what is signed with our key counts, what is signed with the
+    key that the token brings along does not."""
+    place = "https://evil.example/keys"
+    header = {"alg": "HS256", "kid": kid, "jku": place, "x5u": place, "x5c": ["AAAA"]}
+    header["jwk"] = {"kty": "oct", "k": b64(b"k" * 64)}
     assert verifier().verify(token(GOOD, header=header), NOW).user.id == "alice"
+    own = token(GOOD, header=header, secret=b"k" * 64)
+    assert refused(verifier(), own).reason == "signature"
+    header = {"jwk": jwk("rsa2"), "jku": place, "kid": kid}
+    check = verifier(keys=[read_pem(pem("rsa"))])
+    assert refused(check, public_token(GOOD, "rsa2", "RS256", header)).reason == "signature"
+
+
+def seal_of(signed: str) -> str:
+    return b64(hmac.digest(SECRET.encode(), signed.encode(), hashlib.sha256))
 
 
 def malformed() -> Iterator[str]:
@@ -233,6 +288,17 @@ def malformed() -> Iterator[str]:
     yield f"{unsigned}.{body}."
     yield from (token(text) for text in ("", "null", "[]", '"alice"', "7", "NaN", "{", '{"sub"'))
     yield token("[" * 3000 + "]" * 3000)  # deeper than the parser goes
+    yield token('{"sub": "alice", "exp": 1700003600, "x": NaN}')
+    yield token('{"sub": "alice", "exp": 1700003600, "x": -Infinity}')
+    yield token('{"sub": "alice", "exp": 1700003600} {}')
+    yield token('\ufeff{"sub": "alice", "exp": 1700003600}')
+    yield good.translate({ord(sign): ord(sign) + 0xFF00 - 0x20 for sign in "abcxyz"})
+    for coding in ("utf-16", "utf-32", "latin-1"):
+        text = '{"sub": "alic\u00e9", "exp": 1700003600}'.encode(coding)
+        signed = f"{head}.{b64(text)}"
+        yield f"{signed}.{seal_of(signed)}"
+    yield from (f"{head}=.{body}.{seal}", f"{head}.{body}==.{seal}", f"{head}.{body}.{seal}=")
+    yield from (f"{head}\n.{body}.{seal}", f"{head}.{body} .{seal}", f"{head}.{body}.{seal}\r")
     yield token('{"sub":' + "[" * 5000)
     yield f"{b64(b'[' * 3000)}.{body}.{seal}"
     yield token('{"sub": "alice", "exp": ' + "9" * 5000 + "}")  # more digits than Python reads
@@ -309,6 +375,126 @@ def test_a_refusal_does_not_repeat_the_token() -> None:
         assert all(part not in f"{refusal}{refusal.message}" for part in text.split("."))
 
 
+# ---------------------------------------------------------------------------- kinds of keys
+
+
+@pytest.mark.parametrize("algorithm", SECRETS)
+def test_secrets(algorithm: str) -> None:
+    assert verifier().verify(token(GOOD, algorithm=algorithm), NOW).user.id == "alice"
+
+
+@pytest.mark.parametrize(
+    ("size", "algorithms"),
+    [(32, ["HS256"]), (47, ["HS256"]), (48, ["HS256", "HS384"]), (64, list(SECRETS))],
+)
+def test_a_secret_is_as_long_as_its_hash(size: int, algorithms: list[str]) -> None:
+    secret = SECRET[:size]
+    for algorithm in SECRETS:
+        text = token(GOOD, secret=secret, algorithm=algorithm)
+        if algorithm in algorithms:
+            assert verifier(secret=secret).verify(text, NOW).authenticated
+        else:
+            assert refused(verifier(secret=secret), text).reason == "algorithm"
+
+
+def test_old_secrets_count_and_are_not_needed() -> None:
+    old, older = "o" * 20 + SECRET, "older" + SECRET
+    check = verifier(old_secrets=[old, older])
+    for secret in (SECRET, old, older):
+        assert check.verify(token(GOOD, secret=secret), NOW).user.id == "alice"
+    assert refused(check, token(GOOD, secret="none" + SECRET)).reason == "signature"
+    only_old = verifier(secret="", old_secrets=[old])
+    assert only_old.required
+    assert only_old.verify(token(GOOD, secret=old), NOW).authenticated
+    assert refused(only_old, token(GOOD)).reason == "signature"
+
+
+@pytest.mark.parametrize("algorithm", PUBLIC)
+def test_public_keys(algorithm: str) -> None:
+    kind = PUBLIC[algorithm]
+    check = verifier([read_pem(pem(kind))])
+    assert check.required
+    assert check.verify(public_token(GOOD, kind, algorithm), NOW).user.id == "alice"
+    made = jwt.encode({**GOOD, "exp": int(NOW) + 60}, private(kind), algorithm)
+    assert check.verify(made, NOW).user.id == "alice"
+    expired = refused(check, public_token(GOOD, kind, algorithm), NOW + 4000)
+    assert (expired.reason, expired.code) == ("expired", "token_expired")
+
+
+def test_both_curves_of_eddsa() -> None:
+    check = verifier([read_pem(pem("ed448"))])
+    assert check.verify(public_token(GOOD, "ed448", "EdDSA"), NOW).user.id == "alice"
+    assert refused(check, public_token(GOOD, "ed25519", "EdDSA")).reason == "signature"
+
+
+KINDS = ("rsa", "p256", "p384", "p521", "ed25519", "ed448")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("algorithm", ["none", "", "ES256K", "ES521", *SECRETS, *PUBLIC])
+def test_a_key_serves_no_algorithm_but_its_own(kind: str, algorithm: str) -> None:
+    own = {name for name, owner in PUBLIC.items() if owner == kind} or {"EdDSA"}
+    check = verifier([read_pem(pem(kind))])
+    text = public_token(GOOD, kind, algorithm)
+    if algorithm in own:
+        assert check.verify(text, NOW).authenticated
+    else:
+        assert refused(check, text).reason == "algorithm"
+
+
+@pytest.mark.parametrize("algorithm", SECRETS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_public_key_is_no_secret(kind: str, algorithm: str) -> None:
+    """The classic: everybody knows the public key, and may sign with it by HMAC."""
+    texts = (pem(kind), pem(kind).strip(), json.dumps(jwk(kind)).encode(), b"")
+    for known in texts:
+        text = token(GOOD, secret=known, algorithm=algorithm)
+        assert refused(verifier([read_pem(pem(kind))]), text).reason == "algorithm"
+        both = verifier([read_pem(pem(kind))], secret=SECRET)
+        assert refused(both, text).reason == "signature"
+
+
+@pytest.mark.parametrize("algorithm", PUBLIC)
+def test_signatures_that_are_none(algorithm: str) -> None:
+    """Of any length, also the zeros that some verifiers of ECDSA took for a signature."""
+    check = verifier([read_pem(pem(PUBLIC[algorithm]))])
+    head, body, seal = public_token(GOOD, PUBLIC[algorithm], algorithm).split(".")
+    size = len(base64.urlsafe_b64decode(seal + "=="))
+    for data in (
+        b"",
+        b"\0",
+        bytes(size),
+        b"\xff" * size,
+        bytes(size + 1),
+        b"\x30" * 70,
+        b"x" * 999,
+    ):
+        assert refused(check, f"{head}.{body}.{b64(data)}").reason == "signature"
+    other = public_token({**GOOD, "sub": "eve"}, PUBLIC[algorithm], algorithm).split(".")[1]
+    assert refused(check, f"{head}.{other}.{seal}").reason == "signature"
+
+
+def test_algorithms_can_be_narrowed() -> None:
+    check = verifier([read_pem(pem("rsa"))], secret=SECRET, algorithms=["PS256", "HS512"])
+    for good in (public_token(GOOD, "rsa", "PS256"), token(GOOD, algorithm="HS512")):
+        assert check.verify(good, NOW).authenticated
+    for other in (public_token(GOOD, "rsa", "RS256"), token(GOOD)):
+        assert refused(check, other).reason == "algorithm"
+
+
+def test_a_key_is_found_by_its_name_only_where_it_has_one() -> None:
+    named = read_set(key_set(jwk("rsa", kid="one"), jwk("rsa2", kid="two"), jwk("p256"))).keys
+    check = verifier(list(named))
+    first = public_token(GOOD, "rsa", "RS256", {"kid": "one"})
+    assert check.verify(first, NOW).authenticated
+    crossed = public_token(GOOD, "rsa", "RS256", {"kid": "two"})
+    assert refused(check, crossed).reason == "signature"
+    assert refused(check, public_token(GOOD, "rsa", "RS256")).reason == "unnamed_key"
+    assert refused(check, public_token(GOOD, "rsa", "RS256", {"kid": "3"})).reason == "unknown_key"
+    for header in ({}, {"kid": "one"}, {"kid": "whatever"}):  # the key has no name to differ from
+        assert check.verify(public_token(GOOD, "p256", "ES256", header), NOW).authenticated
+
+
 @pytest.mark.parametrize(
     "secret",
     [
@@ -320,9 +506,11 @@ def test_a_refusal_does_not_repeat_the_token() -> None:
     ],
 )
 def test_secrets_that_are_none(secret: str) -> None:
-    with pytest.raises(ValueError, match=r"auth\.secret") as caught:
+    with pytest.raises(ValueError, match=r"^auth\.secret: ") as caught:
         Verifier(Auth(secret=secret))
     assert secret not in str(caught.value)
+    with pytest.raises(ValueError, match=r"^auth\.old_secrets: "):
+        Verifier(Auth(secret=SECRET, old_secrets=[secret]))
 
 
 def test_without_a_secret_no_token_is_believed() -> None:
@@ -366,7 +554,10 @@ def test_guests() -> None:
     check = Verifier(Auth())
     named = check.anonymous(None, "Bo", "m1", NOW)
     assert named == Identity(User("guest:m1", "Bo", guest=True))
-    assert (named.authenticated, named.expires_at, named.rooms, named.perms) == (False, *[None] * 3)
+    assert (named.authenticated, named.expires_at, named.rooms, named.grants) == (
+        False,
+        *[None] * 3,
+    )
     names = {check.anonymous(None, None, f"node1-{n}", NOW).user.name for n in range(20)}
     assert len(names) > 15  # also when all the ids begin alike
     for name in names:

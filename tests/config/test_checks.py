@@ -1,15 +1,16 @@
 """What has to hold between settings."""
 
+import base64
 from fnmatch import fnmatchcase
 from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sioserver.config import Config, RoomRule
-from sioserver.config.checks import Problem, is_loopback, problems
+from sioserver.config.checks import Problem, is_loopback, problems, secret_fault
 
 SECRET = "0123456789abcdef0123456789abcdef"
 REDIS = {"url": "redis://localhost"}
@@ -89,9 +90,76 @@ def test_a_short_secret_is_refused_without_being_told(secret: str) -> None:
     assert len(secret) == 1 or secret not in problem.text
 
 
-@pytest.mark.parametrize("secret", [SECRET, "é" * 16])
+@pytest.mark.parametrize("secret", [SECRET, "éàèùâêîô" * 2, "kR7".join(SECRET)])
 def test_a_long_secret_is_fine(secret: str) -> None:
     assert found(auth={"secret": secret}) == []
+    assert found(auth={"secret": SECRET, "old_secrets": [secret]}) == []
+
+
+@pytest.mark.parametrize(
+    ("secret", "says"),
+    [
+        ("x" * 32, "only 1 different signs"),
+        ("é" * 16, "only 2 different signs"),
+        ("abcdefg" * 9, "only 7 different signs"),
+        ("change-me-change-me-change-me-now", "an example"),
+        ("CHANGEME_0123456789abcdef0123456789", "an example"),
+        ("replace this with a long random text", "an example"),
+        ("your-256-bit-secret-your-256-bit-secret", "an example"),
+        ("your secret of at least 32 characters", "an example"),
+        ("a-string-secret-at-least-256-bits-long", "an example"),
+        ("password0123456789password0123456789", "an example"),
+        ("<a secret with at least thirty-two bytes>", "an example"),
+        ("secretsecretsecretsecret0123456789", "an example"),
+        ("-----BEGIN PUBLIC KEY-----" + SECRET, "auth.public_keys"),
+        ("ssh-ed25519 " + SECRET, "auth.public_keys"),
+        ('{"kty": "oct", "k": "' + SECRET, "auth.public_keys"),
+        (' [{"use": "sig", "kty": "RSA", "n": "' + SECRET, "auth.public_keys"),
+    ],
+)
+def test_a_secret_that_is_none(secret: str, says: str) -> None:
+    for auth in ({"secret": secret}, {"secret": SECRET, "old_secrets": [SECRET, secret]}):
+        (problem,) = found(auth=auth)
+        assert problem.keys == ("auth.old_secrets" if "old_secrets" in auth else "auth.secret",)
+        assert says in problem.text
+        assert secret not in problem.text
+
+
+@given(st.binary(min_size=32, max_size=32))
+def test_a_random_secret_is_never_taken_for_a_bad_one(data: bytes) -> None:
+    assume(len(set(data)) > 20)
+    for secret in (base64.b64encode(data).decode(), base64.urlsafe_b64encode(data).decode()):
+        assert secret_fault(secret) == ""
+    assert secret_fault(data.hex()) == "" or len(set(data.hex())) < 8
+
+
+def test_what_is_too_many() -> None:
+    (problem,) = found(auth={"secret": SECRET, "old_secrets": [SECRET] * 9})
+    assert problem == Problem(("auth.old_secrets",), "there are 9, at most 8 are taken")
+    (problem,) = found(auth={"public_keys": ["a.pem"] * 17})
+    assert problem == Problem(("auth.public_keys",), "there are 17, at most 16 are taken")
+
+
+@pytest.mark.parametrize(
+    ("auth", "says"),
+    [
+        ({"algorithms": ["HS256"]}, "nothing to use them with"),
+        ({"algorithms": ["RS256"], "secret": SECRET}, "none of them is for auth.secret"),
+        ({"algorithms": ["HS384"], "secret": SECRET}, "none of them is for auth.secret"),
+        ({"algorithms": ["HS384", "HS256"], "secret": SECRET}, None),
+        ({"algorithms": ["HS384"], "secret": SECRET * 2}, None),
+        ({"algorithms": ["RS256"], "public_keys": ["a.pem"]}, None),
+    ],
+)
+def test_algorithms_have_keys(auth: dict[str, Any], says: str | None) -> None:
+    texts = [problem.text for problem in found(auth=auth)]
+    assert len(texts) == bool(says)
+    assert not says or says in texts[0]
+
+
+@pytest.mark.parametrize("auth", [{"old_secrets": [SECRET]}, {"public_keys": ["a.pem"]}])
+def test_whatever_verifies_tokens_makes_an_address_safe(auth: dict[str, Any]) -> None:
+    assert found(server={"host": "0.0.0.0"}, auth=auth) == []
 
 
 # ---------------------------------------------------------------------------- addresses
@@ -298,7 +366,7 @@ def test_who_listens_for_other_hosts_needs_a_secret() -> None:
     assert problem.keys == ("cluster.secret", "cluster.address")
     assert problem.text == (
         "cluster.address needs cluster.secret, at least 32 bytes; "
-        "make one with: openssl rand -base64 32"
+        "make one with: openssl rand -base64 48"
     )
     assert found(cluster={"secret": SECRET}) == []
     assert len(found(cluster={"secret": "short"})) == 1

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sioserver.config import Config, ConfigError, Fault, RoomRule, build
-from sioserver.config.keys import KEYS
+from sioserver.config.keys import KEYS, RULE_KEYS
 from sioserver.config.load import FLAGS, load
 
 SECRET = "0123456789abcdef0123456789abcdef"
@@ -258,7 +258,7 @@ history_length = 3
 rot = "x"
 [[rooms]]
 match = "*"
-hist = 3
+colour = 3
 root = "x"
 zzzzzz = 1
 [[rooms]]
@@ -276,12 +276,10 @@ match = 1
         'such as match = "*"',
         's.toml:4: rooms.rot: unknown key; did you mean "root"?',
         "s.toml:15: rooms.root: given twice",
-        's.toml:7: rooms "*": hist: unknown key; a rule has match, history_length, history_age, '
-        "presence, anonymous, join, post, relay, max_body, message_rate",
+        f's.toml:7: rooms "*": colour: unknown key; a rule has {", ".join(RULE_KEYS)}',
         's.toml:8: rooms "*": root: this is for all rooms: put it into a [[rooms]] entry without '
         "match",
-        's.toml:9: rooms "*": zzzzzz: unknown key; a rule has match, history_length, '
-        "history_age, presence, anonymous, join, post, relay, max_body, message_rate",
+        f's.toml:9: rooms "*": zzzzzz: unknown key; a rule has {", ".join(RULE_KEYS)}',
         's.toml:12: rooms "support/*": max_body: expected a whole number from 0 to 2147483647, '
         "found -1",
         's.toml:13: rooms "support/*": relay: expected a list of texts, found [1]',

@@ -5,7 +5,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sioserver.config import Config, ConfigError, RoomRule, build
@@ -130,7 +130,7 @@ ORIGINS = st.sampled_from(
     ["http://a:*", "https://a.example", "http://*.example.com", "http://[::1]:80"]
 )
 NAMES = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=20)
-SECRETS = st.text("abc'\"\\ é", min_size=32, max_size=40)
+SECRETS = st.text("abc'\"\\ é", min_size=32, max_size=40).map("0123456789".__add__)
 SPECIAL: dict[str, st.SearchStrategy[Any]] = {
     "server.host": st.sampled_from(["127.0.0.1", "::1", "localhost"]),
     "server.path": st.from_regex(r"(/[a-z0-9._~-]{1,5}){1,3}", fullmatch=True),
@@ -139,7 +139,9 @@ SPECIAL: dict[str, st.SearchStrategy[Any]] = {
         st.sampled_from(["self", "https://*.b.example"]), max_size=2
     ),
     "server.trusted_proxies": st.lists(st.ip_addresses().map(str), max_size=3),
-    "auth.secret": st.just("") | SECRETS,
+    "auth.secret": SECRETS,
+    "auth.old_secrets": st.lists(SECRETS, max_size=8),
+    "auth.algorithms": st.sampled_from([[], ["HS256"], ["EdDSA", "HS256"]]),
     "tls.cert": st.just("a.pem"),
     "redis.url": st.sampled_from(["redis://a", "rediss://joe:p%40w@[::1]:6380/3"]),
     "redis.sentinels": st.lists(st.sampled_from(["a:26379", "[::1]:1"]), max_size=3),
@@ -199,11 +201,13 @@ CONFIGS = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(CONFIGS)
 def test_what_is_shown_loads_as_the_same(config: Config) -> None:
     assert build(show(config, mask=False)) == config
 
 
+@settings(deadline=None)
 @given(CONFIGS)
 def test_what_is_given_by_the_environment_loads_as_the_same(config: Config) -> None:
     environ = {}
@@ -214,6 +218,7 @@ def test_what_is_given_by_the_environment_loads_as_the_same(config: Config) -> N
     assert build(environ=environ) == config
 
 
+@settings(deadline=None)
 @given(CONFIGS)
 def test_sources_in_comments_change_nothing(config: Config) -> None:
     text = show(config, dict.fromkeys(KEYS, "s.toml:1"), mask=False)

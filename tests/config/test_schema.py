@@ -45,7 +45,8 @@ def test_a_type_is_one_that_text_can_be_turned_into(key: Key) -> None:
 
 def test_what_is_secret() -> None:
     """redis.url for the password that may be in it."""
-    secrets = {"auth.secret", "redis.url", "cluster.secret", "tls.password"}
+    secrets = {"auth.secret", "auth.old_secrets", "redis.url", "cluster.secret", "tls.password"}
+    secrets |= {"redis.bus_secret", "redis.old_bus_secrets"}
     assert {key.path for key in ALL if key.secret} == secrets
     assert {key.path for key in ALL if key.name in ("secret", "password")} < secrets
 

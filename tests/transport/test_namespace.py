@@ -2079,7 +2079,9 @@ async def test_nobody_comes_in_without_a_token(serve: Serve, transport: str) -> 
     assert len(running.hub) == 0
 
 
-async def test_tokens_that_are_none(serve: Serve, transport: str) -> None:
+async def test_tokens_that_are_none(
+    serve: Serve, transport: str, caplog: pytest.LogCaptureFixture
+) -> None:
     running = await serve(auth={**AUTH, "audience": "chat", "issuer": "me"})
     fits = {"aud": "chat", "iss": "me"}
     client = await running.open(transport)
@@ -2094,9 +2096,17 @@ async def test_tokens_that_are_none(serve: Serve, transport: str) -> None:
         "unsigned": jwt.encode({"sub": "alice", "exp": 2**40, **fits}, None, "none"),
     }
     for what, text in bad.items():
+        caplog.clear()
         error = await client.refused("/", {"token": text})
+        (said,) = [line for line in caplog.messages if "token" in line]
+        assert said.startswith("a token was refused (")
+        assert not any(part in said for part in text.split(".") if len(part) > 1)
         assert error["code"] == "unauthorized", what
         assert error["message"] == "a valid token is needed", what  # never why
+    counted = {what: number for what, number in running.metrics.invalid_tokens.items() if number}
+    assert counted == {
+        "malformed": 2, "algorithm": 1, "signature": 1, "audience": 2, "issuer": 1, "early": 1,
+    }  # fmt: skip
     error = await client.refused("/", {"token": token(lasts=-1, **fits)})
     assert error["code"] == "token_expired"
     assert error["message"] == "the token has expired; get a fresh one"
@@ -2305,9 +2315,12 @@ async def test_a_token_of_less_than_the_notice(serve: Serve) -> None:
 
 
 async def test_a_token_for_ever(serve: Serve) -> None:
-    running = await serve(auth=AUTH)
+    """There is none; the longest is no trouble for the timers."""
+    running = await serve(auth={**AUTH, "max_lifetime": 3e8})
     client = await running.open()
-    await client.connect("/", {"token": token(lasts=10.0**15)})
+    error = await client.refused("/", {"token": token(lasts=10.0**15)})
+    assert (error["code"], running.metrics.invalid_tokens["lifetime"]) == ("unauthorized", 1)
+    await client.connect("/", {"token": token(lasts=2e8)})
     await client.event("welcome")
     await client.post("x")
     assert client.events("/", "notice") == []

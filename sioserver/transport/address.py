@@ -7,9 +7,18 @@ operator trusts; anybody can send one.
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Sequence
+from typing import Final
 
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+MOST_HOPS: Final = 32
+"""Proxies in a row that are looked at: a header of 8 KiB has space for a thousand."""
+
+_WITH_PORT: Final = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::[0-9]{1,5})?|([0-9.]+):[0-9]{1,5}")
 
 
 class Proxies:
@@ -23,32 +32,48 @@ class Proxies:
         """Is this the address of a trusted proxy?"""
         if address is None or not self._networks:
             return False
-        try:
-            parsed = ipaddress.ip_address(address)
-        except ValueError:
-            return False
-        if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped:
-            parsed = parsed.ipv4_mapped
-        return any(parsed in network for network in self._networks)
+        parsed = _parsed(address)
+        return parsed is not None and self._has(parsed)
+
+    def _has(self, address: Address) -> bool:
+        return any(address in network for network in self._networks)
 
     def client(self, peer: str | None, forwarded_for: str | None) -> str:
         """The client's address: from the right of X-Forwarded-For, the first that is no proxy.
 
-        `peer` is the other end of the TCP connection (None for a unix socket).
+        `peer` is the other end of the TCP connection (None for a unix socket). Each trusted proxy
+        has put the address that it was asked from at the right end, so what stands to the left of
+        one that is not trusted is only that one's word. Where a proxy has put something else
+        (nothing, "unknown"), its own address is the last that is known. Ports and brackets are left
+        out, and so is what could stand behind a "%".
         """
         address = peer or ""
         if not self.trusted(peer) or not forwarded_for:
             return address
-        for hop in reversed(forwarded_for.split(",")):
-            hop = hop.strip()
-            try:
-                ipaddress.ip_address(hop)
-            except ValueError:
+        for hop in reversed(forwarded_for.rsplit(",", MOST_HOPS)[-MOST_HOPS:]):
+            parsed = _hop(hop.strip(" \t"))
+            if parsed is None:
                 break
-            address = hop
-            if not self.trusted(hop):
+            address = str(parsed)
+            if not self._has(parsed):
                 break
         return address
+
+
+def _hop(text: str) -> Address | None:
+    """An entry of X-Forwarded-For; some proxies write the port too."""
+    found = _WITH_PORT.fullmatch(text)
+    return _parsed((found[1] or found[2]) if found else text)
+
+
+def _parsed(text: str) -> Address | None:
+    """The address: IPv4 in the form of IPv6 as IPv4, and without a zone, which can be anything."""
+    try:
+        parsed = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
+    return mapped or parsed
 
 
 def of_this_machine(address: str) -> bool:

@@ -36,6 +36,45 @@ def test_what_a_client_says_itself_is_not_believed(real: str, proxies: list[str]
     assert trusted.client("10.1.1.1", chain) == real
 
 
+def forms(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> st.SearchStrategy[str]:
+    """How proxies write an address."""
+    if isinstance(address, ipaddress.IPv6Address):
+        shown = [f"{address}", f"[{address}]", f"[{address}]:4711", f"{address}%eth0"]
+    else:
+        shown = [f"{address}", f"{address}:4711", f"::ffff:{address}", f"[::ffff:{address}]:1"]
+    return st.sampled_from([*shown, *(f"  {form}\t" for form in shown)])
+
+
+@given(
+    st.text() | st.lists(ADDRESSES).map(",".join),
+    st.ip_addresses(),
+    st.lists(st.ip_addresses(network="10.0.0.0/8"), max_size=4),
+    st.data(),
+)
+def test_whatever_a_client_writes_to_the_left_its_address_is_the_same(
+    written: str,
+    real: ipaddress.IPv4Address | ipaddress.IPv6Address,
+    proxies: list[ipaddress.IPv4Address],
+    data: st.DataObject,
+) -> None:
+    trusted = Proxies(["10.0.0.0/8"])
+    if trusted.trusted(str(real)):
+        return
+    row = [data.draw(forms(address)) for address in (real, *proxies)]
+    expected = str(getattr(real, "ipv4_mapped", None) or real)
+    assert trusted.client("10.1.1.1", ",".join(row)) == expected
+    assert trusted.client("10.1.1.1", ",".join([written, *row])) == expected
+
+
+@given(st.text(), st.text())
+def test_what_comes_out_is_an_address_and_nothing_else(written: str, zone: str) -> None:
+    trusted = Proxies(["10.0.0.0/8"])
+    for header in (written, f"fe80::1%{zone}", f"1.2.3.4:{zone}"):
+        address = trusted.client("10.1.1.1", header)
+        assert ipaddress.ip_address(address)
+        assert "%" not in address
+
+
 @pytest.mark.parametrize(
     ("peer", "forwarded", "client"),
     [
@@ -50,6 +89,25 @@ def test_what_a_client_says_itself_is_not_believed(real: str, proxies: list[str]
         ("127.0.0.1", "2001:db8::1", "2001:db8::1"),
         ("8.8.8.8", "1.2.3.4", "8.8.8.8"),
         (None, "1.2.3.4", ""),
+        ("127.0.0.1", "6.6.6.6, 1.2.3.4:5678", "1.2.3.4"),
+        ("127.0.0.1", "[2001:db8::1]:443", "2001:db8::1"),
+        ("127.0.0.1", "[2001:db8::1]", "2001:db8::1"),
+        ("127.0.0.1", "2001:DB8:0::1", "2001:db8::1"),
+        ("127.0.0.1", "::ffff:1.2.3.4", "1.2.3.4"),
+        ("127.0.0.1", "1.2.3.4, [::ffff:10.0.0.1]:80", "1.2.3.4"),
+        ("127.0.0.1", "fe80::1%x\r\nSet-Cookie: a=b", "fe80::1"),
+        ("127.0.0.1", "6.6.6.6,", "127.0.0.1"),
+        ("127.0.0.1", "6.6.6.6, , 10.0.0.1", "10.0.0.1"),
+        ("127.0.0.1", "6.6.6.6, _hidden", "127.0.0.1"),
+        ("127.0.0.1", '"1.2.3.4"', "127.0.0.1"),
+        ("127.0.0.1", "for=1.2.3.4", "127.0.0.1"),
+        ("127.0.0.1", "1.2.3.4:", "127.0.0.1"),
+        ("127.0.0.1", "1.2.3.4:x", "127.0.0.1"),
+        ("127.0.0.1", "1.2.3", "127.0.0.1"),
+        ("127.0.0.1", "01.02.03.04", "127.0.0.1"),
+        ("127.0.0.1", "\u0661.2.3.4", "127.0.0.1"),
+        ("127.0.0.1", "[1.2.3.4", "127.0.0.1"),
+        ("127.0.0.1", "6.6.6.6" + ", 10.0.0.1" * 1000, "10.0.0.1"),
     ],
 )
 def test_chains(peer: str | None, forwarded: str | None, client: str) -> None:

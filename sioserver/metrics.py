@@ -59,6 +59,7 @@ LIMITS: Final = (
     "user_event_rate",
     "refused_rate",
     "message_rate",
+    "slow_mode",
 )
 REQUEST_REFUSALS: Final = (
     "Transport unknown",

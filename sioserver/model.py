@@ -60,6 +60,9 @@ class Draft(msgspec.Struct, frozen=True):
     at: int
     resendable: bool
     """The client chose the id, so it may send the draft again: the engine must remember it."""
+    pause: float = 0.0
+    """Slow mode: seconds that have to lie between two of the user's messages in the room; 0: none.
+    """
 
 
 class Message(msgspec.Struct, frozen=True):

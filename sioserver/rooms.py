@@ -14,7 +14,7 @@ import msgspec
 
 from sioserver import wire
 from sioserver.auth import Identity, Policy, Verifier
-from sioserver.config import Config
+from sioserver.config import Config, RoomRule
 from sioserver.engine.base import Engine
 from sioserver.errors import Disconnect, InvalidToken, Refusal
 from sioserver.hub import Client, Hub
@@ -317,11 +317,18 @@ class RoomService:
             body=request.body,
             at=int(now * 1000),
             resendable=request.id is not None,
+            pause=self._pause(client, rule),
         )
         published = await self._engine.publish(client.room, draft, rule)
         self._metrics.messages_published += not published.duplicate
         self._metrics.observe_publish(max(0.0, self._clock() - now))
         return published
+
+    def _pause(self, client: Client, rule: RoomRule) -> float:
+        if not rule.slow_mode:
+            return 0.0
+        permissions = self._policy.permissions(client.identity, client.room)
+        return 0.0 if "moderate" in permissions else rule.slow_mode
 
     async def history(self, client: Client, request: wire.HistoryRequest) -> Page:
         """A page of the room's log."""

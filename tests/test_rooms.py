@@ -932,6 +932,27 @@ async def test_too_fast(make: Make) -> None:
     assert refusal.limit == "message_rate"
 
 
+async def test_slow_mode(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = await make(RoomRule(match="hall", slow_mode=30))
+    ann, again = await world.enter(room="hall"), await world.enter(room="hall")
+    ben, elsewhere = await world.enter(BEN, room="hall"), await world.enter(room="attic")
+    await world.post(ann, "a")
+    world.clock.pass_(10)
+    for device in (ann, again):
+        refusal = await refused(world.post(device, "b"))
+        assert (refusal.code, refusal.limit) == ("rate_limited", "slow_mode")
+        assert refusal.retry_after == pytest.approx(20, abs=0.002)
+    await world.post(ben, "c")
+    await world.post(elsewhere, "d", "e")
+    world.clock.pass_(20)
+    await world.post(again, "b")
+    permissions = world.service._policy.permissions
+    monkeypatch.setattr(
+        world.service._policy, "permissions", lambda *asked: [*permissions(*asked), "moderate"]
+    )
+    await world.post(ann, "f", "g")
+
+
 async def test_limits_that_are_switched_off(make: Make) -> None:
     world = await make(limits=Limits(enabled=False, message_rate=1, message_burst=1))
     assert len(await world.post(await world.enter(), *range(20))) == 20

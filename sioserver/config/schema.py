@@ -213,6 +213,13 @@ class RoomRule(Section, frozen=True):
     message_rate: Annotated[
         RateOrZero, about("Messages a user may post per second here; 0 means limits.message_rate.")
     ] = 0.0
+    slow_mode: Annotated[
+        Seconds,
+        about(
+            "Slow mode: seconds between two messages of a user here, on whichever node; 0 is off. "
+            "Who may moderate need not wait."
+        ),
+    ] = 0.0
 
 
 class Rooms(Section, frozen=True):

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from sioserver.errors import Refusal
 from sioserver.model import (
     Counts,
     Draft,
@@ -78,6 +79,10 @@ class Log(Protocol):
         `duplicate=True`, also while the first is still under way. When this returns, the message
         is stored; when it raises, it is not and never will be, unless it is published again (or the
         store had it and was cut off before it could say so: sending it again tells).
+        A draft with a `pause` is refused (`rate_limited`, by the limit "slow_mode"; `retry_after`
+        is what is left) as long as the user's last draft with one is not so old, by the store's own
+        clock where many nodes share it. Not one that is a duplicate; and a draft without a pause
+        neither waits nor makes others wait. A store that begins anew may have forgotten.
         Offsets start at 1 and have no holes in an epoch. Drafts of one caller, published one after
         another without waiting, keep their order.
         """
@@ -202,3 +207,13 @@ class Engine(Log, Members, Presence, Tokens, Nodes, Protocol):
 
 class StoreError(Exception):
     """The store cannot be opened. The message says why and what to do; no file was changed."""
+
+
+def too_soon(wait: float) -> Refusal:
+    """What a draft is told that comes before its pause is over, `wait` seconds too early."""
+    return Refusal(
+        "rate_limited",
+        "this room is in slow mode; wait before you post again",
+        retry_after=wait,
+        limit="slow_mode",
+    )

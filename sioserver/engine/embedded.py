@@ -20,7 +20,7 @@ import msgspec
 from sioserver.config.schema import Store
 from sioserver.engine import embedded_members as member_rows
 from sioserver.engine import embedded_tokens as token_rows
-from sioserver.engine.base import EngineListener, Retention
+from sioserver.engine.base import EngineListener, Retention, too_soon
 from sioserver.engine.embedded_members import Known
 from sioserver.engine.embedded_presence import Presence
 from sioserver.engine.embedded_rooms import Room, RoomCache
@@ -208,7 +208,7 @@ class EmbeddedEngine:
         if append.problem is not None:
             for waiter in waiters:
                 if not waiter.done():
-                    waiter.set_exception(refusal(append.problem))
+                    waiter.set_exception(_refusal_of(append))
             return
         epoch = self._journal.epoch
         if not append.duplicate:
@@ -501,3 +501,10 @@ class EmbeddedEngine:
 
     def _is_needed(self, room: str) -> bool:
         return room in self._watched or room in self._presence
+
+
+def _refusal_of(append: Append) -> Refusal:
+    assert append.problem is not None
+    if append.problem == "rate_limited":
+        return too_soon(append.wait)
+    return refusal(append.problem)

@@ -24,6 +24,9 @@ TRIM_ROWS: Final = 1000
 """Most rows that one trim of a room deletes, so that a shortened retention stalls nobody."""
 PRUNE_ROWS: Final = 10_000
 """Most rows that one prune deletes."""
+PAUSES: Final = 100_000
+"""Users in rooms with slow mode whose last message is remembered; past that, those are forgotten
+whose last message is the oldest."""
 _HEADS: Final = 10_000
 """Rooms whose head is kept in memory here."""
 
@@ -42,7 +45,7 @@ class Append:
 
     __slots__ = (
         "at", "body", "draft", "duplicate", "keep_age", "keep_length", "offset", "problem", "room",
-        "waiters",
+        "wait", "waiters",
     )  # fmt: skip
 
     def __init__(
@@ -59,6 +62,8 @@ class Append:
         self.duplicate = False
         self.problem: str | None = None
         """The code of a refusal."""
+        self.wait = 0.0
+        """Seconds after which the draft would not have been refused for its pause."""
         self.waiters: list[Any] = []
         """Who waits for it on the event loop; of no concern here."""
 
@@ -131,6 +136,9 @@ class Tables:
         # Of the open transaction.
         self._touched: dict[str, Head] = {}
         self._new_rooms = 0
+        self._said: dict[tuple[int, str], int] = {}
+        # When a user's last message in a room was, of those with a pause: milliseconds.
+        self._last_said: OrderedDict[tuple[int, str], int] = OrderedDict()
 
     # -- transactions -----------------------------------------------------------------------------
 
@@ -152,6 +160,11 @@ class Tables:
         firsts = {name: head.first for name, head in self._touched.items()}
         for name, head in self._touched.items():
             self._remember(name, head)
+        for who, at in self._said.items():
+            self._last_said[who] = at
+            self._last_said.move_to_end(who)
+        while len(self._last_said) > PAUSES:
+            self._last_said.popitem(last=False)
         self._forget_transaction()
         return firsts
 
@@ -168,11 +181,13 @@ class Tables:
     def _forget_transaction(self) -> None:
         self._touched = {}
         self._new_rooms = 0
+        self._said = {}
 
     # -- the log ----------------------------------------------------------------------------------
 
     def append(self, appends: Sequence[Append]) -> None:
-        """Number and store drafts in their order; what was published before becomes a duplicate."""
+        """Number and store drafts in their order; what was published before becomes a duplicate,
+        and what comes too soon has the problem `rate_limited`."""
         if not appends:
             return
         heads = [self.touch(append.room) for append in appends]
@@ -183,13 +198,15 @@ class Tables:
         for append, head in zip(appends, heads, strict=True):
             draft = append.draft
             append.at = draft.at
-            append.duplicate = False  # it may be tried for a second time
+            append.duplicate, append.problem = False, None  # it may be tried for a second time
             if draft.resendable:
                 before = earlier.get((head.id, draft.user.id, draft.id))
                 if before is not None and before[1] > draft.at - self._dedup_window:
                     append.offset, append.at = before
                     append.duplicate = True
                     continue
+            if draft.pause and self._too_soon(append, head):
+                continue
             head.top = append.offset = head.top + 1
             head.keep_length = append.keep_length
             head.keep_age = append.keep_age
@@ -220,6 +237,19 @@ class Tables:
         self.many("INSERT OR REPLACE INTO dedup (room, user, id, offset, at) VALUES {}", dedup)
         for head, now in trim.values():
             self._trim(head, now)
+
+    def _too_soon(self, append: Append, head: Head) -> bool:
+        who = head.id, append.draft.user.id
+        last = self._said.get(who) or self._last_said.get(who)
+        if last is not None:
+            left = last + append.draft.pause * 1000 - append.at
+            if left > 0:
+                append.problem = "rate_limited"
+                # a clock that was set back makes nobody wait for longer
+                append.wait = min(append.draft.pause, left / 1000)
+                return True
+        self._said[who] = append.at
+        return False
 
     def _earlier(
         self, appends: Sequence[Append], heads: Sequence[Head]

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from sioserver.config.schema import Redis as Settings
-from sioserver.engine.base import Retention
+from sioserver.engine.base import Retention, too_soon
 from sioserver.engine.redis_access import ReplyError
 from sioserver.engine.redis_keys import Keys
 from sioserver.engine.redis_link import Unavailable
@@ -93,12 +93,18 @@ class RedisLog:
         age = keep.history_age
         age = round(age * 1000) if age else 0
         deadline = int((redis.server_time(keys.meta) + self._in_time) * 1000)
-        arguments = (self._epoch, at, data, keep.history_length, age, tell, deadline, window)
+        pause = round(draft.pause * 1000)
+        names = [keys.meta, keys.log, place]
+        if pause:
+            names.append(self._keys.said(room, user.id))
+        arguments = (self._epoch, at, data, keep.history_length, age, tell, deadline, window, pause)
         try:
-            reply = await redis.script(PUBLISH, (keys.meta, keys.log, place), arguments)
+            reply = await redis.script(PUBLISH, names, arguments)
         except (Unavailable, ReplyError) as error:
             raise refusal(error) from error
         if not reply[0]:
+            if len(reply) > 1:
+                raise too_soon(reply[1] / 1000)
             self.late += 1
             raise Refusal("unavailable", retry_after=RETRY_AFTER)
         raw_epoch, offset, first_at, known = reply

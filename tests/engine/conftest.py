@@ -198,6 +198,12 @@ GUEST = User("guest-1", "Guest", guest=True)
 
 
 def draft(
-    id: str, user: User = ANN, *, body: Any = "hi", at: int = 1_700_000_000_000, again: bool = True
+    id: str,
+    user: User = ANN,
+    *,
+    body: Any = "hi",
+    at: int = 1_700_000_000_000,
+    again: bool = True,
+    pause: float = 0.0,
 ) -> Draft:
-    return Draft(id, user, body, at, again)
+    return Draft(id, user, body, at, again, pause)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sioserver.engine.base import Engine
 from sioserver.errors import Refusal
-from sioserver.model import Counts, Membership, Message, Position, User
+from sioserver.model import Counts, Draft, Membership, Message, Position, User
 
 from .conftest import ANN, BEN, CACHED, GRACE, GUEST, WINDOW, Harness, Keep, Listener, draft
 
@@ -156,6 +156,73 @@ async def test_a_body_that_cannot_be_stored_is_refused(engine: Engine, body: Any
         await engine.publish("a", draft("m", body=body), KEEP)
     assert refused.value.code == "bad_request"
     assert (await engine.publish("a", draft("m"), KEEP)).position.offset == 1
+
+
+# -- slow mode ------------------------------------------------------------------------------------
+
+
+async def too_soon(engine: Engine, room: str, sent: Draft) -> float:
+    """The draft is refused for its pause: what is left of it."""
+    with pytest.raises(Refusal) as refused:
+        await engine.publish(room, sent, KEEP)
+    assert (refused.value.code, refused.value.limit) == ("rate_limited", "slow_mode")
+    assert refused.value.retry_after is not None
+    return refused.value.retry_after
+
+
+async def test_a_pause_between_two_messages_of_a_user(engine: Engine, listener: Listener) -> None:
+    engine.watch("a")
+    await engine.publish("a", draft("m1", pause=900), KEEP)
+    assert 800 < await too_soon(engine, "a", draft("m2", pause=900, at=AT + 1)) <= 900
+    # others, elsewhere, and who need not wait
+    await engine.publish("a", draft("m3", BEN, pause=900), KEEP)
+    await engine.publish("b", draft("m4", pause=900), KEEP)
+    await engine.publish("a", draft("m5"), KEEP)
+    await too_soon(engine, "a", draft("m2", pause=900, at=AT + 2))
+    assert listener.offsets("a") == [1, 2, 3]
+    page = await engine.history("a", limit=9)
+    assert [message.id for message in page.messages] == ["m1", "m3", "m5"]
+
+
+async def test_a_shorter_pause_counts_from_the_same_message(engine: Engine) -> None:
+    await engine.publish("a", draft("m1", pause=900), KEEP)
+    assert 0 < await too_soon(engine, "a", draft("m2", pause=300, at=AT + 1)) <= 300
+
+
+async def test_a_resend_need_not_wait(engine: Engine) -> None:
+    first = await engine.publish("a", draft("m", pause=900), KEEP)
+    again = await engine.publish("a", draft("m", pause=900, at=AT + 5), KEEP)
+    assert (again.position, again.duplicate) == (first.position, True)
+
+
+async def test_what_was_refused_may_be_sent_again_when_the_pause_is_over(engine: Engine) -> None:
+    await engine.publish("a", draft("m1", pause=0.2), KEEP)
+    waits: list[float] = []
+    result = None
+    async with asyncio.timeout(20):
+        while result is None:
+            # a clock of the test's where there is one node, the server's where there are many
+            later = draft("m2", pause=0.2, at=AT + 50 * (len(waits) + 1))
+            try:
+                result = await engine.publish("a", later, KEEP)
+            except Refusal as refusal:
+                waits.append(refusal.retry_after or 0.0)
+                await asyncio.sleep(waits[-1] / 4)
+    assert waits
+    assert all(0 < wait <= 0.2 for wait in waits)
+    assert (result.position.offset, result.duplicate) == (2, False)
+
+
+async def test_of_two_messages_at_once_one_is_refused(engine: Engine) -> None:
+    sent = [engine.publish("a", draft(f"m{n}", pause=900), KEEP) for n in range(3)]
+    results = await asyncio.gather(*sent, return_exceptions=True)
+    assert [isinstance(result, Refusal) for result in results] == [False, True, True]
+
+
+async def test_a_clock_that_is_set_back_makes_nobody_wait_for_longer(engine: Engine) -> None:
+    await engine.publish("a", draft("m1", pause=900), KEEP)
+    wait = await too_soon(engine, "a", draft("m2", pause=900, at=AT - 10_000_000))
+    assert wait <= 900
 
 
 # -- announcements --------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sioserver.engine import embedded_tables
 from sioserver.engine.embedded_file import StoreFile
 from sioserver.engine.embedded_tables import (
     PRUNE_ROWS,
@@ -20,8 +21,9 @@ from sioserver.engine.embedded_tables import (
     parts,
 )
 from sioserver.engine.tail import TAIL_BYTES
+from sioserver.model import User
 
-from .conftest import draft
+from .conftest import ANN, draft
 
 AT = 1_700_000_000_000
 NULL = b"\xc0"
@@ -42,8 +44,10 @@ def new(
     length: int = 1000,
     age: float = 0,
     again: bool = True,
+    user: User = ANN,
+    pause: float = 0.0,
 ) -> Append:
-    return Append(room, draft(id, at=at, again=again), NULL, length, age)
+    return Append(room, draft(id, user, at=at, again=again, pause=pause), NULL, length, age)
 
 
 def put(tables: Tables, *appends: Append) -> dict[str, int]:
@@ -88,6 +92,36 @@ def test_after_a_rollback_the_numbers_go_on_without_a_hole(tables: Tables) -> No
     assert [m.id for m in tables.load("a", 10, TAIL_BYTES).tail] == ["m1", "m4", "m2"]
     assert [m.id for m in tables.load("new-room", 10, TAIL_BYTES).tail] == ["x"]
     assert [m.id for m in tables.load("other-room", 10, TAIL_BYTES).tail] == ["y"]
+
+
+def test_a_pause_is_exact(tables: Tables) -> None:
+    put(tables, new("m1", pause=30))
+    early, late = new("m2", pause=30, at=AT + 29_999), new("m3", pause=30, at=AT + 30_000)
+    put(tables, early, late)
+    assert (early.problem, early.wait) == ("rate_limited", 0.001)
+    assert (late.problem, late.offset) == (None, 2)
+
+
+def test_what_was_rolled_back_makes_nobody_wait(tables: Tables) -> None:
+    lost = [new("m1", pause=30), new("m2", pause=30)]
+    tables.begin()
+    tables.append(lost)
+    tables.rollback()
+    assert [append.problem for append in lost] == [None, "rate_limited"]
+    put(tables, lost[1])
+    assert (lost[1].problem, lost[1].offset) == (None, 1)
+    again = new("m3", pause=30)
+    put(tables, again)
+    assert again.problem == "rate_limited"
+
+
+def test_pauses_of_so_many_are_kept(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded_tables, "PAUSES", 3)
+    users = [User(f"u{number}", "U") for number in range(4)]
+    put(tables, *(new("m", user=user, pause=30, again=False) for user in users))
+    again = [new("n", user=user, pause=30, again=False) for user in users]
+    put(tables, *again)
+    assert [append.problem for append in again] == [None, *["rate_limited"] * 3]
 
 
 def test_a_transaction_that_was_left_open_is_undone(tables: Tables) -> None:

@@ -1,8 +1,8 @@
 -- Number, store and announce a message, in one step.
--- KEYS: meta, log, place of the draft. ARGV: a name for a new epoch, at (ms), the message, history_length,
--- history_age (ms), PUBLISH or SPUBLISH, deadline (ms of this server's clock), dedup window (ms).
+-- KEYS: meta, log, place of the draft, and with a pause the place of what the user said last. ARGV: a name for a new epoch, at (ms), the message, history_length,
+-- history_age (ms), PUBLISH or SPUBLISH, deadline (ms of this server's clock), dedup window (ms), pause (ms, 0: none).
 -- Answers {epoch, offset, at, 1 if it had been published before}, or {""} when the deadline is over:
--- who asked has been refused by then, so nothing is done.
+-- who asked has been refused by then, so nothing is done; or {"", ms that are left of the pause}.
 local meta = redis.call('HMGET', KEYS[1], 'e', 's', 'l')
 local epoch, top = meta[1], tonumber(meta[2] or 0)
 
@@ -23,6 +23,14 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 if now > tonumber(ARGV[7]) then
   return {''}
+end
+
+local pause = tonumber(ARGV[9])
+if pause > 0 then
+  local last = redis.call('GET', KEYS[4])
+  if last and now - last < pause then
+    return {'', math.min(pause, last + pause - now)}
+  end
 end
 
 local offset = top + 1
@@ -68,5 +76,8 @@ end
 -- Last, because a script that fails is not undone: without this nothing has happened.
 redis.call('HSET', KEYS[1], 's', number)
 redis.call('SET', KEYS[3], epoch .. ' ' .. number .. ' ' .. ARGV[2], 'PX', ARGV[8])
+if pause > 0 then
+  redis.call('SET', KEYS[4], string.format('%.0f', now), 'PX', pause)
+end
 redis.call(ARGV[6], string.sub(KEYS[1], 1, -6), 'm' .. number .. ':' .. epoch .. ':' .. ARGV[3])
 return {epoch, offset, tonumber(ARGV[2]), 0}

@@ -17,6 +17,12 @@ from sioserver.limits import Budgets, NoLimit
 FULL_RETRY: Final = 5.0
 """Seconds after which who found no place may try again: places become free when others leave."""
 
+MEMORY_RETRY: Final = 10.0
+"""Seconds after which to try again where memory is short."""
+
+LOW: Final = 0.95
+"""Share of the mark that the memory has to be below, once it was above, to be enough again."""
+
 NETWORK_BITS: Final = 64
 """Of an IPv6 address: a household, or one rented machine, has all addresses behind them."""
 
@@ -96,6 +102,23 @@ class Places:
                 del self._by_key[key]
 
 
+class Watermark:
+    """How full the memory is: `full` from `most` bytes on, until it is well below again, or it
+    would say one thing and the other in turns. `most` 0: never."""
+
+    def __init__(self, most: int = 0) -> None:
+        self.most = most
+        self.used = 0
+        self.full = False
+
+    def note(self, used: int) -> bool:
+        """So many bytes are used now. True: that makes a difference."""
+        self.used = used
+        full = 0 < self.most * (LOW if self.full else 1.0) <= used
+        changed, self.full = full != self.full, full
+        return changed
+
+
 class Admission:
     """What the configuration allows. `hit` is told the name of a limit that was reached.
 
@@ -103,8 +126,15 @@ class Admission:
     as it has both), of this node only. `limits.enabled = false` lets the paces go, not the places.
     """
 
-    def __init__(self, limits: Limits, hit: Callable[[str], object] = lambda limit: None) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        hit: Callable[[str], object] = lambda limit: None,
+        memory: Watermark | None = None,
+    ) -> None:
+        """`memory`: while that is full, nobody new comes in."""
         self._hit = hit
+        self._memory = memory or Watermark()
         self.connections = Places(limits.connections, limits.address_connections)
         self.users = Places(each=limits.user_connections)
         self._accepts: Budgets | NoLimit = NoLimit()
@@ -128,6 +158,8 @@ class Admission:
         return full
 
     def _place(self, address: str | None) -> Full | None:
+        if self._memory.full:
+            return Full("memory", MEMORY_RETRY)
         if self.connections.full:
             return Full("connections", FULL_RETRY)
         if self.connections.full_for(address):

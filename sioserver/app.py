@@ -20,7 +20,7 @@ from typing import Any, Final, Protocol
 
 from aiohttp import web
 
-from sioserver.admission import Admission
+from sioserver.admission import Admission, Watermark
 from sioserver.api import headers, health, middleware
 from sioserver.api import web as page
 from sioserver.auth import Policy, Signer, Verifier
@@ -30,6 +30,7 @@ from sioserver.engine.base import Engine, StoreError
 from sioserver.hub import Hub
 from sioserver.keys import UnusableKey, read_keys
 from sioserver.limits import Budget
+from sioserver.memory import most
 from sioserver.metrics import Metrics
 from sioserver.model import Peer
 from sioserver.node import Node
@@ -89,7 +90,8 @@ def create_app(
     hub = Hub(metrics)
     verifier, policy = _verifier(config), Policy(config)
     budget = Budget(config.limits)
-    admission = Admission(config.limits, metrics.count_limit)
+    watermark = Watermark(most(config.limits.memory, config.server.workers))
+    admission = Admission(config.limits, metrics.count_limit, watermark)
     rooms = RoomService(config, engine, hub, verifier, policy, budget, metrics, time.time)
     recovery = Recovery(config.auth.recovery_max_age)
     shared = None
@@ -97,7 +99,7 @@ def create_app(
         from sioserver.transport.bus import ClusterManager
 
         shared = ClusterManager(config.redis, metrics.count_bus)
-    node = Node(config, engine, hub, metrics, time.time)
+    node = Node(config, engine, hub, metrics, time.time, watermark)
     try:
         server = RoomServer(
             config,

@@ -38,6 +38,7 @@ LIMITS: Final = (
     "accept_rate",
     "address_accept_rate",
     "auth_failure_rate",
+    "memory",
     "http_connections",
     "address_http_connections",
     "header_timeout",
@@ -74,6 +75,7 @@ REQUEST_REFUSALS: Final = (
     "Too many connections from this address",
     "Too many new connections just now",
     "Too many new connections from this address",
+    "No memory for more connections",
     "The server is stopping",
 )
 """Why an Engine.IO request was refused."""
@@ -149,6 +151,8 @@ class Metrics(Collector):
         self.clients = 0
         self.clients_behind = 0
         self.loop_lag = 0.0
+        self.memory = 0
+        self.memory_limit = 0
         self.queue_bytes: Callable[[], float] | None = None
         """Bytes that wait for clients; set by who knows."""
         self.relays: Callable[[], float] | None = None
@@ -287,6 +291,8 @@ class Metrics(Collector):
         yield _gauge("clients", "Clients in rooms on this node.", self.clients)
         yield _gauge("clients_behind", "Clients that catch up from the log.", self.clients_behind)
         yield _gauge("loop_lag_seconds", "How late the event loop is.", self.loop_lag)
+        yield _gauge("memory_bytes", "Memory of the process.", self.memory)
+        yield _gauge("memory_limit_bytes", "What it may have; 0: no limit.", self.memory_limit)
         waiting = 0.0 if self.queue_bytes is None else self.queue_bytes()
         yield _gauge("queue_bytes", "Bytes that wait for clients.", waiting)
         relays = 0.0 if self.relays is None else self.relays()

@@ -11,12 +11,17 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
+from sioserver import memory
+from sioserver.admission import Watermark
 from sioserver.config import Config
 from sioserver.engine.base import Engine
 from sioserver.hub import Hub
 from sioserver.metrics import Metrics
 
 log = logging.getLogger(__name__)
+
+MEMORY_PAUSE: Final = 1.0
+"""Seconds between two looks at the memory."""
 
 LAG_PAUSE: Final = 0.5
 """Seconds between two looks at how late the event loop is."""
@@ -32,7 +37,12 @@ class Node:
         hub: Hub,
         metrics: Metrics,
         clock: Callable[[], float],
+        watermark: Watermark | None = None,
+        used: Callable[[], int] = memory.used,
     ) -> None:
+        """`watermark` is told what `used` returns, the bytes that this process has."""
+        self._watermark = watermark or Watermark()
+        self._used = used
         self._config = config
         self._engine = engine
         self._hub = hub
@@ -49,6 +59,7 @@ class Node:
         self._metrics.add_gauges(self._engine.stats)
         self.spawn("sweep", self._sweep())
         self.spawn("lag", self._watch_lag())
+        self.spawn("memory", self._watch_memory())
 
     def drain(self) -> None:
         """From now on `ready` says no, so that no new clients are sent here."""
@@ -73,6 +84,8 @@ class Node:
             reasons.append("starting")
         elif (reason := self._engine.ready()) is not None:
             reasons.append(reason)
+        if self._watermark.full:
+            reasons.append("memory")
         if self.draining:
             reasons.append("draining")
         return reasons
@@ -112,3 +125,20 @@ class Node:
             await asyncio.sleep(LAG_PAUSE)
             self._metrics.loop_lag = max(0.0, loop.time() - due)
             self._metrics.rooms = len(self._hub)
+
+    async def _watch_memory(self) -> None:
+        mark = self._watermark
+        self._metrics.memory_limit = mark.most
+        while True:
+            changed = mark.note(self._used())
+            self._metrics.memory = mark.used
+            if changed and mark.full:
+                log.warning(
+                    "memory is short (%d MB of limits.memory's %d): no new connections are let in, "
+                    "those that are here go on",
+                    mark.used // 1_000_000,
+                    mark.most // 1_000_000,
+                )
+            elif changed:
+                log.info("there is memory again: new connections are let in")
+            await asyncio.sleep(MEMORY_PAUSE)

@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sioserver.admission import FULL_RETRY, Admission, Full, Places, whose
+from sioserver.admission import (
+    FULL_RETRY,
+    MEMORY_RETRY,
+    Admission,
+    Full,
+    Places,
+    Watermark,
+    whose,
+)
 from sioserver.config.schema import Limits
 
 KEYS = st.sampled_from([None, "a", "b", "c"])
@@ -99,6 +107,31 @@ def test_an_address_has_places_and_loopback_as_many_as_it_likes() -> None:
     assert hits == ["address_connections"]
     door.leave("a")
     assert door.enter("a", 0.0) is None
+
+
+def test_while_memory_is_full_nobody_comes_in() -> None:
+    hits: list[str] = []
+    mark = Watermark(1000)
+    door = Admission(Limits(), hits.append, mark)
+    assert door.enter("a", 0.0) is None
+    assert mark.note(1000)
+    assert door.enter("a", 0.0) == Full("memory", MEMORY_RETRY)
+    assert hits == ["memory"]
+    assert mark.note(900)
+    assert door.enter("a", 0.0) is None
+
+
+def test_a_mark_does_not_flutter() -> None:
+    mark = Watermark(1000)
+    told = [(used, mark.note(used), mark.full) for used in (0, 999, 1000, 1001, 951, 950, 949, 999)]
+    assert [(used, full) for used, changed, full in told if changed] == [(1000, True), (949, False)]
+    assert mark.used == 999
+
+
+@given(st.lists(st.integers(0, 10**12)))
+def test_without_a_mark_it_is_never_full(samples: list[int]) -> None:
+    mark = Watermark()
+    assert not any(mark.note(used) or mark.full for used in samples)
 
 
 def test_who_is_moving_takes_two_places() -> None:

@@ -141,6 +141,33 @@ async def test_it_runs_without_a_configuration(
     assert list(tmp_path.rglob("sioserver.db"))
 
 
+async def test_where_memory_is_short_nobody_new_comes_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sioserver.node.MEMORY_PAUSE", 0.01)
+    app = create_app(configured())
+    async with client_of(app) as http:
+
+        async def until_it_is(ready: dict[str, Any]) -> None:
+            async with asyncio.timeout(PATIENCE):
+                while await (await http.get("/readyz")).json() != ready:
+                    await asyncio.sleep(0.01)
+
+        member = await WebSocket.open(http)
+        mark = app[NODE]._watermark
+        assert mark.used < mark.most  # of what this machine has
+        usual, mark.most = mark.most, 1
+        await until_it_is({"ready": False, "reasons": ["memory"]})
+        answer = await http.get("/socket.io/?EIO=4&transport=polling")
+        assert (answer.status, answer.headers["Retry-After"]) == (503, "10")
+        assert (await member.call("message", "hello"))["ok"]
+        samples = await metrics_of(http)
+        assert samples['limit_hits_total{limit="memory"}'] == 1
+        assert samples["memory_limit_bytes"] == usual
+        assert samples["memory_bytes"] > 10_000_000
+        mark.most = usual
+        await until_it_is({"ready": True})
+        await WebSocket.open(http)
+
+
 async def test_health(http: Http) -> None:
     answer = await http.get("/healthz")
     assert answer.status == 200

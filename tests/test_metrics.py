@@ -64,6 +64,8 @@ def test_everything_is_there_from_the_start_and_zero() -> None:
         "clients",
         "clients_behind",
         "loop_lag_seconds",
+        "memory_bytes",
+        "memory_limit_bytes",
         "queue_bytes",
         "relays",
         "connections_opened_total",

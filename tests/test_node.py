@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from sioserver.admission import Watermark
 from sioserver.config import Config
 from sioserver.config.schema import Presence
 from sioserver.engine.base import StoreError
@@ -108,6 +109,38 @@ async def test_ready(node: Node, engine: NodeEngine) -> None:
     assert node.ready() == ["draining"]
     await node.stop()
     assert "draining" in node.ready()
+
+
+async def test_memory_that_is_short(
+    engine: NodeEngine,
+    hub: Hub,
+    metrics: Metrics,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Whoever asks whether clients may be sent here is told; the log says it once."""
+    monkeypatch.setattr("sioserver.node.MEMORY_PAUSE", 0.001)
+    caplog.set_level(logging.INFO)
+    samples = iter([500, 2_000_000, 1_000_000, 960_000, *[900_000] * 1_000_000])
+    seen: list[list[str]] = []
+
+    def used() -> int:
+        seen.append(node.ready())
+        return next(samples)
+
+    node = Node(CONFIG, engine, hub, metrics, FakeClock(), Watermark(1_000_000), used)
+    await node.start()
+    while len(seen) < 7:
+        await asyncio.sleep(0.001)
+    assert seen[1:6] == [[], ["memory"], ["memory"], ["memory"], []]
+    assert (metrics.memory, metrics.memory_limit) == (900_000, 1_000_000)
+    said = [record.message for record in caplog.records if "memory" in record.message]
+    assert said == [
+        "memory is short (2 MB of limits.memory's 1): no new connections are let in, those that "
+        "are here go on",
+        "there is memory again: new connections are let in",
+    ]
+    await node.stop()
 
 
 # -- tasks ----------------------------------------------------------------------------------------

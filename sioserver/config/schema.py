@@ -295,6 +295,14 @@ class Limits(Section, frozen=True):
             "closed; it may come back and is given what it missed."
         ),
     ] = 20.0
+    memory: Annotated[
+        Annotated[float, Meta(ge=0, le=1e15)],
+        about(
+            "Memory of the process above which no new connections come in: up to 1 a share of what "
+            "the machine or the container has, divided among the workers; above 1 a number of "
+            "bytes; 0 means no limit. Linux only."
+        ),
+    ] = 0.85
     http_connections: Annotated[
         Count,
         about(

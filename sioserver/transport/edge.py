@@ -58,9 +58,11 @@ BUSY: Final = Refused(3, "No more connections just now", 503)
 CROWDED: Final = Refused(3, "Too many connections from this address", 503)
 TOO_FAST: Final = Refused(3, "Too many new connections just now", 503)
 TOO_FAST_THERE: Final = Refused(3, "Too many new connections from this address", 503)
+NO_MEMORY: Final = Refused(3, "No memory for more connections", 503)
 STOPPING: Final = Refused(3, "The server is stopping", 503)
 
 FULL: Final = {
+    "memory": NO_MEMORY,
     "connections": BUSY,
     "address_connections": CROWDED,
     "accept_rate": TOO_FAST,

@@ -8,6 +8,7 @@ import jwt
 import pytest
 from playwright.async_api import Error, expect
 
+from sioserver.client import RoomClient
 from sioserver.testing import ServerProcess
 
 from .conftest import SECRET, Arrive, Person, Serve
@@ -255,6 +256,110 @@ async def test_what_strangers_write_is_text(server: ServerProcess, arrive: Arriv
     await lured.at("name-input").fill("Cy")
     await lured.at("join-button").click()
     await expect(lured.page.get_by_role("alert")).to_contain_text("A room's name has letters")
+
+
+async def test_what_hides_in_a_message_turns_nothing(server: ServerProcess, arrive: Arrive) -> None:
+    ada = await arrive(server)
+    await ada.join("Ada")
+    await ada.say("\u202egnp.exe")
+    await ada.say("\u2069\u202c\u202dafter it")
+    for text, mark in (("\u202egnp.exe", "U+202E"), ("\u2069\u202c\u202dafter it", "U+2069")):
+        message = ada.page.locator(".text", has_text=text[-7:])
+        await expect(message.locator(".unseen").first).to_have_attribute("data-mark", mark)
+        # the letters stand from left to right, as in the text
+        assert await message.evaluate("""(text) => {
+            const node = text.lastChild, places = [];
+            for (let at = 0; at < node.length; at += 1) {
+                const range = document.createRange();
+                range.setStart(node, at);
+                range.setEnd(node, at + 1);
+                places.push(range.getBoundingClientRect().left);
+            }
+            return places.length > 5 && places.every((left, at) => !at || left >= places[at - 1]);
+        }""")
+
+
+LINKS = {
+    "https://bank.example/": ("https://bank.example/", "https://bank.example/"),
+    "https://\u0430pple.example/x": (
+        "https://xn--pple-43d.example/x",
+        "https://xn--pple-43d.example/x",
+    ),
+    "http://0x7f.1:9/": ("http://127.0.0.1:9/", "http://127.0.0.1:9/"),
+    "mailto:ada@a.example": ("mailto:ada@a.example", "mailto:ada@a.example"),
+}
+NO_LINKS = (
+    "https://bank.example@evil.example/",
+    "javascript:alert(1)",
+    "JaVaScRiPt://a.example/%0aalert(1)",
+    "data:text/html,<script>alert(1)</script>",
+    "vbscript:x",
+    "file:///etc/passwd",
+)
+
+
+async def test_a_link_is_what_it_says(server: ServerProcess, arrive: Arrive) -> None:
+    ada = await arrive(server)
+    await ada.join("Ada")
+    await ada.say("\n".join([*LINKS, *NO_LINKS]))
+    links = ada.page.locator(".text a")
+    await expect(links).to_have_count(len(LINKS))
+    for link, (href, shown) in zip(await links.all(), LINKS.values(), strict=True):
+        await expect(link).to_have_attribute("href", href)
+        await expect(link).to_have_text(shown)
+        await expect(link).to_have_attribute("rel", "noopener noreferrer")
+        await expect(link).to_have_attribute("target", "_blank")
+
+
+FLOODS = (
+    "x" * 999_000,
+    "http://a.example/ " * 50_000,
+    "a\u202e" * 120_000,
+    "\n" * 400_000 + "x",
+)
+
+
+async def test_a_megabyte_is_a_message_among_others(
+    serve: Serve, arrive: Arrive, room: str
+) -> None:
+    server = await serve({"limits.max_body": 1_000_000, "limits.max_payload": 1_100_000})
+    ada = await arrive(server)
+    await ada.join("Ada")
+    async with RoomClient(server.url, room, user="mallory") as mallory:
+        for number, flood in enumerate(FLOODS, 1):
+            await mallory.send(flood)
+            await mallory.send("still there")
+            await expect(ada.at("message")).to_have_count(2 * number)
+            await expect(ada.at("message").last.locator(".text")).to_have_text("still there")
+    assert await ada.page.evaluate("document.querySelectorAll('*').length") < 8_000
+    assert await ada.page.evaluate("document.documentElement.scrollWidth") <= 1000
+    await ada.at("more-button").first.click()
+    first = ada.page.locator(".text").first
+    await expect(first.locator("button")).to_have_count(0)
+    assert await first.evaluate("(text) => text.textContent.length") == len(FLOODS[0])
+
+
+async def test_marks_do_not_paint_over_the_neighbours(
+    server: ServerProcess, arrive: Arrive
+) -> None:
+    ada = await arrive(server)
+    await ada.join("Ada")
+    await ada.say("above")
+    above = ada.at("message").first
+    await expect(above).to_have_attribute("data-state", "sent")
+    before = await above.screenshot()
+    await ada.say("Z" + "\u0301\u0302\u0303" * 3_400)
+    await expect(ada.at("message")).to_have_count(2)
+    await expect(ada.at("message").last).to_have_attribute("data-state", "sent")
+    await ada.page.mouse.move(0, 0)
+    assert await above.screenshot() == before
+    # without the rule they would
+    await (
+        ada.at("message")
+        .last.locator(".text")
+        .evaluate("(text) => text.style.overflow = 'visible'")
+    )
+    assert await above.screenshot() != before
 
 
 async def test_the_policy_is_in_force(server: ServerProcess, arrive: Arrive) -> None:

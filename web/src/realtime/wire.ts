@@ -3,6 +3,7 @@
  * Unknown extra fields are ignored, so that a newer server can talk to an older page.
  */
 import { parsePosition, type Position } from "./position";
+import { plainName } from "./strangers";
 
 export interface User {
   readonly id: string;
@@ -88,11 +89,11 @@ function list<T>(value: unknown, parse: (item: unknown) => T | null): T[] {
   return Array.isArray(value) ? value.map(parse).filter((item) => item !== null) : [];
 }
 
-/** Whoever an event or a list is about: `user` is the id and `name` stands beside it. */
+/** Whoever an event or a list is about: `user` is the id and `name` stands beside it. The name can be shown as it is. */
 export function parseUser(value: unknown): User | null {
   const person = fields(value);
   const id = text(person?.user);
-  return id ? { id, name: text(person?.name) || id } : null;
+  return id ? { id, name: plainName(text(person?.name) ?? "") || plainName(id) || "?" } : null;
 }
 
 export function parseMessage(value: unknown): Message | null {

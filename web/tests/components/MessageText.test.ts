@@ -1,6 +1,8 @@
 // @vitest-environment happy-dom
 import { expect, test } from "vitest";
+import { nextTick } from "vue";
 import MessageText from "../../src/components/MessageText";
+import { bodyText } from "../../src/realtime/body";
 import { mount } from "./mount";
 
 function show(body: unknown): HTMLElement {
@@ -23,6 +25,36 @@ test("links open without a way back to the page", () => {
   expect(link?.getAttribute("rel")).toBe("noopener noreferrer");
   expect(shown.textContent).toBe('see https://a.example/x"onclick=alert(1) now');
   expect(show("javascript:alert(1)").querySelector("a")).toBeNull();
+});
+
+test("a link shows the address, whatever it was written like", () => {
+  const shown = show("https://\u0430pple.example/ and https://bank.example@evil.example");
+  const [link, ...others] = shown.querySelectorAll("a");
+  expect(link?.textContent).toBe("https://xn--pple-43d.example/");
+  expect(link?.getAttribute("href")).toBe("https://xn--pple-43d.example/");
+  expect(others).toEqual([]);
+});
+
+test("what hides in a text is shown, and turns nothing else", () => {
+  const body = "a\u202egpj.exe";
+  const shown = show(body);
+  expect(shown.textContent).toBe(body);
+  const [mark] = shown.children;
+  expect(shown.children).toHaveLength(1);
+  expect([mark?.tagName, mark?.textContent, mark?.getAttribute("data-mark")]).toEqual(["BDI", "\u202e", "U+202E"]);
+});
+
+test("a huge text is shown in whole on demand", async () => {
+  for (const body of ["x".repeat(1_000_000), { text: "x".repeat(1_000_000) }]) {
+    const shown = show(body);
+    const more = shown.querySelector<HTMLButtonElement>('[data-testid="more-button"]');
+    expect(shown.textContent!.length).toBeLessThan(10_100);
+    expect(more?.textContent).toContain("Show all");
+    more!.click();
+    await nextTick();
+    expect(shown.textContent).toBe(bodyText(body));
+    expect(shown.querySelector("button")).toBeNull();
+  }
 });
 
 test("JSON and bytes stand for themselves and are never links", () => {

@@ -14,6 +14,12 @@ test("a user without a name is called by the id", () => {
   expect(wire.parseUser({ user: "u", name: "" })).toEqual({ id: "u", name: "u" });
 });
 
+test("a name can be shown as it is, whoever has sent it", () => {
+  expect(wire.parseUser({ user: "u", name: " \u202eEve\u2066\n  of\u200b Eden " })?.name).toBe("Eve of Eden");
+  expect(wire.parseUser({ user: "u\u202e", name: "\u200b\u3164" })).toEqual({ id: "u\u202e", name: "u" });
+  expect(wire.parseUser({ user: "\u202e" })?.name).toBe("?");
+});
+
 test("a welcome", () => {
   const position = { epoch: "e", offset: 5 };
   const counts = { room: "r", online: 1, total: 2, recovered: true, unread: 3, permissions: ["post"] };

@@ -16,7 +16,7 @@ from base64 import b64decode
 from collections.abc import Callable
 from contextlib import suppress
 from socket import AF_INET, AF_INET6, IPPROTO_TCP
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
@@ -159,7 +159,15 @@ def let_go(request: web.Request) -> None:
     about it. The handler must return `detached()` right after."""
     handler = request.protocol
     handler.transport = None
-    asyncio.get_running_loop().call_soon(handler.connection_lost, None)
+    asyncio.get_running_loop().call_soon(_forget, request, handler)
+
+
+def _forget(request: web.Request, handler: web.RequestHandler) -> None:
+    handler.connection_lost(None)
+    # whoever keeps the request (a library user's `environ` does) shall not keep 1.7 KiB of aiohttp
+    # with it: for a connection that is lost, `request.transport` is None in any case
+    parts: Any = request
+    parts._protocol = parts._payload_writer = None
 
 
 def detached() -> Detached:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import socket
 import subprocess
@@ -11,12 +12,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiohttp import web
 from multidict import CIMultiDict
 
 from sioserver.transport import takeover, websocket_aiohttp, websocket_picows
 from sioserver.transport.frames import Outgoing
 
-from .kit import Site, engineio_server, frame, serve, soon, until
+from .kit import Site, engineio_server, frame, quiet, serve, soon, until
 from .readers import TCP, Told
 
 GOOD = {
@@ -96,6 +98,21 @@ async def test_aiohttp_keeps_nothing(echo: Site) -> None:
     await until(lambda: not echo.runner.server.connections)
     await client.send("4y")
     assert await client.receive() == "4y"
+
+
+async def test_aiohttp_keeps_nothing_for_who_keeps_the_request() -> None:
+    """As the environ does that `AsyncServer` keeps for its users."""
+    server = quiet()
+    async with serve(server) as site:
+        client = await site.websocket()
+        request = server.environ[client.sid]["aiohttp.request"]
+        await until(
+            lambda: not [one for one in gc.get_objects() if isinstance(one, web.RequestHandler)]
+        )
+        assert await client.join() is not None
+        assert (request.path, request.remote) == ("/socket.io/", "127.0.0.1")
+        assert request.headers["Upgrade"] == "websocket"
+        assert request.transport is None
 
 
 async def test_much_behind_the_request() -> None:

@@ -56,6 +56,7 @@ DISCONNECTS: Final[dict[str, DisconnectKind]] = {
     "kicked": DisconnectKind(3501, "removed from the room", False),
     "replaced": DisconnectKind(3502, "the same session was recovered elsewhere", False),
     "left": DisconnectKind(3503, "the client left", False),
+    "token_revoked": DisconnectKind(3504, "the token was revoked", False),
     "too_many_errors": DisconnectKind(3505, "too many requests had to be refused", False),
 }
 

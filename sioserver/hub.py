@@ -13,9 +13,10 @@ from typing import Final
 
 from sioserver import wire
 from sioserver.errors import Disconnect
+from sioserver.holders import Holders
 from sioserver.local import Client, LocalRoom, Outbox
 from sioserver.metrics import Metrics
-from sioserver.model import Event, Message, Position, PresenceDiff
+from sioserver.model import Event, Message, Position, PresenceDiff, Revocation
 
 __all__ = ["Client", "Hub", "Outbox"]
 
@@ -29,6 +30,7 @@ class Hub:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._rooms: dict[str, LocalRoom] = {}
+        self.holders = Holders()
 
     def __len__(self) -> int:
         """Rooms with clients here."""
@@ -252,6 +254,10 @@ class Hub:
         """See `EngineListener`."""
         for device in self.devices(room, user_id):
             device.outbox.close(device, Disconnect("left"))
+
+    def on_revoked(self, rule: Revocation) -> None:
+        """See `EngineListener`."""
+        self.holders.revoked(rule)
 
     def on_presence(self, room: str, diff: PresenceDiff) -> None:
         """See `EngineListener`."""

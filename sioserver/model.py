@@ -6,7 +6,7 @@ clients (`at`), seconds everywhere else.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -146,3 +146,38 @@ class Event(msgspec.Struct, frozen=True):
     before: tuple[Any, ...] = ()
     """Arguments that come before the payload (those of a relayed event, whose payload is the
     sender)."""
+
+
+class Credentials(msgspec.Struct, frozen=True):
+    """What of a token decides whether it was revoked."""
+
+    user_id: str
+    token_id: str | None = None
+    """The `jti`."""
+    issued_at: float = 0.0
+    """The `iat`, in seconds since 1970; 0 of a token that does not say."""
+
+
+class Revocation(msgspec.Struct, frozen=True):
+    """A rule by which tokens are refused that are good otherwise."""
+
+    kind: Literal["token", "user", "all"]
+    id: str
+    """The token's `jti`, or the user's id; empty for all."""
+    until: float
+    """Seconds since 1970 from which the rule is forgotten: by then the tokens have expired."""
+    before: float = 0.0
+    """Of a user and of all: tokens that were issued before this are refused."""
+
+    def concerns(self, token: Credentials) -> bool:
+        """Does the rule refuse this token?"""
+        if self.kind == "token":
+            return token.token_id == self.id
+        is_theirs = self.kind == "all" or token.user_id == self.id
+        return is_theirs and token.issued_at < self.before
+
+    def joined(self, other: Revocation) -> Revocation:
+        """The rule that does what both do; they are of the same kind and id."""
+        return Revocation(
+            self.kind, self.id, max(self.until, other.until), max(self.before, other.before)
+        )

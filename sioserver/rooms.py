@@ -17,6 +17,7 @@ from sioserver.auth import Identity, Policy, Verifier
 from sioserver.config import Config, RoomRule
 from sioserver.engine.base import Engine
 from sioserver.errors import Disconnect, InvalidToken, Refusal
+from sioserver.holders import credentials
 from sioserver.hub import Client, Hub
 from sioserver.ids import random_id
 from sioserver.limits import Budget
@@ -112,15 +113,41 @@ class RoomService:
         return await self._identify(hello.token)
 
     async def _identify(self, token: str) -> Identity:
-        now = self._clock()
         try:
-            identity = self._verifier.verify(token, now)
-            if identity.token_id is not None and await self._engine.revoked(identity.token_id, now):
-                raise InvalidToken("revoked", "its jti is revoked")
+            identity = self._verifier.verify(token, self._clock())
         except InvalidToken as error:
             self._metrics.count_invalid_token(error.reason)
             raise
+        await self._check_revoked(identity)
         return identity
+
+    async def _check_revoked(self, identity: Identity) -> None:
+        if identity.authenticated:
+            token = credentials(identity)
+            if await self._engine.revoked(token, self._clock()):
+                self._metrics.count_invalid_token("revoked")
+                raise InvalidToken("revoked", "it was revoked")
+
+    async def admit(self, client: Client) -> None:
+        """From now on the client is ended when its token is revoked, in whatever room it is or is
+        about to be; and raises a `Refusal` if that has happened since it was identified."""
+        self._hub.holders.add(client)
+        await self._check_revoked(client.identity)
+
+    async def check(self, client: Client) -> None:
+        """Is the client's token still good? For one that was not let in yet: nobody has told it."""
+        await self._check_revoked(client.identity)
+
+    def adopt(self, client: Client, identity: Identity) -> None:
+        """The client speaks for this identity now, which was compared with the rules just before.
+        Does not wait."""
+        self._hub.holders.remove(client)
+        client.identity = identity
+        self._hub.holders.add(client)
+
+    def forget(self, client: Client) -> None:
+        """The client has gone. Does not wait."""
+        self._hub.holders.remove(client)
 
     async def refresh(self, client: Client, token: str) -> Identity:
         """A fresh token on a live connection: the same user, perhaps with other permissions."""
@@ -128,8 +155,9 @@ class RoomService:
         identity = await self._identify(token)
         if identity.user.id != client.user.id:
             raise Refusal("forbidden", "the token is another user's; open a new connection")
+        self._check_in(client)  # it may have been ended while it was looked at
         self._check_entry(identity, client.room)
-        client.identity = identity
+        self.adopt(client, identity)
         return identity
 
     def _check_entry(self, identity: Identity, room: str) -> None:

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS = (
     {"model", "errors", "ids", "_version"},
     {"config", "wire", "auth", "origins", "limits", "admission", "metrics", "signature"},
-    {"hub", "local", "engine"},
+    {"hub", "holders", "local", "engine"},
     {"rooms"},
     {"node", "keys", "memory"},
     {"transport", "api", "gateway"},
@@ -35,7 +35,8 @@ NEIGHBOURS = {
     "metrics": {"config"},
     "app": {"startup", "tls"},
     "tls": {"startup"},
-    "hub": {"local"},
+    "hub": {"holders", "local"},
+    "holders": {"local"},
     "__init__": {"client"},
     "__main__": {"cli"},
     "cli": {"workers", "logs", "client"},

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sioserver import model
-from sioserver.model import MAX_OFFSET, Counts, Event, Position, User
+from sioserver.model import MAX_OFFSET, Counts, Credentials, Event, Position, Revocation, User
 
 EPOCHS = st.text("abcXYZ0189", min_size=1, max_size=32)
 OFFSETS = st.integers(0, MAX_OFFSET)
@@ -92,3 +92,30 @@ def test_values_are_frozen(kind: type[msgspec.Struct]) -> None:
 def test_equal_values_are_one() -> None:
     assert User("ann", "Ann") == User("ann", "Ann")
     assert len({Counts(1, 2), Counts(1, 2), Counts(2, 1)}) == 2
+
+
+@pytest.mark.parametrize(
+    ("rule", "refused"),
+    [
+        (Revocation("token", "t", 9.0), True),
+        (Revocation("token", "u", 9.0), False),
+        (Revocation("token", "ann", 9.0), False),
+        (Revocation("user", "ann", 9.0, 5.1), True),
+        (Revocation("user", "ann", 9.0, 5.0), False),
+        (Revocation("user", "t", 9.0, 5.1), False),
+        (Revocation("all", "", 9.0, 5.1), True),
+        (Revocation("all", "", 9.0, 5.0), False),
+    ],
+)
+def test_which_tokens_a_rule_concerns(rule: Revocation, refused: bool) -> None:
+    assert rule.concerns(Credentials("ann", "t", 5.0)) is refused
+
+
+def test_a_token_without_an_id_has_none() -> None:
+    assert not Revocation("token", "None", 9.0).concerns(Credentials("ann"))
+    assert Revocation("user", "ann", 9.0, 0.1).concerns(Credentials("ann"))
+
+
+def test_joined_rules_do_what_both_do() -> None:
+    one, two = Revocation("user", "a", 9.0, 1.0), Revocation("user", "a", 5.0, 2.0)
+    assert one.joined(two) == two.joined(one) == Revocation("user", "a", 9.0, 2.0)

@@ -29,6 +29,7 @@ from sioserver.model import (
     Event,
     Membership,
     Position,
+    Revocation,
     User,
 )
 from sioserver.rooms import AT_ONCE, TYPING_REPEAT, Joined, RoomService
@@ -206,7 +207,7 @@ async def test_a_token_decides_who_it_is(world: World) -> None:
 async def test_a_revoked_token(world: World) -> None:
     hello = wire.Hello(token=token(jti="t1"))
     await world.service.identify(hello, "")
-    await world.engine.revoke("t1", world.clock() + 100)
+    await world.engine.revoke(Revocation("token", "t1", world.clock() + 100))
     assert (await refused(world.service.identify(hello, ""))).code == "unauthorized"
 
 
@@ -1075,7 +1076,7 @@ async def test_a_fresh_token(world: World) -> None:
 async def test_a_token_that_is_no_better(
     world: World, claims: dict[str, Any] | None, code: str
 ) -> None:
-    await world.engine.revoke("revoked", world.clock() + 100)
+    await world.engine.revoke(Revocation("token", "revoked", world.clock() + 100))
     who = await world.enter()
     before = who.identity
     fresh = "garbage" if claims is None else token(**claims)
@@ -1084,7 +1085,7 @@ async def test_a_token_that_is_no_better(
 
 
 async def test_tokens_that_are_refused_are_counted_by_reason(world: World) -> None:
-    await world.engine.revoke("revoked", world.clock() + 100)
+    await world.engine.revoke(Revocation("token", "revoked", world.clock() + 100))
     who = await world.enter()
     for text in ("garbage", token(jti="revoked"), token(expires=1_600_000_000), token()):
         for ask in (

@@ -17,6 +17,7 @@ from typing import Protocol
 from sioserver.errors import Refusal
 from sioserver.model import (
     Counts,
+    Credentials,
     Draft,
     Event,
     Membership,
@@ -26,6 +27,7 @@ from sioserver.model import (
     Position,
     PresenceDiff,
     Published,
+    Revocation,
     User,
 )
 
@@ -65,6 +67,11 @@ class EngineListener(Protocol):
 
     def on_left(self, room: str, user_id: str) -> None:
         """Through another node a user left a watched room for good: end their clients here."""
+
+    def on_revoked(self, rule: Revocation) -> None:
+        """Tokens are refused from now on that were not, through whichever node: end the clients
+        here that showed one of them. Comes within a second, and if this node could not be told,
+        when it can be told again; a rule may come more than once."""
 
 
 class Log(Protocol):
@@ -160,11 +167,22 @@ class Tokens(Protocol):
     async def secret(self, name: str) -> bytes:
         """32 random bytes, made on first use and the same ever after, on every node."""
 
-    async def revoke(self, token_id: str, until: float) -> None:
-        """Refuse the token with this `jti` until it expires anyway."""
+    async def revoke(self, rule: Revocation) -> Revocation:
+        """Refuse tokens from now on, and announce it on every node. Another rule of the same kind
+        and id is joined with this one: the later of both times counts; what is returned is in
+        force. Too many rules are a `Refusal("too_many")`."""
 
-    async def revoked(self, token_id: str, now: float) -> bool:
-        """Is the token revoked?"""
+    async def lift(self, kind: str, id: str) -> bool:
+        """End a rule before its time. False: there was none."""
+
+    async def revoked(self, token: Credentials, now: float) -> bool:
+        """Is the token refused? Looks at what is known here, and only asks elsewhere when this node
+        may not have heard of everything."""
+
+    async def revocations(
+        self, now: float, *, after: tuple[str, str] | None = None, limit: int
+    ) -> list[Revocation]:
+        """The rules in force, by kind and id, at most `limit` behind that kind and id."""
 
 
 class Nodes(Protocol):

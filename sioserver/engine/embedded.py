@@ -26,10 +26,12 @@ from sioserver.engine.embedded_presence import Presence
 from sioserver.engine.embedded_rooms import Room, RoomCache
 from sioserver.engine.embedded_store import RETRY_AFTER, Journal, refusal
 from sioserver.engine.embedded_tables import Append, Loaded, Rule
+from sioserver.engine.revocations import Revocations
 from sioserver.engine.tail import TAIL_BYTES, span
 from sioserver.errors import Refusal
 from sioserver.model import (
     Counts,
+    Credentials,
     Draft,
     Event,
     Membership,
@@ -39,6 +41,7 @@ from sioserver.model import (
     Position,
     PresenceDiff,
     Published,
+    Revocation,
     User,
 )
 
@@ -81,9 +84,9 @@ class EmbeddedEngine:
         """The lot that was written last. Who read a cursor before may look at it only then."""
         # Drafts that may be sent again before their fate is known, by (room, user id, id).
         self._under_way: dict[tuple[str, str, str], Append] = {}
-        # Tokens: all that are revoked, with the end of their life; they are few.
+        # Tokens.
         self._secrets: dict[str, bytes] = {}
-        self._revoked: dict[str, float] = {}
+        self._revocations = Revocations()
         # Times of the last rounds.
         self._tidied = float("-inf")
         self._reviewed = float("-inf")
@@ -101,7 +104,8 @@ class EmbeddedEngine:
         self._listener = listener
         self._loop = asyncio.get_running_loop()
         await self._journal.start()
-        self._revoked = await self._journal.read(token_rows.revoked)
+        for rule in await self._journal.read(token_rows.revocations):
+            self._revocations.put(rule)
         self._running = True
 
     async def stop(self) -> None:
@@ -128,6 +132,7 @@ class EmbeddedEngine:
     def stats(self) -> Mapping[str, float]:
         """See `Engine.stats`."""
         return {
+            "revocations": len(self._revocations),
             "rooms_cached": len(self._rooms),
             "rooms_watched": len(self._watched),
             "rooms_with_people": len(self._presence),
@@ -398,19 +403,36 @@ class EmbeddedEngine:
             self._secrets[name] = value
         return value
 
-    async def revoke(self, token_id: str, until: float) -> None:
+    async def revoke(self, rule: Revocation) -> Revocation:
         """See `Tokens.revoke`."""
-        await self._journal.write(
-            lambda tables: token_rows.revoke(tables, token_id, until),
-            lambda _: self._remember_revoked(token_id, until),
+        self._revocations.check_space(rule)
+        return await self._journal.write(
+            lambda tables: token_rows.revoke(tables, rule), self._revoked
         )
 
-    async def revoked(self, token_id: str, now: float) -> bool:
-        """See `Tokens.revoked`."""
-        return self._revoked.get(token_id, now) > now
+    async def lift(self, kind: str, id: str) -> bool:
+        """See `Tokens.lift`."""
+        return await self._journal.write(
+            lambda tables: token_rows.lift(tables, kind, id),
+            lambda _: self._revocations.drop(kind, id),
+        )
 
-    def _remember_revoked(self, token_id: str, until: float) -> None:
-        self._revoked[token_id] = max(until, self._revoked.get(token_id, until))
+    async def revoked(self, token: Credentials, now: float) -> bool:
+        """See `Tokens.revoked`."""
+        return self._revocations.refuses(token, now)
+
+    async def revocations(
+        self, now: float, *, after: tuple[str, str] | None = None, limit: int
+    ) -> list[Revocation]:
+        """See `Tokens.revocations`."""
+        return self._revocations.page(now, after, limit)
+
+    def _revoked(self, rule: Revocation) -> None:
+        if self._revocations.put(rule):
+            try:
+                self._listener.on_revoked(rule)
+            except Exception:
+                log.exception("a revocation could not be announced")
 
     # -- other nodes: none ------------------------------------------------------------------------
 
@@ -442,10 +464,7 @@ class EmbeddedEngine:
             if round_is_due:
                 self._tidied = now
                 self._journal.post(lambda tables: tables.trim(now))
-                over = [token_id for token_id, until in self._revoked.items() if until <= now]
-                if over:
-                    for token_id in over:
-                        del self._revoked[token_id]
+                if self._revocations.forget(now):
                     self._journal.post(lambda tables: token_rows.forget(tables, now))
             if round_is_due or self._pruning:
                 self._pruning = False

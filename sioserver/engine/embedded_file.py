@@ -23,7 +23,7 @@ from typing import Final
 from sioserver.engine.base import StoreError
 
 APPLICATION_ID: Final = 0x53494F52  # "SIOR"
-VERSION: Final = 1
+VERSION: Final = 2
 MEMORY: Final = ":memory:"
 QUICK_CHECK_BYTES: Final = 64 * 1024 * 1024
 """Larger files are not read through at start: it would take seconds."""
@@ -60,7 +60,10 @@ CREATE TABLE member (
 ) WITHOUT ROWID;
 CREATE INDEX member_user ON member (user);
 CREATE TABLE secret (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE revoked (token TEXT PRIMARY KEY, until REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE revocation (
+    kind TEXT NOT NULL, id TEXT NOT NULL, until REAL NOT NULL, before REAL NOT NULL,
+    PRIMARY KEY (kind, id)
+) WITHOUT ROWID;
 """
 
 
@@ -242,6 +245,11 @@ def _lost_transactions(log: Path, index: Path) -> int:
 def _check_identity(path: Path, application: int, version: int) -> None:
     if application != APPLICATION_ID:
         raise StoreError(f"{path} is a database of another program: give another path")
+    if 0 < version < VERSION:
+        raise StoreError(
+            f"{path} was written before the first release (its format is {version}, this is "
+            f"{VERSION}): move it away to start with an empty store"
+        )
     if version > VERSION:
         raise StoreError(
             f"{path} was written by a newer sioserver (its format is {version}, this one reads up "

@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 
 from sioserver.engine.embedded_tables import Tables
+from sioserver.model import Revocation
 
 
 def find_secret(tables: Tables, name: str) -> bytes | None:
@@ -28,20 +29,34 @@ def make_secret(tables: Tables, name: str) -> bytes:
     return value
 
 
-def revoke(tables: Tables, token_id: str, until: float) -> None:
+def revoke(tables: Tables, rule: Revocation) -> Revocation:
     """See `Tokens.revoke`."""
+    row: tuple[float, float] | None = tables.connection.execute(
+        "SELECT until, before FROM revocation WHERE kind = ? AND id = ?", (rule.kind, rule.id)
+    ).fetchone()
+    if row is not None:
+        rule = rule.joined(Revocation(rule.kind, rule.id, *row))
     tables.connection.execute(
-        "INSERT INTO revoked (token, until) VALUES (?, ?) "
-        "ON CONFLICT (token) DO UPDATE SET until = max(until, excluded.until)",
-        (token_id, until),
+        "INSERT OR REPLACE INTO revocation (kind, id, until, before) VALUES (?, ?, ?, ?)",
+        (rule.kind, rule.id, rule.until, rule.before),
     )
+    return rule
 
 
-def revoked(tables: Tables) -> dict[str, float]:
-    """All revocations: token id -> seconds since 1970 at which it ends."""
-    return dict(tables.connection.execute("SELECT token, until FROM revoked").fetchall())
+def lift(tables: Tables, kind: str, id: str) -> bool:
+    """See `Tokens.lift`."""
+    found = tables.connection.execute(
+        "DELETE FROM revocation WHERE kind = ? AND id = ?", (kind, id)
+    )
+    return found.rowcount > 0
+
+
+def revocations(tables: Tables) -> list[Revocation]:
+    """All rules."""
+    found = tables.connection.execute("SELECT kind, id, until, before FROM revocation")
+    return [Revocation(*row) for row in found.fetchall()]
 
 
 def forget(tables: Tables, now: float) -> None:
-    """Drop the revocations that are over."""
-    tables.connection.execute("DELETE FROM revoked WHERE until <= ?", (now,))
+    """Drop the rules that are over."""
+    tables.connection.execute("DELETE FROM revocation WHERE until <= ?", (now,))

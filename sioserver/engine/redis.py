@@ -2,7 +2,8 @@
 
 See `base` for the contract. This module puts the parts together and says who is told what comes
 over the bus: the logs are `redis_log` (asking) and `redis_watch` (announcing), the people
-`redis_members`, `redis_presence` and `redis_lease`, the other nodes `redis_nodes`. The connections,
+`redis_members`, `redis_presence` and `redis_lease`, the other nodes `redis_nodes`, the tokens
+`redis_secrets` and `redis_revocations`. The connections,
 and what becomes of commands when one breaks, are `redis_servers` and `redis_bus`.
 
 The engine owns its timers and tasks, other than the rest of the server, where the node does: a
@@ -28,13 +29,15 @@ from sioserver.engine.redis_members import RedisMembers
 from sioserver.engine.redis_nodes import RedisNodes
 from sioserver.engine.redis_presence import RedisPresence
 from sioserver.engine.redis_replies import RETRY_AFTER
+from sioserver.engine.redis_revocations import RedisRevocations
+from sioserver.engine.redis_secrets import RedisSecrets
 from sioserver.engine.redis_servers import Redis
-from sioserver.engine.redis_tokens import RedisTokens
 from sioserver.engine.redis_watch import RedisWatch
 from sioserver.engine.tail import span
 from sioserver.errors import Refusal
 from sioserver.model import (
     Counts,
+    Credentials,
     Draft,
     Event,
     Membership,
@@ -43,6 +46,7 @@ from sioserver.model import (
     Position,
     PresenceDiff,
     Published,
+    Revocation,
     User,
 )
 
@@ -76,7 +80,8 @@ class RedisEngine:
         )
         self._log = RedisLog(redis, keys, settings, watched=watch.rooms, on_own=watch.on_own)
         self._members = RedisMembers(redis, keys, peer.id)
-        self._tokens = RedisTokens(redis, keys)
+        self._secrets = RedisSecrets(redis, keys)
+        self._revocations = RedisRevocations(redis, keys, on_revoked=self._on_revoked)
         self._nodes = RedisNodes(redis, keys, peer, on_event=self._on_event)
         self._presence = RedisPresence(
             redis,
@@ -98,8 +103,8 @@ class RedisEngine:
         self._bus = Bus(
             redis,
             on_message=self._on_bus,
-            on_subscribed=watch.on_subscribed,
-            on_lost=watch.on_deaf,
+            on_subscribed=self._on_subscribed,
+            on_lost=self._on_deaf,
         )
         self._tidied = float("-inf")
         self._foreign = 0
@@ -118,6 +123,8 @@ class RedisEngine:
             self._watch.start(listener, self._log)
             await self._bus.start()
             self._bus.subscribe(self._keys.nodes)
+            self._bus.subscribe(self._keys.tokens)
+            await self._revocations.start()
             await self._lease.start()
         except Refusal as error:
             await self._shut_down()
@@ -154,6 +161,7 @@ class RedisEngine:
 
     async def _shut_down(self) -> None:
         self._watch.stop()
+        await self._revocations.stop()
         await self._lease.stop()
         await self._members.write_rest()
         await self._bus.stop()
@@ -186,6 +194,7 @@ class RedisEngine:
             **self._presence.stats(),
             **self._nodes.stats(),
             **self._lease.stats(),
+            **self._revocations.stats(),
             "publish_late_total": self._log.late,
             "bus_unwatched_total": self._unwatched,
             "bus_foreign_total": self._foreign,
@@ -297,6 +306,7 @@ class RedisEngine:
         if not self._running:
             return
         self._members.write(now)
+        self._revocations.tick(now)
         if not 0 <= now - self._tidied < _TIDY_EVERY:
             self._tidied = now
             self._watch.tidy(now)
@@ -307,17 +317,29 @@ class RedisEngine:
     async def secret(self, name: str) -> bytes:
         """See `Tokens.secret`."""
         self._check_running()
-        return await self._tokens.secret(name)
+        return await self._secrets.secret(name)
 
-    async def revoke(self, token_id: str, until: float) -> None:
+    async def revoke(self, rule: Revocation) -> Revocation:
         """See `Tokens.revoke`."""
         self._check_running()
-        await self._tokens.revoke(token_id, until)
+        return await self._revocations.revoke(rule)
 
-    async def revoked(self, token_id: str, now: float) -> bool:
+    async def lift(self, kind: str, id: str) -> bool:
+        """See `Tokens.lift`."""
+        self._check_running()
+        return await self._revocations.lift(kind, id)
+
+    async def revoked(self, token: Credentials, now: float) -> bool:
         """See `Tokens.revoked`."""
         self._check_running()
-        return await self._tokens.revoked(token_id, now)
+        return await self._revocations.revoked(token, now)
+
+    async def revocations(
+        self, now: float, *, after: tuple[str, str] | None = None, limit: int
+    ) -> list[Revocation]:
+        """See `Tokens.revocations`."""
+        self._check_running()
+        return await self._revocations.page(now, after, limit)
 
     # -- other nodes ------------------------------------------------------------------------------
 
@@ -339,7 +361,8 @@ class RedisEngine:
     def _on_connected(self) -> None:
         if self._running:
             self._watch.on_connected()
-            self._tokens.restore()
+            self._secrets.restore()
+            self._revocations.on_connected()
             self._lease.doubt()
 
     def _on_lost(self, reason: str) -> None:
@@ -358,7 +381,9 @@ class RedisEngine:
         if room is None:
             if channel == self._keys.nodes and kind == b"n":
                 self._nodes.on_bus(payload[1:])
-            elif channel == self._keys.nodes:
+            elif channel == self._keys.tokens and kind == b"r":
+                self._revocations.on_bus(payload[1:])
+            elif channel in (self._keys.nodes, self._keys.tokens):
                 self._foreign += 1
             else:
                 self._unwatched += 1  # still subscribed for a moment
@@ -384,6 +409,17 @@ class RedisEngine:
                 self._listener.on_left(room, user_id)
             except Exception:
                 log.exception("a leave could not be passed on")
+
+    def _on_subscribed(self, channels: list[str]) -> None:
+        self._watch.on_subscribed(channels)
+        self._revocations.on_subscribed(channels)
+
+    def _on_deaf(self) -> None:
+        self._watch.on_deaf()
+        self._revocations.on_deaf()
+
+    def _on_revoked(self, rule: Revocation) -> None:
+        self._listener.on_revoked(rule)
 
     def _on_diff(self, room: str, diff: PresenceDiff) -> None:
         if room in self._watch.rooms:

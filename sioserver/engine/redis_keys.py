@@ -54,6 +54,14 @@ class Keys:
         """Sorted set: lease -> from when on its people may be taken away, in milliseconds, too."""
         self.dead = f"{prefix}:{{@nodes}}:dead"
         """Sorted set: lease -> when it was found to be over."""
+        self.tokens = f"{prefix}:{{@tokens}}"
+        """Channel: rules by which tokens are refused, new and lifted."""
+        self.rules = f"{prefix}:{{@tokens}}:rules"
+        """Hash: <kind>:<id> -> the rule, or that it was lifted. On one server with the next two."""
+        self.changes = f"{prefix}:{{@tokens}}:changes"
+        """Sorted set: the same names -> version of the latest change."""
+        self.ends = f"{prefix}:{{@tokens}}:ends"
+        """Sorted set: the same names -> when it is forgotten, in seconds of the server's clock."""
 
     def room(self, room: str) -> RoomKeys:
         """The keys of a room."""
@@ -101,10 +109,6 @@ class Keys:
     def secret(self, name: str) -> str:
         """String."""
         return f"{self._prefix}:secret:{name}"
-
-    def revoked(self, token_id: str) -> str:
-        """String with an end: until when the token is refused, seconds since 1970."""
-        return f"{self._prefix}:revoked:{token_id}"
 
 
 def _without_braces(room: str) -> str:

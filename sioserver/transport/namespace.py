@@ -112,6 +112,7 @@ class RoomServer(AsyncServer):
         self._recovery = recovery
         self._metrics = metrics
         self._clock = clock
+        self._spawn = spawn
         # our handlers use nothing that needs a task before they first wait
         self.eio.trusted_handlers = True
         self.eio.welcome = self._welcome
@@ -244,10 +245,12 @@ class RoomServer(AsyncServer):
         client = RoomClient(identity, room, self, session, connection, namespace, bucket)
         connection.clients[namespace] = client
         try:
+            await self._rooms.admit(client)
             if room == wire.SESSION_ROOM:
                 await self._let_into_session(client)
                 return
             joined = await self._rooms.join(client, hello.offset or hello.position)
+            await self._rooms.check(client)
             await self._let_in(client, claim, hello, joined)
         except BaseException as error:
             if isinstance(error, Refusal) and not client.here:
@@ -346,6 +349,7 @@ class RoomServer(AsyncServer):
 
     async def _let_into_session(self, client: RoomClient) -> None:
         rooms = await self._rooms.rooms_of(client.identity)
+        await self._rooms.check(client)
         if not client.here:
             return
         client.sid = self.eio.generate_id()
@@ -450,6 +454,7 @@ class RoomServer(AsyncServer):
         if not client.here:
             return
         del client.connection.clients[client.namespace]
+        self._rooms.forget(client)
         self._expiry.forget(client)
         if client.sid:
             self._metrics.clients -= client.joined
@@ -516,8 +521,12 @@ class RoomServer(AsyncServer):
     def close(self, client: Client, ending: Disconnect) -> None:
         """See `Outbox`."""
         assert isinstance(client, RoomClient)
-        # not from inside a loop over clients; and in order behind what the client sent
-        client.session.enqueue(0, self._end, client, ending)
+        # not from inside a loop over clients; and in order behind what the client sent, unless its
+        # token is no good any more: whatever that waits for, it is told nothing meanwhile
+        if ending.code == "token_revoked" and client.sid and client.session.handling:
+            self._spawn("end", self._end(client, ending))
+        else:
+            client.session.enqueue(0, self._end, client, ending)
 
     def encode_event(self, namespace: str, event: Event) -> Outgoing:
         """An event as a packet; a position goes last, as a string, where clients look for it."""

@@ -119,7 +119,9 @@ class Requests:
         identity = await self._rooms.identify(wire.Hello(token=token), made_up="")
         if identity.user.id != client.user.id:
             raise Refusal("forbidden", "the token is another user's; open a new connection")
-        client.identity = identity
+        if not client.here:
+            raise Refusal("not_member")
+        self._rooms.adopt(client, identity)
         self._refreshed(client)
         for other in list(client.connection.clients.values()):
             if other.room != wire.SESSION_ROOM and other.identity.authenticated:

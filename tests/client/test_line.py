@@ -10,6 +10,7 @@ import pytest
 from sioserver.app import NODE, ROOMS, SERVER
 from sioserver.client import RoomClient, Transport
 from sioserver.errors import Disconnect, Refusal
+from sioserver.model import Revocation
 
 from .kit import Served, both, serve, take, token, until, with_tokens
 
@@ -226,9 +227,22 @@ async def test_a_token_that_is_refused_on_return_ends_it() -> None:
         serve(with_tokens()) as served,
         RoomClient(served.url, token=token("ann", lives=600, jti="number 1")) as ann,
     ):
-        await served.app[NODE]._engine.revoke("number 1", time.time() + 600)
+        hub = served.app[NODE]._hub
+        hub.holders.remove(*hub.holders._users["ann"])  # it is not ended as long as it is here
+        await served.app[NODE]._engine.revoke(Revocation("token", "number 1", time.time() + 600))
         await served.cut()
         with pytest.raises(Disconnect) as ending:
             await take(ann, 1)
         assert isinstance(ending.value.__cause__, Refusal)
         assert ending.value.__cause__.code == "unauthorized"
+
+
+async def test_a_token_that_is_revoked_ends_it() -> None:
+    async with (
+        serve(with_tokens()) as served,
+        RoomClient(served.url, token=token("ann", lives=600, jti="number 1")) as ann,
+    ):
+        await served.app[NODE]._engine.revoke(Revocation("token", "number 1", time.time() + 600))
+        with pytest.raises(Disconnect) as ending:
+            await take(ann, 1)
+        assert ending.value.code == "token_revoked"

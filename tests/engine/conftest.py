@@ -19,7 +19,7 @@ from sioserver.config.schema import Config, Presence, Store
 from sioserver.engine.base import Engine
 from sioserver.engine.embedded import EmbeddedEngine
 from sioserver.engine.redis import RedisEngine
-from sioserver.model import Draft, Event, Message, Peer, Position, PresenceDiff, User
+from sioserver.model import Draft, Event, Message, Peer, Position, PresenceDiff, Revocation, User
 from sioserver.valkey import Valkey
 from tests.redis_servers import Cluster, acl_rules, ask, free_port, settings, standalone
 
@@ -43,6 +43,7 @@ class Listener:
     gaps: list[tuple[str, Position]] = field(default_factory=list)
     events: list[tuple[str, Event]] = field(default_factory=list)
     left: list[tuple[str, str]] = field(default_factory=list)
+    revoked: list[Revocation] = field(default_factory=list)
 
     def on_message(self, room: str, epoch: str, message: Message) -> None:
         self.messages.append((room, epoch, message))
@@ -58,6 +59,9 @@ class Listener:
 
     def on_left(self, room: str, user_id: str) -> None:
         self.left.append((room, user_id))
+
+    def on_revoked(self, rule: Revocation) -> None:
+        self.revoked.append(rule)
 
     def offsets(self, room: str) -> list[int]:
         return [message.offset for name, _, message in self.messages if name == room]

@@ -117,6 +117,13 @@ def newer(path: Path) -> None:
     other.close()
 
 
+def older(path: Path) -> None:
+    fill(path)
+    other = sqlite3.connect(path)
+    other.execute(f"PRAGMA user_version = {VERSION - 1}")
+    other.close()
+
+
 def no_database(path: Path) -> None:
     path.write_text("Dear diary, " * 1000)
 
@@ -176,6 +183,7 @@ def log_without_its_store(path: Path) -> None:
     [
         (foreign, "another program"),
         (newer, "newer sioserver"),
+        (older, "before the first release"),
         (no_database, "not a store"),
         (empty, "is empty"),
         (cut, "damaged"),

@@ -11,7 +11,7 @@ from redis.crc import key_slot
 
 from sioserver.engine.redis import RedisEngine
 from sioserver.engine.redis_keys import Keys
-from sioserver.model import Event, Peer, User
+from sioserver.model import Credentials, Event, Peer, Revocation, User
 from tests.redis_servers import ask
 
 from .conftest import Keep, Listener, config, draft, server
@@ -106,11 +106,13 @@ def test_nobody_steers_a_key_by_a_name(room: str, user: str, id: str, other: str
     if room != other:
         assert tags.isdisjoint(map(tag, others))
         assert others.isdisjoint(found)
-    others = {keys.user(user), keys.revoked(id), keys.secret(id), keys.rooms(id)}
+    others = {keys.user(user), keys.secret(id), keys.rooms(id)}
     assert others.isdisjoint(found)
     if room != "@nodes":  # `wire.names` keeps the @ for the server itself
         assert {keys.leases, keys.peers, keys.dying, keys.dead, keys.nodes}.isdisjoint(found)
-    for key in (keys.user(user), keys.revoked(id), keys.secret(id), keys.rooms(id)):
+    if room != "@tokens":
+        assert {keys.rules, keys.changes, keys.ends, keys.tokens}.isdisjoint(found)
+    for key in (keys.user(user), keys.secret(id), keys.rooms(id)):
         assert key.startswith("p:")
 
 
@@ -139,7 +141,8 @@ async def test_no_key_and_no_channel_is_outside_of_the_prefix(tmp_path: Path) ->
                 await engine.publish(room, draft(name, user), keep)
                 engine.tell(room, Event("typing", {}))
                 await engine.read(room, name, 1)
-                await engine.revoked(name, 0.0)
+                await engine.revoke(Revocation("user", name, 100.0, 1.0))
+                await engine.revoked(Credentials(name, name), 0.0)
                 await engine.rooms_of(name, limit=100)
             page = await engine.history(room, limit=100)
             assert len(page.messages) == len(NASTY[::3])

@@ -32,6 +32,7 @@ from sioserver.engine.embedded import EmbeddedEngine
 from sioserver.errors import REFUSALS, Refusal
 from sioserver.hub import Hub
 from sioserver.metrics import Metrics
+from sioserver.model import Revocation
 from sioserver.transport import engineio as engineio_module
 from sioserver.transport import namespace as namespace_module
 from sioserver.transport.namespace import RoomServer
@@ -2249,12 +2250,140 @@ async def test_guests_beside_tokens(serve: Serve) -> None:
 
 async def test_a_revoked_token(serve: Serve) -> None:
     running = await serve(auth=AUTH)
-    await running.engine.revoke("t1", time.time() + 100)
+    await running.engine.revoke(Revocation("token", "t1", time.time() + 100))
     client = await running.open()
     assert (await client.refused("/", {"token": token(jti="t1")}))["code"] == "unauthorized"
     assert (await client.connect("/", {"token": token(jti="t2")})).packet_type == stock.CONNECT
     error = error_of(await client.call("auth", {"token": token(jti="t1")}))
     assert error["code"] == "unauthorized"
+
+
+def since(seconds: float, kind: Any = "user", id: str = "alice") -> Revocation:
+    """A rule for tokens that were issued before so many seconds ago."""
+    return Revocation(kind, id, time.time() + 3600, time.time() - seconds)
+
+
+async def ended(client: Client, room: str) -> dict[str, Any]:
+    """What a client is told when it is ended in a room."""
+    (told,) = await client.event("notice", room)
+    await client.answer((stock.DISCONNECT,), room)
+    return dict(told)
+
+
+async def test_a_revoked_user_is_ended_in_all_rooms_and_may_log_in_again(
+    serve: Serve, transport: str
+) -> None:
+    running = await serve(auth=AUTH)
+    old, new = token(iat=time.time() - 100), token(iat=time.time() - 10)
+    clients = [await running.open(transport) for _ in range(2)]
+    for client in clients:
+        for room in ("/", "/kitchen", "/@me"):
+            assert (await client.connect(room, {"token": old})).packet_type == stock.CONNECT
+    fresh, other = await running.open(transport), await running.open(transport)
+    await fresh.connect("/kitchen", {"token": new})
+    await other.connect("/kitchen", {"token": token("bob")})
+    await running.engine.revoke(since(50))
+    for client in clients:
+        for room in ("/", "/kitchen", "/@me"):
+            assert await ended(client, room) == {
+                "code": "token_revoked",
+                "message": "the token was revoked",
+                "number": 3504,
+                "reconnect": False,
+            }
+        refused = await client.refused("/kitchen", {"token": old})
+        assert refused["code"] == "unauthorized"
+        assert (await client.connect("/kitchen", {"token": new})).packet_type == stock.CONNECT
+    await fresh.post("still here", "/kitchen")
+    assert running.metrics.disconnects["token_revoked"] == 6
+    assert len(running.hub.holders) == 2
+    assert await other.post("so am I", "/kitchen")
+
+
+async def test_a_revoked_token_ends_its_connections_only(serve: Serve, transport: str) -> None:
+    running = await serve(auth=AUTH)
+    bad, good = await running.open(transport), await running.open(transport)
+    await bad.connect("/", {"token": token(jti="t1")})
+    await good.connect("/", {"token": token(jti="t2")})
+    await running.engine.revoke(Revocation("token", "t1", time.time() + 100))
+    assert (await ended(bad, "/"))["code"] == "token_revoked"
+    await good.post("still here")
+
+
+async def test_a_token_that_does_not_say_when_it_was_issued_is_as_old_as_can_be(
+    serve: Serve,
+) -> None:
+    running = await serve(auth=AUTH)
+    client = await running.open()
+    await client.connect("/", {"token": token()})
+    await running.engine.revoke(since(1e9, "all", ""))
+    assert (await ended(client, "/"))["code"] == "token_revoked"
+
+
+async def test_a_fresh_token_saves_a_connection_from_what_befalls_the_old_one(
+    serve: Serve, transport: str
+) -> None:
+    running = await serve(auth=AUTH)
+    client = await running.open(transport)
+    for room in ("/", "/@me"):
+        await client.connect(room, {"token": token(iat=time.time() - 100, jti="old")})
+    fresh = token(iat=time.time() - 10, jti="new")
+    assert (await client.call("auth", {"token": fresh}, room="/@me"))["ok"]
+    await running.engine.revoke(Revocation("token", "old", time.time() + 100))
+    await running.engine.revoke(since(50))
+    await client.post("still here")
+    await running.engine.revoke(Revocation("token", "new", time.time() + 100))
+    for room in ("/", "/@me"):
+        assert (await ended(client, room))["code"] == "token_revoked"
+
+
+async def test_guests_have_no_token(serve: Serve) -> None:
+    running = await serve(auth={**AUTH, "anonymous": True})
+    guest = await running.enter()
+    await running.engine.revoke(since(-1e9, "all", ""))
+    await guest.post("still here")
+
+
+@pytest.mark.parametrize("room", ["/", "/@me"])
+@pytest.mark.parametrize("moment", ["identified", "joined"])
+async def test_a_token_that_is_revoked_while_its_client_comes_in(
+    serve: Serve, transport: str, moment: str, room: str
+) -> None:
+    """Whatever the join waits for, what it is told in the end is no."""
+    running = await serve(auth=AUTH)
+    client = await running.open(transport)
+    if moment == "identified":
+        waits = Spied(running.engine, "revoked")
+    else:
+        waits = Spied(running.engine, "rooms_of" if room == "/@me" else "enter")
+    go_on = waits.hold()
+    joining = asyncio.create_task(client.refused(room, {"token": token(jti="t1")}))
+    await waits.called()
+    await running.engine.revoke(Revocation("token", "t1", time.time() + 100))
+    go_on.set()
+    assert (await joining)["code"] == "unauthorized"
+    assert client.events(room, "welcome", "message") == []
+    await until(lambda: len(running.hub.holders) == 0 and len(running.hub) == 0)
+
+
+async def test_a_client_that_waits_for_something_is_ended_all_the_same(
+    serve: Serve, transport: str
+) -> None:
+    """Until its token was looked at again it would be told what happens in the room."""
+    running = await serve(auth=AUTH)
+    client, other = await running.open(transport), await running.open(transport)
+    await client.connect("/", {"token": token(jti="t1")})
+    await other.connect("/", {"token": token("bob")})
+    waits = Spied(running.engine, "members")
+    go_on = waits.hold()
+    await client.emit("members", {"all": True})
+    await waits.called()
+    await running.engine.revoke(Revocation("token", "t1", time.time() + 100))
+    assert (await ended(client, "/"))["code"] == "token_revoked"
+    await other.post("is he gone?")
+    go_on.set()
+    await other.marker(other)
+    assert client.bodies() == []
 
 
 @pytest.mark.parametrize("room", ["/", "/@me"])

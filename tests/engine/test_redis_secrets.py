@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from sioserver.engine.redis_keys import Keys
+from sioserver.engine.redis_secrets import RedisSecrets
 from sioserver.engine.redis_servers import Redis
-from sioserver.engine.redis_tokens import KEPT, RedisTokens
 from sioserver.errors import Refusal
 from tests.redis_servers import ask, settings
 
@@ -33,7 +33,7 @@ def keys(request: pytest.FixtureRequest) -> Keys:
 
 
 async def test_nodes_share_a_secret(redis: Redis, keys: Keys) -> None:
-    one, two = RedisTokens(redis, keys), RedisTokens(redis, keys)
+    one, two = RedisSecrets(redis, keys), RedisSecrets(redis, keys)
     value = await one.secret("recovery")
     assert len(value) == 32
     assert await two.secret("recovery") == value
@@ -44,7 +44,7 @@ async def test_nodes_share_a_secret(redis: Redis, keys: Keys) -> None:
 async def test_a_secret_outlives_the_data_as_long_as_a_node_has_it(
     redis: Redis, keys: Keys
 ) -> None:
-    one, two, three = [RedisTokens(redis, keys) for _ in range(3)]
+    one, two, three = [RedisSecrets(redis, keys) for _ in range(3)]
     value = await one.secret("recovery")
     await two.secret("recovery")
     at = keys.secret("recovery")
@@ -54,31 +54,14 @@ async def test_a_secret_outlives_the_data_as_long_as_a_node_has_it(
     assert await three.secret("recovery") == value
     ask(server("redis"), "SET", at, b"x" * 32)  # type: ignore[arg-type]
     one.restore()
-    assert await RedisTokens(redis, keys).secret("recovery") == b"x" * 32
+    assert await RedisSecrets(redis, keys).secret("recovery") == b"x" * 32
 
 
-async def test_a_revocation_goes_when_it_is_over_and_not_at_once(redis: Redis, keys: Keys) -> None:
-    tokens = RedisTokens(redis, keys)
-    now = time.time()
-    await tokens.revoke("long", now + 7200)
-    await tokens.revoke("short", now - 10)
-    await tokens.revoke("long", now + 100)
-    long, short = (
-        ask(server("redis"), "PTTL", keys.revoked(name))  # type: ignore[arg-type]
-        for name in ("long", "short")
-    )
-    assert 7_100_000 < long <= 7_200_000
-    assert KEPT - 60_000 < short <= KEPT
-    assert await tokens.revoked("long", now + 7199)
-    assert not await tokens.revoked("short", now)
-
-
-async def test_without_redis_nobody_is_let_in_or_thrown_out(redis: Redis, keys: Keys) -> None:
-    tokens = RedisTokens(redis, keys)
+async def test_without_redis_none_is_made(redis: Redis, keys: Keys) -> None:
+    tokens = RedisSecrets(redis, keys)
     await tokens.secret("recovery")
     await redis.stop()
-    for call in (tokens.revoked("t", 0), tokens.revoke("t", 0), tokens.secret("other")):
-        with pytest.raises(Refusal):
-            await call
+    with pytest.raises(Refusal):
+        await tokens.secret("other")
     tokens.restore()
     assert len(await tokens.secret("recovery")) == 32

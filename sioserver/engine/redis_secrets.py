@@ -1,25 +1,19 @@
-"""Secrets and revocations in Redis. It does not know what a token looks like."""
+"""Secrets in Redis: made once, known to every node, restored where Redis has lost them."""
 
 from __future__ import annotations
 
 import asyncio
 import secrets
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from sioserver.engine.redis_keys import Keys
-from sioserver.engine.redis_replies import answer, answers
-from sioserver.engine.redis_scripts import load_script
+from sioserver.engine.redis_replies import answers
 from sioserver.engine.redis_servers import Redis
 
-REVOKE: Final = load_script("revoke")
 
-KEPT: Final = 3_600_000
-"""Milliseconds that a revocation is kept at the least, from when it was made."""
-
-
-class RedisTokens:
-    """The tokens part of an engine. See `base.Tokens`."""
+class RedisSecrets:
+    """See `base.Tokens.secret`."""
 
     def __init__(self, redis: Redis, keys: Keys) -> None:
         self._redis = redis
@@ -43,17 +37,6 @@ class RedisTokens:
         for name, value in self._secrets.items():
             key = self._keys.secret(name)
             self._redis.command(key, "SET", key, value, "NX").add_done_callback(_ignore)
-
-    async def revoke(self, token_id: str, until: float) -> None:
-        """See `Tokens.revoke`."""
-        key = self._keys.revoked(token_id)
-        await answer(self._redis.script(REVOKE, (key,), (repr(float(until)), KEPT)))
-
-    async def revoked(self, token_id: str, now: float) -> bool:
-        """See `Tokens.revoked`."""
-        key = self._keys.revoked(token_id)
-        until = await answer(self._redis.command(key, "GET", key))
-        return until is not None and float(until) > now
 
     def stats(self) -> Mapping[str, float]:
         """For `Engine.stats`."""

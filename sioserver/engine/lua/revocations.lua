@@ -1,0 +1,12 @@
+-- What has changed among the rules by which tokens are refused.
+-- KEYS: rules, changes. ARGV: the version that a node knows, most changes to answer with.
+-- Answers [name, change, ...] in the order of the versions.
+local answer = {}
+for _, name in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '(' .. ARGV[1], '+inf', 'LIMIT', 0, ARGV[2])) do
+  local change = redis.call('HGET', KEYS[1], name)
+  if change then
+    answer[#answer + 1] = name
+    answer[#answer + 1] = change
+  end
+end
+return answer

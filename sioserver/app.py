@@ -25,10 +25,13 @@ from sioserver.api import headers, health, middleware
 from sioserver.api import web as page
 from sioserver.auth import Policy, Signer, Verifier
 from sioserver.config import Config
+from sioserver.config.schema import Auth
 from sioserver.engine import NODE_ID_BYTES, create_engine, store_path
 from sioserver.engine.base import Engine, StoreError
 from sioserver.hub import Hub
-from sioserver.keys import UnusableKey, read_keys
+from sioserver.keys.fetch import fetch
+from sioserver.keys.files import UnusableKey, read_keys
+from sioserver.keys.issuer import Issuer
 from sioserver.limits import Budget
 from sioserver.memory import most
 from sioserver.metrics import Metrics
@@ -92,7 +95,9 @@ def create_app(
     budget = Budget(config.limits)
     watermark = Watermark(most(config.limits.memory, config.server.workers))
     admission = Admission(config.limits, metrics.count_limit, watermark)
-    rooms = RoomService(config, engine, hub, verifier, policy, budget, metrics, time.time)
+    issuer = _issuer(config.auth, verifier, metrics)
+    renew = issuer.renew if issuer is not None else None
+    rooms = RoomService(config, engine, hub, verifier, policy, budget, metrics, time.time, renew)
     recovery = Recovery(config.auth.recovery_max_age)
     shared = None
     if config.redis.url:
@@ -100,6 +105,8 @@ def create_app(
 
         shared = ClusterManager(config.redis, metrics.count_bus)
     node = Node(config, engine, hub, metrics, time.time, watermark)
+    if issuer is not None:
+        node.conditions.append(issuer.ready)
     try:
         server = RoomServer(
             config,
@@ -132,6 +139,8 @@ def create_app(
                 where = f"; look at cluster.address ({peer.address})" if peer.address else ""
                 raise CannotStart(f"cannot listen for the other nodes: {error}{where}") from error
             await node.start()
+            if issuer is not None:
+                node.spawn("jwks", issuer.run())
             recovery.use(Signer(await engine.secret("recovery")))
             yield
         finally:
@@ -172,6 +181,22 @@ def _verifier(config: Config) -> Verifier:
         return Verifier(config.auth, read_keys(config.auth))
     except (UnusableKey, ValueError) as error:
         raise CannotStart(str(error)) from error
+
+
+def _issuer(auth: Auth, verifier: Verifier, metrics: Metrics) -> Issuer | None:
+    if not auth.jwks_is_url:
+        return None
+    issuer = Issuer(
+        auth.jwks,
+        verifier.ring.publish,
+        refresh=auth.jwks_refresh,
+        cooldown=auth.jwks_cooldown,
+        fetch=fetch,
+        clock=time.time,
+        count=metrics.count_key_fetch,
+    )
+    metrics.keys_fetched_at = lambda: issuer.fetched_at
+    return issuer
 
 
 # ---------------------------------------------------------------------------- the program

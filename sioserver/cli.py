@@ -113,11 +113,11 @@ def _checked(args: argparse.Namespace) -> tuple[Config, list[str]]:
     found: list[tuple[str, str]] = []
     warnings: list[str] = []
     if config.auth.takes_tokens:
-        from sioserver import keys
+        from sioserver.keys.files import UnusableKey, read_keys
 
         try:
-            keys.read_keys(config.auth)
-        except keys.UnusableKey as error:
+            read_keys(config.auth)
+        except UnusableKey as error:
             found.append((error.key, error.text))
     if config.tls.cert:
         from sioserver import tls

@@ -110,6 +110,9 @@ waited for no longer; heard, but too many at once. And how often the connection 
 `redis.bus_secret`, what was not believed: not signed; signed with another secret; too old; a
 repetition."""
 
+KEY_FETCHES: Final = ("fetched", "failed")
+"""What became of requests for the issuer's keys (auth.jwks)."""
+
 TLS_HANDSHAKES: Final = ("done", "plain", "version", "cipher", "alert")
 """How TLS handshakes ended: well; it was no TLS that the client spoke; only versions or ciphers
 that are not offered; the client broke off, mostly since it does not trust the certificate."""
@@ -159,6 +162,8 @@ class Metrics(Collector):
         """WebSockets of other nodes that are relayed now; set by who knows."""
         self.http_connections: Callable[[], float] | None = None
         """HTTP connections of the public address now; set by who knows."""
+        self.keys_fetched_at: Callable[[], float | None] | None = None
+        """When the issuer's keys were fetched, in seconds since 1970; set where there are some."""
         self.tls_expires_at: Callable[[], float] | None = None
         """When the certificate expires, in seconds since 1970; set where there is one."""
         self.tls_handshakes: Callable[[], Mapping[str, int]] | None = None
@@ -174,6 +179,7 @@ class Metrics(Collector):
         self.events = _table(EVENTS)
         self.refusals = _table(REFUSALS)
         self.invalid_tokens = _table(TOKEN_FAULTS)
+        self.key_fetches = _table(KEY_FETCHES)
         self.disconnects = _table(DISCONNECTS)
         self.unasked = _table(UNASKED)
         self.dropped = _table(DROPS)
@@ -223,6 +229,10 @@ class Metrics(Collector):
     def count_invalid_token(self, reason: str) -> None:
         """A token was refused, by a key of `TOKEN_FAULTS`."""
         _count(self.invalid_tokens, reason)
+
+    def count_key_fetch(self, result: str) -> None:
+        """The issuer was asked for its keys."""
+        _count(self.key_fetches, result)
 
     def count_disconnect(self, code: str) -> None:
         """A connection ended, by a code of `DISCONNECTS`."""
@@ -297,6 +307,10 @@ class Metrics(Collector):
         yield _gauge("queue_bytes", "Bytes that wait for clients.", waiting)
         relays = 0.0 if self.relays is None else self.relays()
         yield _gauge("relays", "WebSockets relayed to other nodes.", relays)
+        if self.keys_fetched_at is not None:
+            at = self.keys_fetched_at() or 0.0
+            yield _gauge("keys_fetched_at_seconds", "When the issuer's keys were fetched.", at)
+            yield _counters("key_fetches", "Asked for keys.", "result", self.key_fetches)
         if self.tls_expires_at is not None:
             at = self.tls_expires_at()
             yield _gauge("tls_expires_at_seconds", "When the certificate expires.", at)

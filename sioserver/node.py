@@ -51,6 +51,8 @@ class Node:
         self._tasks: set[asyncio.Task[None]] = set()
         self._started = False
         self.draining = False
+        self.conditions: list[Callable[[], str | None]] = []
+        """What else has to hold before clients should be sent here: each says why not, or None."""
 
     async def start(self) -> None:
         """Open the engine and begin to keep time; raises `StoreError`."""
@@ -86,6 +88,7 @@ class Node:
             reasons.append(reason)
         if self._watermark.full:
             reasons.append("memory")
+        reasons += [reason for condition in self.conditions if (reason := condition()) is not None]
         if self.draining:
             reasons.append("draining")
         return reasons

@@ -7,7 +7,7 @@ its `Refusal`s into answers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -94,7 +94,10 @@ class RoomService:
         budget: Budget,
         metrics: Metrics,
         clock: Callable[[], float],
+        renew_keys: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
+        """`renew_keys`: called when a token names a key that is not known; returns when the issuer
+        has been asked since, or raises `Refusal`."""
         self._config = config
         self._engine = engine
         self._hub = hub
@@ -103,6 +106,7 @@ class RoomService:
         self._budget = budget
         self._metrics = metrics
         self._clock = clock
+        self._renew_keys = renew_keys
 
     # ------------------------------------------------------------ who
 
@@ -114,7 +118,7 @@ class RoomService:
 
     async def _identify(self, token: str) -> Identity:
         try:
-            identity = self._verifier.verify(token, self._clock())
+            identity = await self._verify(token)
         except InvalidToken as error:
             self._metrics.count_invalid_token(error.reason)
             raise
@@ -148,6 +152,19 @@ class RoomService:
     def forget(self, client: Client) -> None:
         """The client has gone. Does not wait."""
         self._hub.holders.remove(client)
+
+    async def _verify(self, token: str) -> Identity:
+        try:
+            return self._verifier.verify(token, self._clock())
+        except InvalidToken as error:
+            if error.reason != "unknown_key" or self._renew_keys is None:
+                raise
+            try:
+                await self._renew_keys()
+            except Refusal:
+                self._metrics.count_invalid_token(error.reason)
+                raise
+        return self._verifier.verify(token, self._clock())
 
     async def refresh(self, client: Client, token: str) -> Identity:
         """A fresh token on a live connection: the same user, perhaps with other permissions."""

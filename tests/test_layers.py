@@ -52,7 +52,7 @@ BESIDES = {"client/publisher": {"engine"}}
 LIBRARIES = {
     "socketio": ("transport/*", "client/link"),
     "engineio": ("transport/*",),
-    "aiohttp": ("api/*", "transport/*", "gateway", "app", "cli"),
+    "aiohttp": ("keys/fetch", "api/*", "transport/*", "gateway", "app", "cli"),
     "picows": ("transport/websocket*",),
     "redis": ("engine/redis*",),
     "hiredis": ("engine/redis*",),

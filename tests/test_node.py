@@ -143,6 +143,17 @@ async def test_memory_that_is_short(
     await node.stop()
 
 
+async def test_ready_has_conditions_of_others(node: Node, engine: NodeEngine) -> None:
+    await node.start()
+    reason: str | None = "jwks"
+    node.conditions.append(lambda: reason)
+    assert node.ready() == ["jwks"]
+    engine.trouble = "the disk is full"
+    assert node.ready() == ["the disk is full", "jwks"]
+    reason = engine.trouble = None
+    assert node.ready() == []
+
+
 # -- tasks ----------------------------------------------------------------------------------------
 
 

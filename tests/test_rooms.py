@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from sioserver import wire
 from sioserver.auth import Grant, Identity, Policy, Verifier
+from sioserver.auth.keys import read_set
 from sioserver.config import Config, RoomRule
 from sioserver.config.schema import Auth, Limits, Rooms, Store
 from sioserver.engine.embedded import EmbeddedEngine
@@ -34,6 +35,7 @@ from sioserver.model import (
 )
 from sioserver.rooms import AT_ONCE, TYPING_REPEAT, Joined, RoomService
 
+from .auth.kit import jwk, key_set, public_token
 from .fakes import (
     ANN,
     BEN,
@@ -53,9 +55,9 @@ SECRET = "s" * 32
 GRACE = 5.0
 
 
-def config(*rules: RoomRule, limits: Limits | None = None, **rooms: Any) -> Config:
+def config(*rules: RoomRule, limits: Limits | None = None, jwks: str = "", **rooms: Any) -> Config:
     return Config(
-        auth=Auth(secret=SECRET, leeway=0.0),
+        auth=Auth(secret=SECRET, leeway=0.0, jwks=jwks),
         rooms=Rooms(rules=list(rules), **rooms),
         limits=limits or Limits(),
     )
@@ -1096,6 +1098,59 @@ async def test_tokens_that_are_refused_are_counted_by_reason(world: World) -> No
                 await ask
     counted = {reason: number for reason, number in world.metrics.invalid_tokens.items() if number}
     assert counted == {"malformed": 2, "revoked": 2, "expired": 2}
+
+
+class IssuerKeys:
+    """An issuer that has a key more, if it can be asked."""
+
+    def __init__(self, world: World, *, well: bool) -> None:
+        self.asked = 0
+        self.well = well
+        self.ring = world.service._verifier.ring
+        world.service._renew_keys = self
+
+    async def __call__(self) -> None:
+        self.asked += 1
+        if not self.well:
+            raise Refusal("unavailable", retry_after=3.0)
+        self.ring.publish(read_set(key_set(jwk("p256", kid="1"))).keys)
+
+
+@pytest.fixture
+async def issued(make: Make) -> World:
+    world: World = await make(jwks="https://issuer.example/keys")
+    return world
+
+
+@pytest.mark.parametrize(
+    ("kid", "well", "code", "asked", "counted"),
+    [
+        ("1", True, None, 1, 0),
+        ("2", True, "unauthorized", 1, 1),
+        ("1", False, "unavailable", 1, 1),
+    ],
+)
+async def test_an_unknown_key_is_asked_for_once(
+    issued: World, kid: str, well: bool, code: str | None, asked: int, counted: int
+) -> None:
+    keys = IssuerKeys(issued, well=well)
+    text = public_token({"sub": "ann", "exp": 1_700_003_600}, "p256", "ES256", {"kid": kid})
+    ask = issued.service.identify(wire.Hello(token=text), "m1")
+    if code is None:
+        assert (await ask).user.id == "ann"
+        await issued.service.identify(wire.Hello(token=text), "m1")  # now it is known
+    else:
+        assert (await refused(ask)).code == code
+    assert keys.asked == asked
+    assert issued.metrics.invalid_tokens["unknown_key"] == counted
+
+
+async def test_nobody_is_asked_for_what_no_key_could_mend(issued: World) -> None:
+    keys = IssuerKeys(issued, well=True)
+    for text in ("garbage", token("ann", expires=1), jwt.encode({"sub": "a"}, "x" * 40, "HS256")):
+        await refused(issued.service.identify(wire.Hello(token=text), "m1"))
+    assert keys.asked == 0
+    assert (await issued.service.identify(wire.Hello(token=token()), "m1")).authenticated
 
 
 # -- reading --------------------------------------------------------------------------------------

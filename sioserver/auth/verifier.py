@@ -28,7 +28,7 @@ class Verifier:
         secrets = [("auth.secret", auth.secret)] if auth.secret else []
         secrets += [("auth.old_secrets", secret) for secret in auth.old_secrets]
         self._auth = auth
-        self.ring = Ring((*_secret_keys(secrets), *keys), auth.algorithms, issuer=False)
+        self.ring = Ring((*_secret_keys(secrets), *keys), auth.algorithms, issuer=auth.jwks_is_url)
 
     @property
     def required(self) -> bool:

@@ -23,7 +23,7 @@ SECRET_SIGNS: Final = 8
 HOW_TO_MAKE_ONE: Final = "openssl rand -base64 48"
 MAX_OLD_SECRETS: Final = 8
 MAX_KEY_FILES: Final = 16
-SOURCES: Final = "auth.secret or auth.public_keys"
+SOURCES: Final = "auth.secret, auth.public_keys or auth.jwks"
 _SECRET_SIZES: Final = {"HS256": 32, "HS384": 48, "HS512": 64}
 _KEY_TEXT: Final = re.compile(r"\s*(-----BEGIN |ssh-|ecdsa-sha2-|[\[{].*\"kty\")", re.S)
 # What examples and templates of configurations say, and people forget to replace.
@@ -116,6 +116,8 @@ def _auth(config: Config) -> Iterator[Problem]:
     ):
         if len(found) > most:
             yield Problem((key,), f"there are {len(found)}, at most {most} are taken")
+    if auth.jwks_is_url and (text := _jwks_fault(auth.jwks)):
+        yield Problem(("auth.jwks",), text)
     if auth.algorithms and not auth.takes_tokens:
         yield Problem(("auth.algorithms",), f"there is nothing to use them with: set {SOURCES}")
     elif auth.algorithms and auth.secret and not _serve(auth.algorithms, auth.secret):
@@ -130,6 +132,24 @@ def _auth(config: Config) -> Iterator[Problem]:
             f"{host} can be reached from outside and nobody needs a token: set {SOURCES}, "
             "or auth.insecure_anonymous = true to let everybody in",
         )
+
+
+def _jwks_fault(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        return "this is no URL; expected https://host/path, or the name of a file"
+    if parts.scheme not in ("https", "http") or not host or re.search(r"\s", url):
+        return "expected https://host/path, or the name of a file"
+    if parts.scheme == "http" and not is_loopback(host):
+        return (
+            "over http anybody on the way could put keys of their own into it: expected https:// "
+            "(http:// is for addresses of this machine)"
+        )
+    if parts.username is not None or parts.fragment:
+        return "a key set is public: expected an address without user, password and #"
+    return ""
 
 
 def secret_fault(secret: str) -> str:

@@ -138,6 +138,23 @@ class Auth(Section, frozen=True):
             "(Ed25519, Ed448)."
         ),
     ] = []
+    jwks: Annotated[
+        str,
+        about(
+            "JSON Web Key Set of an issuer: its address (https://, or http:// on this machine), "
+            "which is asked while the server runs, or a file."
+        ),
+    ] = ""
+    jwks_refresh: Annotated[
+        Positive, about("Pause between two fetches of the key set at an address.")
+    ] = 600.0
+    jwks_cooldown: Annotated[
+        Positive,
+        about(
+            "A token with an unknown `kid` makes the server fetch the key set anew, but at most "
+            "once in this time."
+        ),
+    ] = 10.0
     algorithms: Annotated[
         list[Algorithm],
         about(
@@ -177,7 +194,12 @@ class Auth(Section, frozen=True):
     @property
     def takes_tokens(self) -> bool:
         """Is there anything to verify tokens with?"""
-        return bool(self.secret or self.old_secrets or self.public_keys)
+        return bool(self.secret or self.old_secrets or self.public_keys or self.jwks)
+
+    @property
+    def jwks_is_url(self) -> bool:
+        """Is the key set at an address, and not in a file?"""
+        return "://" in self.jwks
 
 
 class RoomRule(Section, frozen=True):

@@ -1,8 +1,4 @@
-"""Where the keys come from that verify tokens: files that the configuration names.
+"""Where the keys come from that verify tokens: files that the configuration names, or an issuer.
 
 Reads and fetches; what a key is good for is decided in `sioserver.auth`.
 """
-
-from sioserver.keys.files import UnusableKey, read_keys
-
-__all__ = ["UnusableKey", "read_keys"]

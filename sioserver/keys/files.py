@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from sioserver.auth.keys import Key, read_pem
+from sioserver.auth.keys import Key, read_pem, read_set
 from sioserver.config.schema import Auth
 
 Parsed = TypeVar("Parsed")
@@ -38,6 +38,11 @@ def read_keys(auth: Auth) -> list[Key]:
                 "are what this key is for",
             )
         keys.append(key)
+    if auth.jwks and not auth.jwks_is_url:
+        found = _read("auth.jwks", auth.jwks, read_set)
+        if found.left_out:
+            raise UnusableKey("auth.jwks", f"{auth.jwks}: {found.left_out[0]}")
+        keys += found.keys
     return keys
 
 

@@ -157,7 +157,42 @@ def test_algorithms_have_keys(auth: dict[str, Any], says: str | None) -> None:
     assert not says or says in texts[0]
 
 
-@pytest.mark.parametrize("auth", [{"old_secrets": [SECRET]}, {"public_keys": ["a.pem"]}])
+@pytest.mark.parametrize(
+    ("jwks", "says"),
+    [
+        ("https://issuer.example/.well-known/jwks.json?v=1", None),
+        ("https://issuer.example:8443/keys", None),
+        ("http://127.0.0.1:9000/keys", None),
+        ("http://[::1]/keys", None),
+        ("http://localhost/keys", None),
+        ("keys.json", None),
+        ("/etc/sioserver/keys.json", None),
+        ("http://issuer.example/keys", "over http anybody"),
+        ("http://localhost.issuer.example/keys", "over http anybody"),
+        ("http://10.0.0.1/keys", "over http anybody"),
+        ("file:///etc/passwd", "expected https"),
+        ("ftp://issuer.example/keys", "expected https"),
+        ("HTTPS://", "expected https"),
+        ("https:///keys", "expected https"),
+        ("https://issuer.example/a b", "expected https"),
+        ("https://[::1/keys", "no URL"),
+        ("https://issuer.example:99999/keys", "no URL"),
+        ("https://joe:swordfish@issuer.example/keys", "without user"),
+        ("https://issuer.example/keys#x", "without user"),
+    ],
+)
+def test_where_a_key_set_is(jwks: str, says: str | None) -> None:
+    problems = found(server={"host": "0.0.0.0"}, auth={"jwks": jwks})
+    assert len(problems) == bool(says)
+    if says:
+        assert problems[0].keys == ("auth.jwks",)
+        assert says in problems[0].text
+        assert "swordfish" not in problems[0].text
+
+
+@pytest.mark.parametrize(
+    "auth", [{"old_secrets": [SECRET]}, {"public_keys": ["a.pem"]}, {"jwks": "keys.json"}]
+)
 def test_whatever_verifies_tokens_makes_an_address_safe(auth: dict[str, Any]) -> None:
     assert found(server={"host": "0.0.0.0"}, auth=auth) == []
 

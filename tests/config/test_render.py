@@ -140,6 +140,7 @@ SPECIAL: dict[str, st.SearchStrategy[Any]] = {
     ),
     "server.trusted_proxies": st.lists(st.ip_addresses().map(str), max_size=3),
     "auth.secret": SECRETS,
+    "auth.jwks": st.sampled_from(["", "keys.json", "https://issuer.example/keys"]),
     "auth.old_secrets": st.lists(SECRETS, max_size=8),
     "auth.algorithms": st.sampled_from([[], ["HS256"], ["EdDSA", "HS256"]]),
     "tls.cert": st.just("a.pem"),

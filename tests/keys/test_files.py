@@ -1,14 +1,14 @@
 """Keys in files: read once, and every fault with the name of the setting and the file."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from sioserver.config.schema import Auth
-from sioserver.keys import UnusableKey, read_keys
-from sioserver.keys.files import LARGEST_FILE
+from sioserver.keys.files import LARGEST_FILE, UnusableKey, read_keys
 
-from ..auth.kit import pem, private_pem
+from ..auth.kit import jwk, key_set, pem, private_pem
 
 
 def fault(auth: Auth) -> UnusableKey:
@@ -57,3 +57,30 @@ def test_a_key_that_no_algorithm_is_left_for(tmp_path: Path) -> None:
     found = fault(Auth(public_keys=[str(path)], algorithms=["RS256"]))
     assert "auth.algorithms has none of ES256" in found.text
     assert len(read_keys(Auth(public_keys=[str(path)], algorithms=["ES256", "RS256"]))) == 1
+
+
+def test_a_key_set(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    path.write_bytes(key_set(jwk("rsa", kid="a"), jwk("p256", kid="b")))
+    assert [key.id for key in read_keys(Auth(jwks=str(path)))] == ["a", "b"]
+    # at an address it is somebody else's to fetch
+    assert read_keys(Auth(jwks="https://issuer.example/keys")) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (None, "cannot be read: No such file"),
+        (b"{}", '"keys"'),
+        (key_set(), "no key"),
+        # of our own file, all of it has to be good
+        (key_set(jwk("rsa"), {"kty": "oct", "k": "AAAA"}), "key 2: .*secrets do not belong"),
+    ],
+)
+def test_a_key_set_that_cannot_be_used(tmp_path: Path, content: bytes | None, says: str) -> None:
+    path = tmp_path / "keys.json"
+    if content is not None:
+        path.write_bytes(content)
+    found = fault(Auth(jwks=str(path)))
+    assert found.key == "auth.jwks"
+    assert re.search(says, found.text)

@@ -286,6 +286,10 @@ class Attacker:
         a decent client could make is sent last, and its answer shows that all others are there."""
         raise NotImplementedError
 
+    async def silence(self) -> Verdict:
+        """Send nothing, until the connection is over."""
+        raise NotImplementedError
+
     async def leave(self) -> None:
         """Go without a word, and leave no connection open."""
         raise NotImplementedError
@@ -350,6 +354,13 @@ class SocketIO(Attacker):
                 verdict.errors.pop()  # it was too fast for the limits, or must not do even that
         return verdict
 
+    async def silence(self) -> Verdict:
+        verdict = Verdict()
+        while not self.over:
+            verdict.left = False
+            await self._read(verdict, lambda packet: False)
+        return verdict
+
     async def _read(self, verdict: Verdict, last: Callable[[str], bool]) -> None:
         """Note everything that comes, to the end of the connection or of the room at the most."""
         while not (self.over or verdict.left):
@@ -396,6 +407,8 @@ class SocketIO(Attacker):
         else:
             if self.sid in self.place.eio.sockets:
                 await self.send(kit.CLOSE)
+            while self.sid in self.place.eio.sockets:
+                await self.place.get(self.sid)  # what was written before waits to be fetched
             for kept in self.place.kept.pop(self.sid, []):
                 kept.writer.close()
 

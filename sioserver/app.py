@@ -19,15 +19,19 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from sioserver.admission import Admission, Watermark
 from sioserver.api import headers, health, middleware
 from sioserver.api import web as page
+from sioserver.api.hosts import only
 from sioserver.auth import Policy, Signer, Verifier
 from sioserver.config import Config
+from sioserver.config.checks import is_loopback
 from sioserver.config.schema import Auth
 from sioserver.engine import NODE_ID_BYTES, create_engine, store_path
 from sioserver.engine.base import Engine, StoreError
+from sioserver.hosts import Listed, Local
 from sioserver.hub import Hub
 from sioserver.keys.fetch import fetch
 from sioserver.keys.files import UnusableKey, read_keys
@@ -75,13 +79,18 @@ SETTLE_PAUSE: Final = 0.05
 
 
 def create_app(
-    config: Config | None = None, *, engine: Engine | None = None, peer: Peer | None = None
+    config: Config | None = None,
+    *,
+    engine: Engine | None = None,
+    peer: Peer | None = None,
+    served: bool = False,
 ) -> web.Application:
     """The whole server as an aiohttp application.
 
     It can be run by itself or mounted with `add_subapp`. Starting it opens the store; that raises
-    `StoreError`. `peer`: how other nodes find this one; without it they do not. The parts are found
-    under `NODE`, `ROOMS`, `SERVER` and `METRICS`.
+    `StoreError`. `peer`: how other nodes find this one; without it they do not. `served`: it is not
+    mounted but stands at `server.host`; where that is loopback and there are no `server.hosts`, it
+    answers to local names only. The parts are found under `NODE`, `ROOMS`, `SERVER` and `METRICS`.
 
     Raises `CannotStart` where a library is missing, or aiohttp has no parser in C.
     """
@@ -128,7 +137,14 @@ def create_app(
 
     path = "/" + config.server.path.strip("/")
     around = middleware.middleware(metrics, quiet=(path,), address=server.eio.address_of)
-    app = web.Application(middlewares=[around])
+    spared: list[Middleware] = [around]
+    if config.server.hosts:
+        listed = Listed(config.server.hosts)
+        spared.append(only(listed, metrics, name_of=server.eio.host_of))
+    elif served and is_loopback(config.server.host):
+        proxied = server.eio.comes_from_proxy
+        spared.append(only(Local(), metrics, name_of=server.eio.host_of, exempt=proxied))
+    app = web.Application(middlewares=spared)
     app[NODE], app[ROOMS], app[SERVER], app[METRICS] = node, rooms, server, metrics
 
     async def running(_: web.Application) -> AsyncIterator[None]:
@@ -167,7 +183,7 @@ def create_app(
     app.on_shutdown.append(stopping)
     app.on_response_prepare.extend((closing, encrypting))
     server.eio.bypass = Bypass(
-        (around, closing, encrypting), metrics.count_http, middleware.is_quiet
+        (*spared, closing, encrypting), metrics.count_http, middleware.is_quiet
     )
     server.attach(app, path)
     app.router.add_routes(health.routes(node.ready, metrics))
@@ -254,7 +270,8 @@ def _loop_factory(config: Config) -> type[asyncio.AbstractEventLoop] | None:
 async def _serve(config: Config, worker: Worker | None) -> None:
     encryption = Encryption(config.tls) if config.tls.cert else None
     told = _hear_orders(worker, encryption)
-    app = create_app(config, peer=worker.peer if worker is not None else peer_of(config))
+    peer = worker.peer if worker is not None else peer_of(config)
+    app = create_app(config, peer=peer, served=True)
     if encryption is not None:
         app[METRICS].tls_expires_at = encryption.expires_at
         app[METRICS].tls_handshakes = encryption.handshakes

@@ -141,6 +141,67 @@ async def test_it_runs_without_a_configuration(
     assert list(tmp_path.rglob("sioserver.db"))
 
 
+EVIL = {"Host": "evil.example:8000", "Origin": "http://evil.example:8000"}
+POLLING = "/socket.io/?EIO=4&transport=polling"
+
+
+async def test_a_page_that_has_its_name_point_here_gets_nothing() -> None:
+    """DNS rebinding: for the browser it is a page of this server."""
+    async with client_of(create_app(configured(), served=True)) as http:
+        for path in ("/", POLLING, "/metrics", "/nothing"):
+            async with http.get(path, headers=EVIL) as answer:
+                assert answer.status == 421, path
+                text = await answer.text()
+                assert "evil" not in text
+                assert "add it to server.hosts" in text
+        with pytest.raises(aiohttp.WSServerHandshakeError, match="421"):
+            await http.ws_connect("/socket.io/?EIO=4&transport=websocket", headers=EVIL)
+        samples = await metrics_of(http)
+        assert samples['refusals_total{code="forbidden"}'] == 5
+        for host in ("localhost:8000", "127.0.0.1", "[::1]:8000", "laptop"):
+            assert (await http.get(POLLING, headers={"Host": host})).status == 200
+        # and polls still go past the HTTP library
+        assert http.app is not None
+        assert http.app[SERVER].eio.bypass.spares([http.app])
+
+
+@pytest.mark.parametrize(
+    ("server", "served", "status"),
+    [
+        ({}, False, 200),  # mounted: whoever mounts it knows where it stands
+        ({"host": "0.0.0.0"}, True, 200),
+        ({"trusted_proxies": ["127.0.0.1"]}, True, 200),
+        ({"hosts": ["chat.example"]}, True, 421),
+        ({"hosts": ["chat.example"]}, False, 421),
+        ({"hosts": ["evil.example"]}, True, 200),
+        ({"hosts": ["chat.example"], "trusted_proxies": ["127.0.0.1"]}, True, 421),
+    ],
+)
+async def test_who_answers_to_any_name(server: dict[str, Any], served: bool, status: int) -> None:
+    async with client_of(create_app(configured(server=server), served=served)) as http:
+        assert (await http.get(POLLING, headers={"Host": "evil.example"})).status == status
+        assert (await http.get("/readyz", headers={"Host": "evil.example"})).status in (200, status)
+
+
+async def test_the_name_in_an_absolute_target_counts() -> None:
+    async with client_of(create_app(configured(), served=True)) as http:
+        for host, status in (("evil.example", b"421"), ("localhost", b"200")):
+            reader, writer = await asyncio.open_connection("127.0.0.1", http.port)
+            head = f"GET http://{host}/metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"
+            writer.write(head.encode())
+            assert (await reader.readline()).split()[1] == status
+            writer.close()
+
+
+async def test_a_proxy_tells_the_name_that_it_was_asked_by() -> None:
+    server = {"hosts": ["chat.example"], "trusted_proxies": ["127.0.0.1"]}
+    async with client_of(create_app(configured(server=server))) as http:
+        headers = {"Host": "inner", "X-Forwarded-Host": "chat.example"}
+        assert (await http.get(POLLING, headers=headers)).status == 200
+        headers = {"Host": "chat.example", "X-Forwarded-Host": "evil.example"}
+        assert (await http.get(POLLING, headers=headers)).status == 421
+
+
 async def test_where_memory_is_short_nobody_new_comes_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sioserver.node.MEMORY_PAUSE", 0.01)
     app = create_app(configured())
@@ -725,6 +786,19 @@ async def plain_connection(
     port: int,
 ) -> tuple[tuple[asyncio.StreamReader, asyncio.StreamWriter], ssl.MemoryBIO, ssl.MemoryBIO]:
     return await asyncio.open_connection("127.0.0.1", port), ssl.MemoryBIO(), ssl.MemoryBIO()
+
+
+async def test_the_program_answers_to_its_own_name_and_watches_connections() -> None:
+    with program(*MEMORY, "--set", "limits.header_timeout=0.2") as server:
+        await asyncio.to_thread(server.wait_until_it_serves)
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{server.port}") as http:
+            for headers, status in ((EVIL, 421), ({}, 200)):
+                async with http.get("/metrics", headers=headers) as answer:
+                    assert answer.status == status
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            async with asyncio.timeout(PATIENCE):
+                assert await reader.read() == b""
+            writer.close()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

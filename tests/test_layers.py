@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # Each module or package directly under sioserver/, lowest layer first.
 LAYERS = (
     {"model", "errors", "ids", "_version"},
-    {"config", "wire", "auth", "origins", "limits", "admission", "metrics", "signature"},
+    {"config", "wire", "auth", "origins", "hosts", "limits", "admission", "metrics", "signature"},
     {"hub", "holders", "local", "engine"},
     {"rooms"},
     {"node", "keys", "memory"},
@@ -26,7 +26,7 @@ PURE = LAYERS[0] | LAYERS[1]  # no coroutine, no clock, no socket: time is an ar
 # Modules of one layer are strangers, but for these: who -> whom of its own layer it may import.
 NEIGHBOURS = {
     "errors": {"model"},
-    "config": {"origins"},
+    "config": {"origins", "hosts"},
     "wire": {"config"},
     "auth": {"config"},
     "limits": {"config"},

@@ -14,6 +14,7 @@ from ipaddress import ip_address, ip_network
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
+from sioserver import hosts
 from sioserver.config.schema import Config
 from sioserver.origins import LAST_PORT, parse_pattern
 
@@ -76,6 +77,9 @@ def _addresses(config: Config) -> Iterator[Problem]:
             ("server.path",),
             'expected a path that begins with "/" and does not end with it, such as /socket.io',
         )
+    for name in server.hosts:
+        if text := hosts.fault(name):
+            yield Problem(("server.hosts",), text)
     for proxy in server.trusted_proxies:
         if text := _network_fault(proxy):
             yield Problem(("server.trusted_proxies",), text)

@@ -55,6 +55,15 @@ class Server(Section, frozen=True):
             "server from where they are."
         ),
     ] = False
+    hosts: Annotated[
+        list[str],
+        about(
+            "Names under which the server may be asked, without port: "
+            '"chat.example", "*.example.com" (all sub-domains). Empty: any; but where `host` is '
+            "loopback, only addresses, localhost and names without a dot, unless a trusted proxy "
+            "asks."
+        ),
+    ] = []
     trusted_proxies: Annotated[
         list[str],
         about(

@@ -106,10 +106,20 @@ class Edge(engineio.AsyncServer):
 
     def binding_of(self, request: web.Request) -> Binding:
         """To whom the request's session belongs, if it opens one; or who asks for it."""
-        host = request.headers.get("Host")
-        if self.proxies.trusted(caller_of(request).remote):
+        return binding.read(request.headers, self.address_of(request), self.host_of(request))
+
+    def comes_from_proxy(self, request: web.Request) -> bool:
+        """Has a trusted proxy passed it on?"""
+        return self.proxies.trusted(caller_of(request).remote)
+
+    def host_of(self, request: web.Request) -> str | None:
+        """By what name (and port) the server was asked; None: by none, which browsers never do."""
+        # an absolute target counts more than the header (RFC 9112, section 3.2.2)
+        origin_form = request.raw_path.startswith("/")
+        host = request.headers.get("Host") if origin_form else request.url.authority
+        if self.comes_from_proxy(request):
             host = request.headers.get("X-Forwarded-Host", host or "").split(",")[0].strip()
-        return binding.read(request.headers, self.address_of(request), host)
+        return host or None
 
     def admit_origin(self, request: web.Request) -> bool:
         """May a page of the request's origin ask? Requests without one are not from pages, or read

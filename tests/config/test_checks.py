@@ -216,6 +216,13 @@ def test_proxies() -> None:
     assert found(server={"trusted_proxies": proxies}) == []
 
 
+def test_names_of_hosts() -> None:
+    assert found(server={"hosts": ["chat.example", "*.example.com", "localhost"]}) == []
+    (problem,) = found(server={"hosts": ["https://chat.example:8000"]})
+    assert problem.keys == ("server.hosts",)
+    assert problem.text.endswith('did you mean "chat.example"?')
+
+
 def test_what_is_no_proxy() -> None:
     wrong = found(server={"trusted_proxies": ["10.0.0.1/8", "", "proxy", "10.0.0.0/33"]})
     assert len(wrong) == 4

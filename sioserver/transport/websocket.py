@@ -95,11 +95,7 @@ class Turn:
     def _end(self) -> None:
         sockets, self.sockets = self.sockets, []
         for socket in sockets:
-            try:
-                socket.flush()
-            except Exception:  # the others must not wait for ever
-                log.exception("a connection could not be written to")
-                socket.abort()
+            socket.flush()
 
 
 _TURNS: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, Turn]] = WeakKeyDictionary()
@@ -192,13 +188,18 @@ class WebSocket:
         return self.write(out.frames, limit)
 
     def flush(self) -> None:
-        """Write now what waits for the end of the turn."""
+        """Write now what waits for the end of the turn. Does not raise: whoever writes to many
+        goes on with the others."""
         out = self._out
         if out:
             frames = out[0] if len(out) == 1 else b"".join(out)
             out.clear()
             self._gathered = 0
-            self._tcp.write(frames)
+            try:
+                self._tcp.write(frames)
+            except Exception:
+                log.exception("a connection could not be written to")
+                self.abort()
 
     @property
     def backlog(self) -> int:

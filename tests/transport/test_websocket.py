@@ -435,3 +435,15 @@ async def test_one_that_cannot_be_written_to_holds_up_nobody(
     await the_end_of_the_turn()
     assert (first.aborted, second.taken) == (True, [b"b"])
     assert "could not be written to" in caplog.text
+
+
+async def test_much_for_one_that_cannot_be_written_to_is_no_fault_of_who_writes(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It goes out at once, in the middle of a loop over everybody in a room."""
+    one, kernel = gathering()
+    kernel.broken = True
+    assert one.write(b"x" * module.GATHERED)
+    assert one.write(b"y")
+    assert (kernel.aborted, one.backlog) == (True, 0)
+    assert "could not be written to" in caplog.text

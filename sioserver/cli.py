@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Final
+from urllib.parse import urlsplit
 
 from sioserver._version import __version__
 from sioserver.config import Config
@@ -78,6 +79,26 @@ def _check(args: argparse.Namespace) -> int:
 def _show(args: argparse.Namespace) -> int:
     print(show(*_load(args)), end="")
     return 0
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    config = _load(args).config
+    import asyncio
+
+    from sioserver.doctor import findings
+    from sioserver.doctor.examination import Request, examine
+
+    request = Request(
+        url=args.url or "",
+        nginx=[(path, _read(path)) for path in args.nginx],
+        haproxy=[(path, _read(path)) for path in args.haproxy],
+        proxy_timeout=args.proxy_timeout,
+        pid=args.pid,
+        timeout=args.timeout,
+    )
+    found = asyncio.run(examine(config, request))
+    print(findings.as_json(found) if args.json else findings.as_text(found), end="")
+    return findings.exit_code(found, strict=args.strict)
 
 
 def _example(args: argparse.Namespace) -> int:
@@ -189,6 +210,8 @@ def _parser() -> argparse.ArgumentParser:
     _configuration(_command(looks, "show", "print what is in force and where it came from", _show))
     _command(looks, "example", "print a file with every setting and its default", _example)
 
+    _examination(_command(commands, "doctor", "look for what may go wrong, and say so", _doctor))
+
     _command(commands, "version", "print the version", _version)
     return parser
 
@@ -216,6 +239,62 @@ def _command(
     )
     parser.set_defaults(command=call)
     return parser
+
+
+def _examination(doctor: argparse.ArgumentParser) -> None:
+    _configuration(doctor)
+    doctor.add_argument(
+        "--url",
+        metavar="URL",
+        type=_web_address,
+        help="where clients connect, such as https://chat.example; without it, where the "
+        "configuration listens",
+    )
+    for name in ("nginx", "haproxy"):
+        doctor.add_argument(
+            f"--{name}",
+            metavar="FILE",
+            action="append",
+            default=[],
+            help="the proxy's configuration, as often as there are files",
+        )
+    doctor.add_argument(
+        "--proxy-timeout",
+        metavar="SECONDS",
+        type=_seconds,
+        default=0.0,
+        help="after how long another proxy closes a connection on which nothing happens",
+    )
+    doctor.add_argument(
+        "--pid",
+        metavar="PID",
+        type=int,
+        default=0,
+        help="the server's process, whose limit of open files counts",
+    )
+    doctor.add_argument(
+        "--timeout",
+        metavar="SECONDS",
+        type=_seconds,
+        default=5.0,
+        help="what others may take to answer (5)",
+    )
+    doctor.add_argument("--json", action="store_true", help="print the findings as JSON")
+    doctor.add_argument("--strict", action="store_true", help="exit with 1 also for warnings")
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0.1 <= seconds <= 86400:
+        raise argparse.ArgumentTypeError("expected 0.1 to 86400 seconds")
+    return seconds
+
+
+def _web_address(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
+        raise argparse.ArgumentTypeError("expected http://host[:port] or https://host[:port]")
+    return text
 
 
 def _configuration(parser: argparse.ArgumentParser) -> None:

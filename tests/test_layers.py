@@ -18,7 +18,7 @@ LAYERS = (
     {"node", "keys", "memory"},
     {"transport", "api", "gateway"},
     {"app", "startup", "tls"},
-    {"cli", "workers", "valkey", "logs", "client", "testing", "__main__", "__init__"},
+    {"cli", "doctor", "workers", "valkey", "logs", "client", "testing", "__main__", "__init__"},
 )
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
 PURE = LAYERS[0] | LAYERS[1]  # no coroutine, no clock, no socket: time is an argument
@@ -39,7 +39,8 @@ NEIGHBOURS = {
     "holders": {"local"},
     "__init__": {"client"},
     "__main__": {"cli"},
-    "cli": {"workers", "logs", "client"},
+    "cli": {"doctor", "workers", "logs", "client"},
+    "doctor": {"logs"},
     "workers": {"logs", "valkey"},
     "testing": {"client", "workers", "valkey"},
 }
@@ -52,7 +53,7 @@ BESIDES = {"client/publisher": {"engine"}}
 LIBRARIES = {
     "socketio": ("transport/*", "client/link"),
     "engineio": ("transport/*",),
-    "aiohttp": ("keys/fetch", "api/*", "transport/*", "gateway", "app", "cli"),
+    "aiohttp": ("keys/fetch", "api/*", "transport/*", "gateway", "app", "cli", "doctor/look_*"),
     "picows": ("transport/websocket*",),
     "redis": ("engine/redis*",),
     "hiredis": ("engine/redis*",),

@@ -294,12 +294,8 @@ def _bus_secrets(config: Config) -> Iterator[Problem]:
         ("redis.old_bus_secrets", redis.old_bus_secrets),
     ):
         for secret in secrets:
-            if (size := len(secret.encode())) < SECRET_BYTES:
-                yield Problem(
-                    (key,),
-                    f"the secret has {size} bytes, at least {SECRET_BYTES} are needed; "
-                    "make one with: openssl rand -base64 32",
-                )
+            if text := secret_fault(secret):
+                yield Problem((key,), text)
     if redis.old_bus_secrets and not redis.bus_secret:
         yield Problem(
             ("redis.bus_secret", "redis.old_bus_secrets"),

@@ -2,14 +2,11 @@
 and behind nginx and HAProxy with the samples of deploy/."""
 
 import asyncio
-import contextlib
 import os
 import re
 import secrets
-import shutil
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import time
@@ -27,6 +24,7 @@ from sioserver.testing import ServerProcess
 from sioserver.transport.routing import host_tag
 
 from ..balancer import Balancer
+from ..programs import needed, running
 from ..redis_servers import free_port, standalone
 from .kit import until
 
@@ -273,15 +271,6 @@ async def test_a_worker_that_leaves_costs_the_sessions_of_the_others_nothing(sto
 # ---------------------------------------------------------------------------- real balancers
 
 
-def needed(program: str) -> str:
-    """Where the program is; it is installed by what sets the tests up (Makefile)."""
-    for place in (shutil.which(program), f"/usr/sbin/{program}"):
-        if place and os.path.exists(place):
-            return place
-    assert not os.environ.get("CI"), f"{program} has to be there: see `balancers` in the Makefile"
-    pytest.skip(f"needs {program}: apt-get install {program}")
-
-
 def sample(name: str, servers: Cluster, port: int) -> str:
     """The file of deploy/ with the addresses of the test, and nothing else changed."""
     text = (ROOT / "deploy" / name).read_text()
@@ -293,19 +282,6 @@ def sample(name: str, servers: Cluster, port: int) -> str:
         text = text.replace(host_tag(shown), host_tag(host))
     text = text.replace("listen 80;", f"listen 127.0.0.1:{port};")
     return text.replace("bind :80", f"bind 127.0.0.1:{port}")
-
-
-@contextmanager
-def running(command: list[str], port: int) -> Iterator[str]:
-    with tempfile.TemporaryFile() as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
-        try:
-            yield f"http://127.0.0.1:{port}"
-            assert process.poll() is None
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                process.terminate()
-            process.wait(10)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ This module must not know where the texts stand, in a request or in the configur
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Final, NamedTuple
@@ -52,14 +52,9 @@ def parse(text: str) -> Origin | None:
     return Origin(scheme, host, "" if port == DEFAULT_PORTS.get(scheme) else port)
 
 
-def same_origin(
-    origin: str, scheme: str, host: str | None, forwarded: Mapping[str, str] | None
-) -> bool:
-    """Does a page of `origin` come from this server? `scheme` and `host` are those that it was
-    asked by, `forwarded` the headers of a trusted proxy."""
-    if forwarded is not None:
-        scheme = forwarded.get("X-Forwarded-Proto", scheme).split(",")[0].strip()
-        host = forwarded.get("X-Forwarded-Host", host or "").split(",")[0].strip() or host
+def same_origin(origin: str, scheme: str, host: str | None) -> bool:
+    """Does a page of `origin` come from this server? `scheme` and `host` (with the port) are those
+    that it was asked by."""
     if host is None:
         return False
     own = f"{scheme}://{host}"

@@ -157,9 +157,7 @@ class Edge(engineio.AsyncServer):
         return listed_origin(origin, [allowed] if isinstance(allowed, str) else allowed)
 
     def _is_own(self, origin: str, request: web.Request) -> bool:
-        caller = caller_of(request)
-        believed = request.headers if self.proxies.trusted(caller.remote) else None
-        return same_origin(origin, caller.scheme, request.headers.get("Host"), believed)
+        return same_origin(origin, self.scheme_of(request), self.host_of(request))
 
     # ------------------------------------------------------------ answers
 

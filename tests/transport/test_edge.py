@@ -70,6 +70,31 @@ async def test_a_forwarded_host_is_believed_only_from_a_proxy() -> None:
             assert (await site.get(headers=headers))[0] == status
 
 
+@pytest.mark.parametrize(
+    ("said", "origin", "own"),
+    [
+        (("https, http", "a.example, inner"), "https://a.example", True),
+        (("https", "a.example:443"), "https://a.example", True),
+        (("https", "a.example"), "http://a.example", False),
+        (("https", "a.example"), "https://inner:8000", False),
+        ((None, "a.example"), "http://a.example", True),
+        (("https", None), "https://inner:8000", True),
+        ((None, None), "http://inner:8000", True),
+        ((None, None), "https://inner:8000", False),
+    ],
+)
+@pytest.mark.parametrize("policy", [None, Origins()])
+async def test_the_own_origin_behind_a_trusted_proxy(
+    said: tuple[str | None, str | None], origin: str, own: bool, policy: Origins | None
+) -> None:
+    names = ("X-Forwarded-Proto", "X-Forwarded-Host")
+    headers = {name: text for name, text in zip(names, said, strict=True) if text is not None}
+    headers |= {"Host": "inner:8000", "Origin": origin}
+    eio = engineio_server(trusted_proxies=["127.0.0.1"], origins=policy)
+    async with serve(eio, "engine.io") as site:
+        assert (await site.get(headers=headers))[0] == (200 if own else 400)
+
+
 async def test_preflight() -> None:
     async with serve(engineio_server(cors_allowed_origins="http://a.example"), "engine.io") as site:
         headers = {"Origin": "http://a.example", "Access-Control-Request-Headers": "x-token"}

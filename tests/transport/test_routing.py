@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from sioserver.model import Peer
+from sioserver.origins import Origins
 from sioserver.transport import routing
 
 from .cluster import (
@@ -25,6 +26,12 @@ from .cluster import (
 from .kit import Polling, Site, WebSocket, frame, soon, until
 
 UNKNOWN = '{"code":1,"message":"Session ID unknown"}'
+UPGRADE = {
+    "Upgrade": "websocket",
+    "Connection": "Upgrade",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
 
 
 async def two(nodes: Cluster, kind: str, **options: Any) -> tuple[Member, Member]:
@@ -383,6 +390,31 @@ async def test_nobody_can_say_it_for_himself(nodes: Cluster, hosts: str) -> None
     await ws.send("2probe")
     assert await ws.packet() == "3probe"
     assert seen.last == ("127.0.0.1", "http")
+
+
+@HOSTS
+@on_both_loops
+async def test_pages_are_refused_or_let_in_wherever_they_ask(nodes: Cluster, hosts: str) -> None:
+    owner, entry = await two(nodes, hosts, origins=Origins(["https://*.a.example"]))
+    client = await opened(owner)
+    owned_by_a_page(owner, client, "https://b.a.example")
+    await owner.eio.send(client.sid, "x")
+    for origin in ("https://a.example", "https://evil.example", "null"):
+        headers = {"Origin": origin}
+        for url in (entry.site.url(sid=client.sid), entry.site.url("websocket", client.sid)):
+            upgrade = UPGRADE if "websocket" in url else {}
+            async with entry.site.http.get(url, headers={**headers, **upgrade}) as answer:
+                assert answer.status == 400
+                assert "not allowed" in await answer.text()
+                assert "Access-Control-Allow-Origin" not in answer.headers
+    headers = {"Origin": "https://b.a.example"}
+    async with entry.site.http.get(entry.site.url(sid=client.sid), headers=headers) as answer:
+        assert (answer.status, await answer.text()) == (200, "4x")
+        assert answer.headers.getall("Access-Control-Allow-Origin") == ["https://b.a.example"]
+        assert answer.headers.getall("Vary") == ["Origin"]
+    ws = await entry.site.websocket(client.sid, headers=headers)
+    await ws.send("2probe")
+    assert await ws.packet() == "3probe"
 
 
 @HOSTS

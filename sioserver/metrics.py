@@ -69,6 +69,7 @@ REQUEST_REFUSALS: Final = (
     "Bad request",
     "Unsupported protocol version",
     "This origin is not allowed",
+    "A token does not belong into the address: send it in auth, or as Authorization: Bearer",
     "The body is larger than maxPayload",
     "The body did not come in time",
     "No more connections just now",

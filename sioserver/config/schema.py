@@ -189,6 +189,13 @@ class Auth(Section, frozen=True):
         bool,
         about("Let everybody in on a public address: nobody has to show a token."),
     ] = False
+    allow_query_token: Annotated[
+        bool,
+        about(
+            "Take tokens from the address too (`?token=` or `?access_token=`), where proxies and "
+            "others log them."
+        ),
+    ] = False
     expiry_notice: Annotated[
         Seconds, about("A client is told this long before its token expires.")
     ] = 60.0

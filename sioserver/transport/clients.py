@@ -63,7 +63,7 @@ class RoomConnection(Connection):
         # by namespace, from the join on
         self.clients: dict[str, RoomClient] = {}
         self.allowance = allowance
-        # a token from the Authorization header
+        # a token from the Authorization header (or the address, where that is allowed)
         self.token = token
         # a guest is the same in all rooms of a connection, an authenticated user has to be
         self.made_up = random_id(12)

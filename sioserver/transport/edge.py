@@ -52,6 +52,9 @@ BAD_METHOD: Final = Refused(2, "Bad handshake method")
 BAD_REQUEST: Final = Refused(3, "Bad request")
 BAD_VERSION: Final = Refused(5, "Unsupported protocol version")
 BAD_ORIGIN: Final = Refused(3, "This origin is not allowed")
+TOKEN_IN_ADDRESS: Final = Refused(
+    3, "A token does not belong into the address: send it in auth, or as Authorization: Bearer"
+)
 TOO_LARGE: Final = Refused(3, "The body is larger than maxPayload", 413)
 TOO_SLOW: Final = Refused(3, "The body did not come in time", 408)
 BUSY: Final = Refused(3, "No more connections just now", 503)
@@ -69,6 +72,15 @@ FULL: Final = {
     "address_accept_rate": TOO_FAST_THERE,
 }
 """What a new session is told when there is no place for it, by the limit that was reached."""
+
+TOKEN_FIELDS: Final = ("token", "access_token")
+"""Fields of the query that tokens are put into: the second is that of RFC 6750, 2.3."""
+
+
+def token_in_address(request: web.Request) -> str | None:
+    """The token in the request's query, where logs, histories and proxies keep it."""
+    query = request.query
+    return next((query[field] for field in TOKEN_FIELDS if field in query), None)
 
 
 class Edge(engineio.AsyncServer):

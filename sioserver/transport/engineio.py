@@ -102,6 +102,8 @@ class EngineServer(Edge):
         # connections that are over: many may end at once
         self.slices = Slices()
         self.trusted_handlers = False
+        # by servers that have a better place for tokens; what others put into the query is theirs
+        self.refuses_tokens_in_addresses = False
         self.stopping = False
         # set by the layer above
         self.hooks = Hooks()
@@ -226,6 +228,9 @@ class EngineServer(Edge):
                 return edge.BAD_VERSION
             if self.stopping:
                 return edge.STOPPING
+            if self.refuses_tokens_in_addresses and edge.token_in_address(request) is not None:
+                self.logger.warning("a token in the address was refused (auth.allow_query_token)")
+                return edge.TOKEN_IN_ADDRESS
             return None
         session = self.sockets.get(sid)
         if session is None or not session.connected or self._is_anothers(session, request):

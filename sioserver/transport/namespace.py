@@ -34,6 +34,7 @@ from sioserver.rooms import Joined, RoomService
 from sioserver.transport.binding import bearer
 from sioserver.transport.catchup import CatchUp, Spawn
 from sioserver.transport.clients import RoomClient, RoomConnection
+from sioserver.transport.edge import token_in_address
 from sioserver.transport.expiry import Expiry
 from sioserver.transport.frames import Outgoing
 from sioserver.transport.guard import Guard
@@ -115,6 +116,7 @@ class RoomServer(AsyncServer):
         self._spawn = spawn
         # our handlers use nothing that needs a task before they first wait
         self.eio.trusted_handlers = True
+        self.eio.refuses_tokens_in_addresses = not config.auth.allow_query_token
         self.eio.welcome = self._welcome
         self._guard = Guard(budget, metrics, clock, self._expel)
         wheel = self.eio.wheel
@@ -157,8 +159,11 @@ class RoomServer(AsyncServer):
     # ------------------------------------------------------------ connections
 
     def _welcome(self, session: Session, request: web.Request) -> None:
+        token = bearer(request.headers.get("Authorization"))
+        if token is None and self._config.auth.allow_query_token:
+            token = token_in_address(request) or None
         session.owner = self._connections[session.sid] = RoomConnection(
-            self._budget.connection(self._clock()), bearer(request.headers.get("Authorization"))
+            self._budget.connection(self._clock()), token
         )
         self._expect_connect(session)
 

@@ -15,7 +15,7 @@ from sioserver.hub import Hub
 from sioserver.metrics import Metrics
 from sioserver.rooms import RoomService
 from sioserver.transport.clients import RoomClient, RoomConnection
-from sioserver.transport.edge import TOO_LARGE
+from sioserver.transport.edge import TOKEN_IN_ADDRESS, TOO_LARGE
 from sioserver.transport.hooks import Hooks
 from sioserver.transport.session import Session
 from sioserver.transport.timers import Wheel
@@ -147,6 +147,8 @@ class Witness(Hooks):
                     self._metrics.count_limit(limit)
             case "requests", _:
                 self._metrics.count_request_refusal(label)
+                if label == TOKEN_IN_ADDRESS.message:
+                    self._metrics.count_invalid_token("misplaced")
                 if label == TOO_LARGE.message:
                     self._metrics.count_limit("max_payload")
             case "mismatches", _:

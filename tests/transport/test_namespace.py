@@ -181,8 +181,10 @@ class Client:
         pongs: bool = True,
         polls: bool = True,
         headers: dict[str, str] | None = None,
+        query: str = "",
     ) -> None:
         self.running = running
+        self.query = query
         self.transport = transport
         self.pongs = pongs
         self.polls = polls
@@ -203,7 +205,7 @@ class Client:
     @property
     def address(self) -> str:
         sid = f"&sid={self.sid}" if self.sid else ""
-        return f"{self.running.url}/socket.io/?EIO=4&transport={self.transport}{sid}"
+        return f"{self.running.url}/socket.io/?EIO=4&transport={self.transport}{sid}{self.query}"
 
     # ------------------------------------------------------------ the transport
 
@@ -2198,7 +2200,50 @@ async def test_bad_tokens_slow_an_address_down_but_disturb_nobody_who_is_here(
     assert (await other.connect("/", {"token": token()})).packet_type == stock.CONNECT
 
 
-async def test_a_token_in_the_address_counts_for_nothing(serve: Serve) -> None:
+@pytest.mark.parametrize("field", ["token", "access_token"])
+async def test_a_token_in_the_address_is_refused(
+    serve: Serve, transport: str, field: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also where nobody would look at it: the address has been logged by then."""
+    running = await serve(auth={**AUTH, "anonymous": True})
+    text = token()
+    address = f"{running.url}/socket.io/?EIO=4&transport={transport}"
+    upgrade = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
+    headers = {**upgrade, "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA=="}
+    for query in (f"{field}={text}", f"{field}=", f"a=b&{field}=x&{field}=y"):
+        async with running.http.get(
+            f"{address}&{query}", headers=headers if transport == "websocket" else {}
+        ) as answer:
+            assert answer.status == 400
+            assert "A token does not belong into the address" in (await answer.json())["message"]
+    assert running.metrics.invalid_tokens["misplaced"] == 3
+    assert not running.server.eio.sockets
+    assert text.split(".")[1] not in caplog.text
+
+
+@pytest.mark.parametrize("field", ["token", "access_token"])
+async def test_a_token_in_the_address_where_that_is_allowed(
+    serve: Serve, transport: str, field: str
+) -> None:
+    running = await serve(auth={**AUTH, "allow_query_token": True})
+    there = f"&{field}={token('alice')}"
+    client = await running.open(transport, query=there)
+    await client.connect("/a")
+    assert (await client.event("welcome", "/a"))[0]["user"] == "alice"
+    assert (await client.connect("/b")).packet_type == stock.CONNECT  # it is the connection's
+    # a header comes first, and what is said inside of the connection before both
+    bearer = {"Authorization": f"Bearer {token('bob')}"}
+    client = await running.open(transport, query=there, headers=bearer)
+    await client.connect("/a")
+    assert (await client.event("welcome", "/a"))[0]["user"] == "bob"
+    client = await running.open(transport, query=there, headers=bearer)
+    await client.connect("/a", {"token": token("cat")})
+    assert (await client.event("welcome", "/a"))[0]["user"] == "cat"
+    client = await running.open(transport, query=f"&{field}=")
+    assert (await client.refused("/a"))["code"] == "unauthorized"
+
+
+async def test_a_token_in_a_packets_address_counts_for_nothing(serve: Serve) -> None:
     running = await serve(auth=AUTH)
     client = await running.open()
     await client.send(f"40/?token={token()},")

@@ -233,6 +233,9 @@ def test_refused_requests(scene: Scene) -> None:
     assert not any(scene.metrics.limit_hits.values())
     scene.witness.count("requests", "The body is larger than maxPayload")
     assert scene.metrics.limit_hits["max_payload"] == 1
+    assert not any(scene.metrics.invalid_tokens.values())
+    scene.witness.count("requests", edge.TOKEN_IN_ADDRESS.message)
+    assert scene.metrics.invalid_tokens["misplaced"] == 1
 
 
 def test_a_ping_that_proves_nothing_asks_again_for_what_came_meanwhile(scene: Scene) -> None:

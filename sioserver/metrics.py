@@ -114,9 +114,10 @@ repetition."""
 KEY_FETCHES: Final = ("fetched", "failed")
 """What became of requests for the issuer's keys (auth.jwks)."""
 
-TLS_HANDSHAKES: Final = ("done", "plain", "version", "cipher", "alert")
+TLS_HANDSHAKES: Final = ("done", "plain", "version", "cipher", "alert", "unfinished")
 """How TLS handshakes ended: well; it was no TLS that the client spoke; only versions or ciphers
-that are not offered; the client broke off, mostly since it does not trust the certificate."""
+that are not offered; the client broke off, mostly since it does not trust the certificate; it went
+away, or said nothing until its time was over."""
 DEFLATE: Final = ("out_plain", "out_deflated", "in_plain", "in_deflated")
 """Bytes of messages that were compressed and inflated, before and after."""
 

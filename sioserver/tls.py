@@ -161,17 +161,27 @@ def _counted(count: Any) -> type[ssl.SSLObject]:
         """Event loops keep silent about handshakes that fail, as they should (anybody can make
         them); so this is the place to count them."""
 
+        _under_way = False
+
         def do_handshake(self) -> None:
+            self._under_way = True
             try:
                 super().do_handshake()
             except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
                 raise
             except ssl.SSLError as error:
+                self._under_way = False
                 reason = error.reason or ""
                 count(next((name for sign, name in _FAILURES if reason.startswith(sign)), "other"))
                 log.debug("a TLS handshake failed: %s", reason)
                 raise
+            self._under_way = False
             count("done")
+
+        def __del__(self) -> None:
+            # who goes away or lets the time run out is told to nobody: the event loop drops this
+            if self._under_way:
+                count("unfinished")
 
     return Counted
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -715,16 +716,20 @@ def program(*arguments: str, **options: Any) -> Iterator[Program]:
 MEMORY = ("--store", ":memory:")
 
 
+def encrypted(files: Certificates) -> Encryption:
+    return Encryption(Tls(cert=str(files.cert), key=str(files.key)))
+
+
 @asynccontextmanager
-async def site(files: Certificates) -> AsyncIterator[int]:
+async def site(files: Certificates, encryption: Encryption | None = None) -> AsyncIterator[int]:
     """The application over TLS; yields its port."""
-    tls = Tls(cert=str(files.cert), key=str(files.key))
+    encryption = encryption or encrypted(files)
     app = create_app(configured())
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     try:
         connections = connections_of(app, configured())
-        await Site(runner, connections, Encryption(tls), host="127.0.0.1", port=0).start()
+        await Site(runner, connections, encryption, host="127.0.0.1", port=0).start()
         yield runner.addresses[0][1]
     finally:
         await runner.cleanup()
@@ -737,10 +742,16 @@ def test_nobody_takes_for_ever_to_begin_with_tls(
     monkeypatch.setattr("sioserver.app.HANDSHAKE_TIMEOUT", 0.1)
 
     async def run() -> None:
-        async with site(Certificates(tmp_path)) as port, asyncio.timeout(HANDSHAKE_TIMEOUT / 2):
+        files = Certificates(tmp_path)
+        encryption = encrypted(files)
+        async with site(files, encryption) as port, asyncio.timeout(HANDSHAKE_TIMEOUT / 2):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             assert await reader.read() == b""
             writer.close()
+            while not encryption.handshakes()["unfinished"]:
+                gc.collect()
+                await asyncio.sleep(0.01)
+        assert sum(encryption.handshakes().values()) == 1
 
     with asyncio.Runner(loop_factory=loop) as runner:
         runner.run(run())

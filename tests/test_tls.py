@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import ssl
 import time
@@ -282,6 +283,24 @@ def test_a_client_that_does_not_trust_it_is_counted(files: Certificates) -> None
     with pytest.raises(ssl.SSLError, match="UNKNOWN_CA"):
         meet(server, stranger)
     assert server.handshakes()["alert"] == 1
+
+
+def test_who_goes_away_or_says_nothing_is_counted(files: Certificates) -> None:
+    server = Encryption(of(files))
+    for begun in (False, True):
+        handshake = Handshake(server.context, files.client(), "localhost")
+        with pytest.raises(ssl.SSLWantReadError):
+            handshake.client.do_handshake()
+        if begun:
+            with pytest.raises(ssl.SSLWantReadError):
+                handshake.server.do_handshake()
+        del handshake  # as an event loop does when the time is over
+        gc.collect()
+        assert server.handshakes()["unfinished"] == begun
+    assert sum(server.handshakes().values()) == 1
+    meet(server, files.client())
+    gc.collect()
+    assert server.handshakes()["unfinished"] == server.handshakes()["done"] == 1
 
 
 # ---------------------------------------------------------------------------- new files

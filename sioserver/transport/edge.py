@@ -108,8 +108,8 @@ class Edge(engineio.AsyncServer):
         return self.proxies.client(caller_of(request).remote, forwarded)
 
     def scheme_of(self, request: web.Request) -> str:
-        """ "https" when the client's connection is encrypted, as far as that is known; else "http"
-        (or what a trusted proxy says)."""
+        """What the client's connection speaks: "http", "https" when it is encrypted, or what a
+        trusted proxy says."""
         caller = caller_of(request)
         if self.proxies.trusted(caller.remote):
             forwarded = request.headers.get("X-Forwarded-Proto", caller.scheme)

@@ -84,6 +84,7 @@ def _show(args: argparse.Namespace) -> int:
 def _doctor(args: argparse.Namespace) -> int:
     config = _load(args).config
     import asyncio
+    import logging
 
     from sioserver.doctor import findings
     from sioserver.doctor.examination import Request, examine
@@ -96,7 +97,11 @@ def _doctor(args: argparse.Namespace) -> int:
         pid=args.pid,
         timeout=args.timeout,
     )
-    found = asyncio.run(examine(config, request))
+    logging.disable()  # what the parts would log about faults is in the findings
+    try:
+        found = asyncio.run(examine(config, request))
+    finally:
+        logging.disable(logging.NOTSET)
     print(findings.as_json(found) if args.json else findings.as_text(found), end="")
     return findings.exit_code(found, strict=args.strict)
 
@@ -292,7 +297,7 @@ def _seconds(text: str) -> float:
 
 def _web_address(text: str) -> str:
     parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username:
         raise argparse.ArgumentTypeError("expected http://host[:port] or https://host[:port]")
     return text
 

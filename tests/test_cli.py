@@ -376,6 +376,7 @@ def test_commands_that_do_not_serve_load_nothing_of_the_server() -> None:
         ("--url", "ftp://x"),
         ("--url", "https://"),
         ("--url", "https://x/?token=1"),
+        ("--url", "https://joe:swordfish@x"),
         ("--timeout", "0"),
         ("--timeout", "soon"),
         ("--proxy-timeout", "-1"),

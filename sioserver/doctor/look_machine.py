@@ -15,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-from sioserver import tls
+from sioserver import memory, tls
 from sioserver.config import Config
 from sioserver.doctor.machine import Machine, Store
 from sioserver.engine import store_path
@@ -32,6 +32,7 @@ def look(config: Config, *, pid: int = 0) -> Machine:
         files=open_files(pid),
         somaxconn=_number(Path("/proc/sys/net/core/somaxconn")),
         cores=cores(),
+        memory=memory.available(),
         uvloop=importlib.util.find_spec("uvloop") is not None,
         c_parser=_c_parser(),
         outdated=tuple(outdated),

@@ -43,6 +43,8 @@ class Machine(NamedTuple):
     somaxconn: int | None
     """Connections that may wait to be accepted, at the most."""
     cores: int
+    memory: int
+    """Bytes that this machine or container has; 0: nobody knows."""
     uvloop: bool
     c_parser: str
     """Why aiohttp has no parser in C; empty: it has."""
@@ -62,6 +64,7 @@ def findings(config: Config, machine: Machine) -> Iterator[Finding]:
     yield from _files(config, machine)
     yield from _backlog(machine)
     yield from _cores(config, machine)
+    yield from _memory(config, machine)
     yield from _libraries(config, machine)
     yield from _certificate(machine)
     yield from _store(machine)
@@ -114,6 +117,29 @@ def _cores(config: Config, machine: Machine) -> Iterator[Finding]:
         )
     else:
         yield ok("server.workers", f"{workers} of {cores} cores")
+
+
+def _memory(config: Config, machine: Machine) -> Iterator[Finding]:
+    limit, workers = config.limits.memory, config.server.workers
+    mark = limit if limit > 1 else limit * machine.memory / workers
+    words = f"new connections stop at {mark / 2**20:.0f} MiB of a worker"
+    if not machine.memory:
+        yield skip("limits.memory", "this system does not tell how much memory there is")
+    elif not limit:
+        yield warn(
+            "limits.memory",
+            "it is off: when memory is full, the system kills the server with all connections",
+            "limits.memory = 0.85",
+        )
+    elif mark * workers > 0.95 * machine.memory:
+        yield warn(
+            "limits.memory",
+            f"{words}, and {machine.memory / 2**20:.0f} MiB are all there is for {workers}: the "
+            "system kills the server before",
+            "limits.memory = 0.85",
+        )
+    else:
+        yield ok("limits.memory", words)
 
 
 def _libraries(config: Config, machine: Machine) -> Iterator[Finding]:

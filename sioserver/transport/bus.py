@@ -274,7 +274,7 @@ class ClusterManager(PubSub, Manager):
     async def _hear(self, channel: str, payload: bytes) -> None:
         signatures = self._signatures
         try:
-            if len(payload) > self._largest() + LONGEST_HEAD:
+            if len(payload) > LARGEST and len(payload) > self._largest() + LONGEST_HEAD:
                 raise ValueError(f"{len(payload)} bytes are too many")
             if signatures is not None:
                 if signatures.is_own(payload):

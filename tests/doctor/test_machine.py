@@ -16,6 +16,7 @@ GOOD = Machine(
     files=sys.maxsize,
     somaxconn=4096,
     cores=4,
+    memory=2**32,
     uvloop=True,
     c_parser="",
     outdated=(),
@@ -35,7 +36,7 @@ def levels(config: dict[str, Any], **facts: Any) -> list[tuple[str, str]]:
 def test_a_good_machine() -> None:
     assert levels({}) == []
     found = list(findings(Config(), GOOD))
-    assert len({one.check for one in found}) == len(found) == 9
+    assert len({one.check for one in found}) == len(found) == 10
 
 
 @pytest.mark.parametrize(
@@ -51,6 +52,15 @@ def test_a_good_machine() -> None:
         ({}, {"somaxconn": None}, [("skip", "machine.backlog")]),
         ({"server": {"workers": 5}}, {}, [("warn", "server.workers")]),
         ({"server": {"workers": 4}}, {}, []),
+        ({"limits": {"memory": 0}}, {}, [("warn", "limits.memory")]),
+        ({"limits": {"memory": 2.0**32}}, {}, [("warn", "limits.memory")]),
+        ({"limits": {"memory": 2.0**31}}, {}, []),
+        (
+            {"limits": {"memory": 2.0**31}, "server": {"workers": 2}},
+            {},
+            [("warn", "limits.memory")],
+        ),
+        ({}, {"memory": 0}, [("skip", "limits.memory")]),
         ({}, {"uvloop": False}, [("warn", "library.uvloop")]),
         ({"transport": {"loop": "asyncio"}}, {"uvloop": False}, []),
         ({}, {"c_parser": "it is missing"}, [("fail", "library.aiohttp")]),

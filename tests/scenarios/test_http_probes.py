@@ -204,3 +204,39 @@ async def test_a_thousand_that_never_end_are_closed_in_time(
             await asyncio.gather(*waiting, *([drip()] if beginning else []))
         if limit:
             assert place.counted(before, place.limits()) == {limit: MANY}
+
+
+HERE = {"X-Forwarded-For": "2001:db8::1"}
+ELSEWHERE = {"X-Forwarded-For": "203.0.113.9"}
+
+
+@pytest.mark.parametrize(
+    ("limits", "limit"),
+    [
+        ({"address_connections": 50}, "address_connections"),
+        ({"address_accept_rate": 0.001, "address_accept_burst": 50}, "address_accept_rate"),
+    ],
+)
+async def test_a_flood_of_sessions_from_one_network(limits: dict[str, float], limit: str) -> None:
+    """Whatever it writes into the header, and whichever address of its network it takes."""
+    config = configured(server={"trusted_proxies": ["127.0.0.1"]}, limits=limits)
+    async with house(config) as place, place.siege():
+        before = place.limits()
+
+        async def come(number: int) -> int:
+            spoofed = f"198.51.100.{number % 250}, 2001:db8::{number:x}"
+            headers = {"X-Forwarded-For": spoofed}
+            async with place.http.get(place.url(), headers=headers) as answer:
+                return answer.status
+
+        found = [
+            status for _ in range(10) for status in await asyncio.gather(*map(come, range(50)))
+        ]
+        assert found.count(200) == 50
+        assert found.count(503) == 450
+        assert place.counted(before, place.limits()) == {limit: 450}
+        for headers, status in ((HERE, 503), (ELSEWHERE, 200)):
+            async with place.http.get(place.url(), headers=headers) as answer:
+                assert answer.status == status
+        for sid in place.sessions:
+            place.eio.sockets[sid].end("over", "left")

@@ -67,6 +67,7 @@ SIOSERVER: Final = (
     *(sys.executable, "-m", "sioserver", "serve", "--port", "0", "--set", "log.level=warning"),
     *("--set", "limits.message_rate=1e9", "--set", "limits.message_burst=1000000000"),
     *("--set", "limits.event_rate=1e9", "--set", "limits.event_burst=1000000000"),
+    *("--set", "limits.accept_rate=1e9", "--set", "limits.accept_burst=1000000000"),
 )
 ROOM_IS_NAMESPACE: Final = Dialect("/room%r", '{"user":"user%i"}', ids=True)
 ROOM_IN_AUTH: Final = Dialect("/", '{"user":"user%i","room":"room%r"}')

@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
@@ -42,8 +42,8 @@ from sioserver.metrics import Metrics
 from sioserver.model import Peer
 from sioserver.node import Node
 from sioserver.rooms import RoomService
+from sioserver.site import Site
 from sioserver.startup import (
-    BACKLOG,
     CANNOT_START,
     CannotStart,
     Terminal,
@@ -55,7 +55,7 @@ from sioserver.startup import (
     redis_in_words,
     valkey_beside,
 )
-from sioserver.tls import HANDSHAKE_TIMEOUT, SHUTDOWN_TIMEOUT, Encryption, Unusable
+from sioserver.tls import Encryption, Unusable
 from sioserver.transport.http_connections import HttpConnections
 from sioserver.transport.namespace import RoomServer
 from sioserver.transport.polling import Bypass
@@ -337,43 +337,6 @@ def connections_of(app: web.Application, config: Config) -> HttpConnections:
     )
     metrics.http_connections = lambda: len(connections)
     return connections
-
-
-class Site(web.BaseSite):
-    """Where connections are accepted, and watched. aiohttp's own sites leave it to the event loop
-    how long a client may take for TLS, which is a minute at its beginning and half of one at its
-    end."""
-
-    def __init__(
-        self,
-        runner: web.BaseRunner,
-        connections: HttpConnections,
-        encryption: Encryption | None = None,
-        **where: Any,
-    ) -> None:
-        """`where`: `host` and `port`, or `sock`."""
-        super().__init__(runner, backlog=BACKLOG)
-        self._connections = connections
-        self._options = {**where, "backlog": BACKLOG}
-        if encryption is not None:
-            self._options |= {
-                "ssl": encryption.context,
-                "ssl_handshake_timeout": HANDSHAKE_TIMEOUT,
-                "ssl_shutdown_timeout": SHUTDOWN_TIMEOUT,
-            }
-
-    @property
-    def name(self) -> str:
-        """An address for messages; aiohttp asks for one."""
-        return repr(self)
-
-    async def start(self) -> None:
-        """Listen. Raises OSError."""
-        await super().start()
-        assert self._runner.server is not None
-        loop = asyncio.get_running_loop()
-        factory = self._connections.of(self._runner.server)
-        self._server = await loop.create_server(factory, **self._options)
 
 
 async def _listen(

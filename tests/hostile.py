@@ -28,10 +28,11 @@ import aiohttp
 import msgspec
 from aiohttp import web
 
-from sioserver.app import METRICS, NODE, SERVER, Site, connections_of, create_app
+from sioserver.app import METRICS, NODE, SERVER, connections_of, create_app
 from sioserver.config import Config
 from sioserver.engine.base import Engine
 from sioserver.metrics import Metrics
+from sioserver.site import Site
 from sioserver.transport.namespace import RoomServer
 
 from .transport import kit

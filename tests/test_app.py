@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import logging
 import os
 import signal
 import socket
-import ssl
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import msgspec
 import pytest
-import uvloop
 from aiohttp import http_parser, web
 from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
 
@@ -32,13 +29,11 @@ from sioserver.app import (
     NODE,
     ROOMS,
     SERVER,
-    Site,
-    connections_of,
     create_app,
     peer_of,
 )
 from sioserver.config import Config
-from sioserver.config.schema import Auth, Tls
+from sioserver.config.schema import Auth
 from sioserver.engine import create_engine
 from sioserver.engine.base import StoreError
 from sioserver.metrics import Metrics
@@ -46,11 +41,8 @@ from sioserver.model import Peer
 from sioserver.node import Node
 from sioserver.rooms import RoomService
 from sioserver.startup import CannotStart
-from sioserver.tls import HANDSHAKE_TIMEOUT, SHUTDOWN_TIMEOUT, Encryption
 from sioserver.transport.namespace import RoomServer
 from sioserver.transport.routing import host_tag
-
-from .certificates import Certificates
 
 Http = TestClient[web.Request, web.Application]
 PATIENCE = 60.0
@@ -714,89 +706,6 @@ def program(*arguments: str, **options: Any) -> Iterator[Program]:
 
 
 MEMORY = ("--store", ":memory:")
-
-
-def encrypted(files: Certificates) -> Encryption:
-    return Encryption(Tls(cert=str(files.cert), key=str(files.key)))
-
-
-@asynccontextmanager
-async def site(files: Certificates, encryption: Encryption | None = None) -> AsyncIterator[int]:
-    """The application over TLS; yields its port."""
-    encryption = encryption or encrypted(files)
-    app = create_app(configured())
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    try:
-        connections = connections_of(app, configured())
-        await Site(runner, connections, encryption, host="127.0.0.1", port=0).start()
-        yield runner.addresses[0][1]
-    finally:
-        await runner.cleanup()
-
-
-@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
-def test_nobody_takes_for_ever_to_begin_with_tls(
-    loop: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sioserver.app.HANDSHAKE_TIMEOUT", 0.1)
-
-    async def run() -> None:
-        files = Certificates(tmp_path)
-        encryption = encrypted(files)
-        async with site(files, encryption) as port, asyncio.timeout(HANDSHAKE_TIMEOUT / 2):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            assert await reader.read() == b""
-            writer.close()
-            while not encryption.handshakes()["unfinished"]:
-                gc.collect()
-                await asyncio.sleep(0.01)
-        assert sum(encryption.handshakes().values()) == 1
-
-    with asyncio.Runner(loop_factory=loop) as runner:
-        runner.run(run())
-
-
-@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
-def test_nobody_takes_for_ever_to_end_with_tls(
-    loop: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A client that does not answer the goodbye, as it is suspended."""
-    monkeypatch.setattr("sioserver.app.SHUTDOWN_TIMEOUT", 0.1)
-
-    async def run() -> None:
-        files = Certificates(tmp_path)
-        async with site(files) as port, asyncio.timeout(SHUTDOWN_TIMEOUT / 2):
-            tcp, up, down = await plain_connection(port)
-            connection = files.client().wrap_bio(down, up, server_hostname="localhost")
-            reader, writer = tcp
-
-            async def through(call: Callable[[], Any]) -> Any:
-                while True:
-                    try:
-                        return call()
-                    except ssl.SSLWantReadError:
-                        writer.write(up.read())
-                        down.write(await reader.read(65536))
-
-            await through(connection.do_handshake)
-            connection.write(b"GET /healthz HTTP/1.0\r\n\r\n")
-            writer.write(up.read())
-            answer = b""
-            while b'"ok":true' not in answer:
-                answer += await through(lambda: connection.read(65536))
-            while await reader.read(65536):
-                pass  # never answered
-            writer.close()
-
-    with asyncio.Runner(loop_factory=loop) as runner:
-        runner.run(run())
-
-
-async def plain_connection(
-    port: int,
-) -> tuple[tuple[asyncio.StreamReader, asyncio.StreamWriter], ssl.MemoryBIO, ssl.MemoryBIO]:
-    return await asyncio.open_connection("127.0.0.1", port), ssl.MemoryBIO(), ssl.MemoryBIO()
 
 
 async def test_the_program_answers_to_its_own_name_and_watches_connections() -> None:

@@ -17,7 +17,7 @@ LAYERS = (
     {"rooms"},
     {"node", "keys", "memory"},
     {"transport", "api", "gateway"},
-    {"app", "startup", "tls"},
+    {"app", "site", "startup", "tls"},
     {"cli", "doctor", "workers", "valkey", "logs", "client", "testing", "__main__", "__init__"},
 )
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
@@ -33,7 +33,8 @@ NEIGHBOURS = {
     "admission": {"config", "limits"},
     "node": {"memory"},
     "metrics": {"config"},
-    "app": {"startup", "tls"},
+    "app": {"site", "startup", "tls"},
+    "site": {"startup", "tls"},
     "tls": {"startup"},
     "hub": {"holders", "local"},
     "holders": {"local"},
@@ -53,7 +54,16 @@ BESIDES = {"client/publisher": {"engine"}}
 LIBRARIES = {
     "socketio": ("transport/*", "client/link"),
     "engineio": ("transport/*",),
-    "aiohttp": ("keys/fetch", "api/*", "transport/*", "gateway", "app", "cli", "doctor/look_*"),
+    "aiohttp": (
+        "keys/fetch",
+        "api/*",
+        "transport/*",
+        "gateway",
+        "app",
+        "site",
+        "cli",
+        "doctor/look_*",
+    ),
     "picows": ("transport/websocket*",),
     "redis": ("engine/redis*",),
     "hiredis": ("engine/redis*",),

@@ -23,6 +23,8 @@ from sioserver.wire import CLIENT_EVENTS, NEVER_RELAYED
 
 MISTAKE: Final = 2
 """The exit code for what the user has to change, as argparse has it."""
+REFUSED: Final = 1
+"""The exit code for a token that is not good."""
 LARGEST_FILE: Final = 1_000_000
 
 
@@ -104,6 +106,41 @@ def _doctor(args: argparse.Namespace) -> int:
         logging.disable(logging.NOTSET)
     print(findings.as_json(found) if args.json else findings.as_text(found), end="")
     return findings.exit_code(found, strict=args.strict)
+
+
+def _token_make(args: argparse.Namespace) -> int:
+    auth = _load(args).config.auth
+    from sioserver import tokens
+
+    try:
+        token = tokens.make(
+            auth,
+            time.time(),
+            sub=args.sub,
+            name=args.name,
+            rooms=[room.strip() for room in args.rooms.split(",")] if args.rooms else None,
+            perms=args.perms,
+            ttl=args.ttl,
+        )
+    except tokens.NoToken as error:
+        print(f"sioserver: {error}", file=sys.stderr)
+        return MISTAKE
+    print(token)
+    return 0
+
+
+def _token_check(args: argparse.Namespace) -> int:
+    config = _load(args).config
+    from sioserver import tokens
+
+    token = sys.stdin.read(LARGEST_FILE) if args.token == "-" else args.token  # noqa: S105
+    try:
+        found = tokens.check(config, token, time.time(), args.room or config.rooms.root)
+    except tokens.NoToken as error:
+        print(f"sioserver: {error}", file=sys.stderr)
+        return REFUSED
+    print(found, end="")
+    return 0
 
 
 def _example(args: argparse.Namespace) -> int:
@@ -217,6 +254,9 @@ def _parser() -> argparse.ArgumentParser:
 
     _examination(_command(commands, "doctor", "look for what may go wrong, and say so", _doctor))
 
+    token = commands.add_parser("token", help="tokens of users", allow_abbrev=False)
+    _tokens(_commands(token))
+
     _command(commands, "version", "print the version", _version)
     return parser
 
@@ -300,6 +340,31 @@ def _web_address(text: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username:
         raise argparse.ArgumentTypeError("expected http://host[:port] or https://host[:port]")
     return text
+
+
+def _tokens(commands: Commands[argparse.ArgumentParser]) -> None:
+    make = _command(commands, "make", "print a token signed with auth.secret", _token_make)
+    make.add_argument("--sub", metavar="USER", required=True, help="the user's id")
+    make.add_argument("--name", metavar="NAME", help="the display name")
+    make.add_argument(
+        "--rooms",
+        metavar="PATTERNS",
+        help="rooms that it is for, with commas, such as lobby,team/*",
+    )
+    make.add_argument(
+        "--perms",
+        metavar="WORDS",
+        help="what it permits (join,read,history,post,moderate,admin), or JSON: "
+        'patterns of rooms -> words, such as {"team/*": ["join", "read"]}',
+    )
+    make.add_argument(
+        "--ttl", metavar="TIME", default="1h", help="how long, such as 90, 30m, 12h or 7d (1h)"
+    )
+    check = _command(commands, "check", "say what a token is good for, or why not", _token_check)
+    check.add_argument("token", metavar="TOKEN", help="the token; - reads it from standard input")
+    check.add_argument("--room", metavar="ROOM", help="tell what it permits there (rooms.root)")
+    for command in (make, check):
+        _configuration(command)
 
 
 def _configuration(parser: argparse.ArgumentParser) -> None:

@@ -18,7 +18,18 @@ LAYERS = (
     {"node", "keys", "memory"},
     {"transport", "api", "gateway"},
     {"app", "site", "startup", "tls"},
-    {"cli", "doctor", "workers", "valkey", "logs", "client", "testing", "__main__", "__init__"},
+    {
+        "cli",
+        "tokens",
+        "doctor",
+        "workers",
+        "valkey",
+        "logs",
+        "client",
+        "testing",
+        "__main__",
+        "__init__",
+    },
 )
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
 PURE = LAYERS[0] | LAYERS[1]  # no coroutine, no clock, no socket: time is an argument
@@ -40,7 +51,7 @@ NEIGHBOURS = {
     "holders": {"local"},
     "__init__": {"client"},
     "__main__": {"cli"},
-    "cli": {"doctor", "workers", "logs", "client"},
+    "cli": {"tokens", "doctor", "workers", "logs", "client"},
     "doctor": {"logs"},
     "workers": {"logs", "valkey"},
     "testing": {"client", "workers", "valkey"},

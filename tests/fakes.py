@@ -221,6 +221,14 @@ class FakeEngine:
             if self.watched:
                 self.listener.on_message("lobby", epoch, announced)
 
+    def lose(self) -> None:
+        """What was not announced never will be: it is no longer kept, or its log is gone."""
+        assert self.listener is not None
+        self.waiting.clear()
+        self.log = []
+        if self.watched:
+            self.listener.on_gap("lobby", Position(self.epoch, self.top))
+
     # what an engine does
 
     def watch(self, room: str) -> None:

@@ -612,6 +612,8 @@ def test_nothing_is_missing_silently_and_nothing_comes_twice(
         engine.announce(draw(few, f"announced, {point}"))
         if draw(st.booleans(), f"trim, {point}") and engine.log:
             engine.trim(engine.log[0].offset + draw(few))
+        if draw(st.integers(0, 19), f"lost, {point}") == 0:
+            engine.lose()
         if point == "history ends":
             return
         if point == "history begins":  # what this call will see

@@ -596,7 +596,7 @@ async def test_states_that_do_not_fit_are_told_later(scene: Scene) -> None:
 
 # ---------------------------------------------------------------------------- whatever happens
 
-MOVES = ("post", "announce", "take", "take", "take", "reconnect", "trim", "anew", "tell")
+MOVES = ("post", "announce", "take", "take", "take", "reconnect", "trim", "anew", "lose", "tell")
 
 
 class Crowd:
@@ -611,10 +611,18 @@ class Crowd:
         self.gone: list[FakeSession] = []
 
     def in_between(self, point: str) -> None:
-        """While the log is read: something is posted, and some of it announced."""
-        if self.during and point.startswith("history"):
-            self.scene.engine.post(self.during[0] % 3)
-            self.scene.engine.announce(self.during.popleft() // 3)
+        """While the log is read: something is posted, and some of it announced; or much is lost."""
+        if not (self.during and point.startswith("history")):
+            return
+        engine, what = self.scene.engine, self.during.popleft()
+        if what > 12:
+            engine.begin_anew(engine.epoch + "x")
+        if what > 11:
+            engine.post(what % 3)
+            engine.lose()
+        else:
+            engine.post(what % 3)
+            engine.announce(what // 3)
 
     async def begin(self) -> None:
         for number, reader in enumerate(self.readers):
@@ -638,6 +646,8 @@ class Crowd:
             engine.trim(engine.log[0].offset + number)
         elif name == "anew" and number == 7:
             engine.begin_anew(engine.epoch + "x")
+        elif name == "lose" and number % 3 == 0:
+            engine.lose()
         elif name == "tell":
             self.scene.hub.tell("lobby", wire.typing_event(BEN, on=bool(number % 2)))
         elif name == "reconnect" or session.ended:
@@ -694,7 +704,7 @@ async def happen(moves: list[tuple[str, int]], during: list[int]) -> None:
 @settings(max_examples=150, deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from(MOVES), st.integers(0, 12)), max_size=80),
-    st.lists(st.integers(0, 11), max_size=30),
+    st.lists(st.integers(0, 14), max_size=30),
 )
 def test_order_and_exactly_once_whatever_happens(
     moves: list[tuple[str, int]], during: list[int]

@@ -36,6 +36,7 @@ async def look(config: Config, peers: Sequence[Peer], timeout: float) -> list[An
                 f"{config.server.path}/?EIO=4&transport=polling"
                 f"&sid={peer.id}{secrets.token_urlsafe(12)}"
             )
+            began = time.time()
             headers = seal.headers("GET", path, Caller("127.0.0.1", "http"))
             try:
                 async with (
@@ -44,7 +45,7 @@ async def look(config: Config, peers: Sequence[Peer], timeout: float) -> list[An
                         f"http://{peer.address}{path}", headers=headers, allow_redirects=False
                     ) as answer,
                 ):
-                    return Answer(peer.id, peer.address, answer.status, "", skew_of(answer))
+                    return Answer(peer.id, peer.address, answer.status, "", skew_of(answer, began))
             except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
                 reason = str(error) or f"nothing within {timeout:g} s"
                 return Answer(peer.id, peer.address, 0, reason, None)
@@ -52,12 +53,17 @@ async def look(config: Config, peers: Sequence[Peer], timeout: float) -> list[An
         return await asyncio.gather(*map(ask, peers))
 
 
-def skew_of(answer: aiohttp.ClientResponse) -> float | None:
-    """Seconds by which the clock of who answered is ahead of ours, within one or so (RFC 9110,
-    section 6.6.1); None: it does not say."""
+def skew_of(answer: aiohttp.ClientResponse, began: float) -> float | None:
+    """Seconds by which the clock of who answered is ahead of ours at the least, when it was asked
+    at `began` (RFC 9110, section 6.6.1); None: it does not say."""
     try:
         said = parsedate_to_datetime(answer.headers["Date"]).timestamp()
     except (KeyError, ValueError, TypeError):
         return None
-    ahead = said + 0.5 - time.time()  # it is cut to whole seconds
-    return 0.0 if abs(ahead) <= 1.5 else ahead
+    return ahead(said, began - 1.0, time.time())  # it is cut to whole seconds
+
+
+def ahead(said: float, earliest: float, latest: float) -> float:
+    """By how many seconds a clock is ahead of ours at the least, which said this at some moment
+    between the two; negative: it is behind."""
+    return said - latest if said > latest else min(0.0, said - earliest)

@@ -14,6 +14,7 @@ import msgspec
 
 from sioserver.config import Config
 from sioserver.config.schema import Redis as Settings
+from sioserver.doctor.look_peers import ahead
 from sioserver.doctor.redis import Server
 from sioserver.engine.redis_access import Access, Address, NotReady, ReplyError
 from sioserver.engine.redis_keys import Keys
@@ -33,11 +34,11 @@ async def look(config: Config) -> Server:
     address = access.address
     if settings.sentinels:
         address = await Sentinels(settings, access).master()
-    began = time.monotonic()
+    began = time.time()
     transport, hello, replies = await access.connect(
         address, ("INFO",), ("CONFIG", "GET", "appendfsync")
     )
-    now = time.time() - (time.monotonic() - began) / 2
+    skew = ahead(hello.clock, began, time.time())
     transport.abort()
     return Server(
         where=str(address),
@@ -45,7 +46,7 @@ async def look(config: Config) -> Server:
         encrypted=access.tls is not None,
         password=bool(access.password),
         open=await _lets_anybody_in(settings, address),
-        skew=hello.clock - now,
+        skew=skew,
         info=_fields(replies[0]),
         appendfsync=_value(replies[1]),
         sentinels=len(settings.sentinels),

@@ -89,8 +89,9 @@ class _Visit:
 
     async def ask(self, facts: Facts) -> None:
         """All there is to ask. Raises what aiohttp does when the address does not answer at all."""
+        asked = time.time()
         async with self._http.get(f"{self._url}/", allow_redirects=False) as answer:
-            facts["skew"] = skew_of(answer)
+            facts["skew"] = skew_of(answer, asked)
             facts["certificate_days"] = _days(answer)
             if answer.status == 200:
                 facts["page"] = {name.lower(): value for name, value in answer.headers.items()}
@@ -135,6 +136,9 @@ class _Visit:
                 if status == 200:
                     status, text = await waiting
                     late = max(late, time.monotonic() - began)
+            except TimeoutError:
+                facts["late"] = self._timeout  # the answer is held back, for ever perhaps
+                return
             finally:
                 waiting.cancel()
                 await asyncio.gather(waiting, return_exceptions=True)

@@ -38,7 +38,7 @@ class Server(NamedTuple):
     open: bool | None
     """It lets in who shows none; None: that could not be found out."""
     skew: float
-    """Seconds by which its clock is ahead of ours, give or take a round trip."""
+    """Seconds by which its clock is ahead of ours, at the least."""
     info: Mapping[str, str] | None
     """What INFO says; None: it is not allowed."""
     appendfsync: str

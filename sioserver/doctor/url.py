@@ -14,8 +14,9 @@ from sioserver.config.checks import is_loopback
 from sioserver.doctor.findings import Finding, fail, ok, skip, warn
 from sioserver.doctor.redis import clock
 
-SLOW_POLL: Final = 2.0
-"""Seconds after which an answer is late that was due at once."""
+SLOW_POLL: Final = 3.0
+"""Seconds after which an answer is late that was due at once; who holds answers back does so for
+longer."""
 
 SOON: Final = 14.0
 """Days that a certificate should still have."""

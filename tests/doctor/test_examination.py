@@ -82,13 +82,14 @@ async def doctor(*arguments: str, settings: dict[str, Any]) -> tuple[int, list[d
     sets = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
     clean = {name: os.environ[name] for name in os.environ if not name.startswith("SIOSERVER_")}
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "sioserver", "doctor", "--json", *arguments, *sets),
+        *(sys.executable, "-m", "sioserver", "doctor", "--json", "--timeout", "20"),
+        *(*arguments, *sets),
         cwd=ROOT,
         env=clean,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         out, errors = await process.communicate()
     assert errors == b"", errors.decode()
     for secret in (SECRET, BUS, PASSWORD):

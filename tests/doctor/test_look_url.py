@@ -83,6 +83,22 @@ async def test_two_servers_that_are_strangers() -> None:
         assert "400" in found.lost
 
 
+async def test_answers_that_are_held_back() -> None:
+    """A session begins, and the poll of it is never answered."""
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.method == "GET" and "sid" in request.query:
+            await asyncio.Event().wait()
+        text = '0{"sid":"x","pingInterval":25000}' if request.method == "GET" else "ok"
+        return web.Response(text=text)
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    async with TestServer(app) as other:
+        found = await look(Config(), f"http://127.0.0.1:{other.port}", timeout=1.0)
+        assert (found.error, found.late) == ("", 1.0)
+
+
 async def test_nobody() -> None:
     found = await look(Config(), f"http://127.0.0.1:{free_port()}", timeout=5)
     assert found.error

@@ -70,7 +70,7 @@ def test_a_good_one() -> None:
         ),
         ({"transport": {"ping_interval": 20.0}}, {}, [("warn", "url.polling")]),
         ({}, {"lost": "400 unknown", "late": None, "upgrade": None}, [("fail", "url.sessions")]),
-        ({}, {"late": 2.5}, [("fail", "url.buffering")]),
+        ({}, {"late": 3.5}, [("fail", "url.buffering")]),
         ({}, {"websocket": "it is answered with 400"}, [("fail", "url.websocket")]),
         ({}, {"upgrade": "no answer"}, [("fail", "url.websocket")]),
         ({"transport": {"transports": ["polling"]}}, {"websocket": None, "upgrade": None}, []),

@@ -15,6 +15,7 @@ import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -68,6 +69,9 @@ NODE: Final = web.AppKey("node", Node)
 ROOMS: Final = web.AppKey("rooms", RoomService)
 SERVER: Final = web.AppKey("server", RoomServer)
 METRICS: Final = web.AppKey("metrics", Metrics)
+
+EXPECTATION: Final = "Expectation failed"
+"""How requests are counted that expect what nobody does; no middleware sees them."""
 
 CLOSE_TIMEOUT: Final = 5.0
 """Seconds that requests under way have when the server stops."""
@@ -168,6 +172,8 @@ def create_app(
         await server.drain(config.drain.seconds)
 
     async def closing(_: web.Request, response: web.StreamResponse) -> None:
+        if response.status == HTTPStatus.EXPECTATION_FAILED:
+            metrics.count_request_refusal(EXPECTATION)
         if node.draining and response.status != 101:
             # the next request of the connection shall go to somebody who stays
             response.force_close()
@@ -332,6 +338,7 @@ def connections_of(app: web.Application, config: Config) -> HttpConnections:
         eio.proxies,
         eio.wheel,
         metrics.count_limit,
+        refused=metrics.count_request_refusal,
         files=most_files(),
         others=lambda: len(eio.sockets),
     )

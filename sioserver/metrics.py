@@ -78,8 +78,13 @@ REQUEST_REFUSALS: Final = (
     "Too many new connections from this address",
     "No memory for more connections",
     "The server is stopping",
+    "Bad upgrade",
+    "Bad WebSocket handshake",
+    "Malformed HTTP",
+    "Expectation failed",
 )
-"""Why an Engine.IO request was refused."""
+"""Why a request was refused before anything in it was looked at. What ended a session is counted
+with the disconnects instead: everything that is rejected is counted once."""
 
 MISMATCHES: Final = ("origin", "token", "address")
 """What a request had of another than the owner of the session that it asked for."""
@@ -332,7 +337,10 @@ class Metrics(Collector):
         yield _counters("recoveries", "Joins, by what was missed.", "verdict", self.recoveries)
         yield _counters("limit_hits", "Limits reached.", "limit", self.limit_hits)
         yield _counters(
-            "request_refusals", "Engine.IO requests refused.", "reason", self.request_refusals
+            "request_refusals",
+            "HTTP requests and WebSockets refused.",
+            "reason",
+            self.request_refusals,
         )
         yield _counters(
             "session_mismatches", "Requests for another's session.", "what", self.mismatches

@@ -61,7 +61,7 @@ class Connection:
         data: str | bytes,
         limit: int,
         wheel: Wheel,
-        give_up: Callable[[], None],
+        give_up: Callable[[], object],
     ) -> Any:
         """The packet that is complete with this piece, or None: attachments are to come.
 

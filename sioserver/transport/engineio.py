@@ -22,7 +22,7 @@ from sioserver.config.schema import Limits
 from sioserver.errors import DISCONNECTS
 from sioserver.ids import random_id
 from sioserver.origins import Origins
-from sioserver.transport import caller, deflate, eager, edge, payload, polling, takeover
+from sioserver.transport import caller, deflate, eager, edge, payload, polling, takeover, upgrade
 from sioserver.transport.control import NOOP, Control
 from sioserver.transport.edge import Edge, Refused, on_connection_lost, takes
 from sioserver.transport.hooks import Hooks
@@ -31,7 +31,7 @@ from sioserver.transport.packet import StrictJSON
 from sioserver.transport.session import LINGER, Overlap, Session
 from sioserver.transport.slices import Slices
 from sioserver.transport.timers import Wheel
-from sioserver.transport.websocket import Receiver, WebSocket
+from sioserver.transport.websocket import PROTOCOL_ERROR, Receiver, WebSocket
 from sioserver.transport.websocket_deflate import Codec
 
 DISCONNECT_GRACE: Final = 5.0
@@ -210,6 +210,11 @@ class EngineServer(Edge):
         self.hooks.count("requests", refused.message)
         return super().refuse(request, refused, retry_after)
 
+    def _refuse(self, request: web.Request, refused: Refused, counted: bool) -> web.Response:
+        """The same; `counted`: as the end of the session, and what a client has done is counted
+        once."""
+        return super().refuse(request, refused) if counted else self.refuse(request, refused)
+
     def _check(self, request: web.Request) -> Refused | None:
         query = request.query
         transport = query.get("transport")
@@ -349,14 +354,23 @@ class EngineServer(Edge):
         probe = session.begin_upgrade() if self.allow_upgrades else None
         if probe is None:
             # as engine.io: accepted and closed, so that the client learns it
-            return self._take_over(request, _Nobody(), lambda ws: ws.close())
+            return self._take_over(request, _Nobody(), self._refuse_upgrade)
         return self._take_over(request, probe, probe.opened)
+
+    def _refuse_upgrade(self, ws: WebSocket) -> None:
+        self.hooks.count("requests", upgrade.REFUSED)
+        ws.fault(PROTOCOL_ERROR)
 
     def _take_over(
         self, request: web.Request, receiver: Receiver, opened: Callable[[WebSocket], None]
     ) -> web.StreamResponse:
         limit = self.max_http_buffer_size
-        if not takeover.take_over(request, receiver, limit, opened, self._reader, self.codec):
+        try:
+            taken = takeover.take_over(request, receiver, limit, opened, self._reader, self.codec)
+        except takeover.Malformed:
+            self.hooks.count("requests", takeover.REFUSED)
+            taken = False
+        if not taken:
             receiver.on_gone()
         return takeover.detached()
 
@@ -375,8 +389,8 @@ class EngineServer(Edge):
                 on_connection_lost(request, session.poll_lost)
                 await waiting
         except Overlap:
-            session.broken("two polls at the same time")
-            return self.refuse(request, edge.BAD_REQUEST)
+            counted = session.broken("two polls at the same time")
+            return self._refuse(request, edge.BAD_REQUEST, counted)
         except asyncio.CancelledError:  # where the application wants that
             session.abandon_poll()
             raise
@@ -407,14 +421,11 @@ class EngineServer(Edge):
         except (ValueError, web.RequestPayloadError) as error:
             if isinstance(error, payload.TooMany):
                 self.hooks.count("limits", "poll_packets")
-            session.broken(str(error))
-            return self.refuse(request, edge.BAD_REQUEST)
+            return self._refuse(request, edge.BAD_REQUEST, session.broken(str(error)))
         except web.HTTPRequestEntityTooLarge:
-            session.broken("body too large")
-            return self.refuse(request, edge.TOO_LARGE)
+            return self._refuse(request, edge.TOO_LARGE, session.broken("body too large"))
         except TimeoutError:
-            session.broken("body too slow")
-            return self.refuse(request, edge.TOO_SLOW)
+            return self._refuse(request, edge.TOO_SLOW, session.broken("body too slow"))
         except ConnectionError:
             # half a body: nothing of it was handled, and the client has to know that it was lost
             session.end(self.reason.TRANSPORT_ERROR, "transport_close", flush=False)
@@ -422,7 +433,7 @@ class EngineServer(Edge):
         finally:
             session.posting = False
         if not understood:
-            return self.refuse(request, edge.BAD_REQUEST)
+            return self._refuse(request, edge.BAD_REQUEST, counted=True)
         return self.answer(request, b"ok", content_type=edge.HTML)
 
     async def _read(self, request: web.Request) -> bytes:

@@ -21,6 +21,7 @@ from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from sioserver.admission import FULL_RETRY, Places, whose
 from sioserver.config.schema import Limits
 from sioserver.transport.address import Proxies
+from sioserver.transport.edge import BUSY
 from sioserver.transport.timers import Deadline, Wheel
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,9 @@ gets to read the answer."""
 LOOKED_AT: Final = 16
 """Connections that are looked at for an idle one when there is no place; so many each time, however
 many there are."""
+
+MALFORMED: Final = "Malformed HTTP"
+"""How requests are counted that could not be read, or not in time."""
 
 FREE_FILES: Final = 256
 """Open files that connections leave for the rest of the process."""
@@ -53,14 +57,18 @@ class HttpConnections:
         wheel: Wheel,
         hit: Callable[[str], object],
         *,
+        refused: Callable[[str], object] = lambda reason: None,
         files: int = 0,
         others: Callable[[], int] = lambda: 0,
     ) -> None:
-        """`files`: that the process may have open, 0: any number; `others`: connections that are
-        not HTTP any more, each of which is an open file too."""
+        """`hit` is told of each limit that was reached, `refused` of each client that was answered
+        so, by a name of `metrics.REQUEST_REFUSALS`. `files`: that the process may have open, 0: any
+        number; `others`: connections that are not HTTP any more, each of which is an open file too.
+        """
         self.limits = limits
         self.wheel = wheel
         self.hit = hit
+        self.refused = refused
         self._proxies = proxies
         self._files = files
         self._others = others
@@ -147,6 +155,7 @@ class HttpConnection(web.RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has come (with TLS: and has shaken hands)."""
         if not self._all.enter(self, transport):
+            self._all.refused(BUSY.message)
             tcp = cast(asyncio.Transport, transport)
             tcp.write(_answer(HTTPStatus.SERVICE_UNAVAILABLE, f"Retry-After: {FULL_RETRY:.0f}"))
             self._force_close = True
@@ -160,7 +169,13 @@ class HttpConnection(web.RequestHandler):
         self._all.leave(self)
         self._expect_nothing()
         self._body = None
+        task = self._task_handler
+        lingering = self._waiter is None and not self._request_in_progress
         super().connection_lost(exc)
+        if task is not None and lingering:
+            # a request was answered before its body was there, and aiohttp would go on waiting for
+            # the rest of it, which nobody sends any more
+            task.cancel()
 
     def data_received(self, data: bytes) -> None:
         """Requests, or pieces of them."""
@@ -224,6 +239,7 @@ class HttpConnection(web.RequestHandler):
     def _refuse(self, status: HTTPStatus, limit: str) -> None:
         self._all.hit(limit)
         if self.transport is not None and self.idle:
+            self._all.refused(MALFORMED)
             self.transport.write(_answer(status))
         self.force_close()
 
@@ -237,6 +253,7 @@ class HttpConnection(web.RequestHandler):
         """The answer to what aiohttp could not read, or to a failure that nobody has caught."""
         if not isinstance(exc, HttpProcessingError):
             return super().handle_error(request, status, exc, message)
+        self._all.refused(MALFORMED)
         # anybody can send any number of these, and nothing is wrong here: no traceback
         log.debug("a request could not be read: %s", exc.message)
         found = HTTPStatus(status)

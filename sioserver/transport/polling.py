@@ -415,7 +415,6 @@ class Lane(asyncio.Protocol):
             self._write(self._built(form, b"ok", edge.HTML))
         else:
             refused = edge.BAD_REQUEST
-            self._server.hooks.count("requests", refused.message)
             why = self._server.reason_why(refused)
             self._write(self._built(form, why, edge.JSON, refused.status), refused.status)
         self._go_on(self._take)

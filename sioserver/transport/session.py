@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from engineio.packet import MESSAGE as MESSAGE_PACKET
 
+from sioserver.errors import DISCONNECTS
 from sioserver.transport import frames, websocket
 from sioserver.transport.control import CLOSE, MESSAGE, NOOP, PING_PACKET, PONG, Control
 from sioserver.transport.frames import Outgoing
@@ -282,7 +283,11 @@ class Session(Inbox):
         self.server.slices.run(self._gone)
 
     def _gone(self) -> None:
-        self.end(self.server.reason.TRANSPORT_CLOSE, "transport_close", flush=False)
+        if self.ws is not None and self.ws.faulty:
+            self.malformed = True
+            self.end(self.server.reason.TRANSPORT_ERROR, "parse_error", flush=False)
+        else:
+            self.end(self.server.reason.TRANSPORT_CLOSE, "transport_close", flush=False)
 
     async def on_payload(self, packets: list[str | bytes]) -> bool:
         """The packets of a POST, in order. False when the client has broken the protocol.
@@ -303,12 +308,16 @@ class Session(Inbox):
         await self.room_in_inbox()
         return not self.malformed
 
-    def broken(self, what: str) -> None:
-        """The client broke the protocol: close, as the reference implementation does."""
+    def broken(self, what: str) -> bool:
+        """The client broke the protocol: close, as the reference implementation does. True: that is
+        what ended the session, and it was counted; False: it was over already."""
+        if self.closed:
+            return False
         self.malformed = True
         self.server.log_broken(self, what)
         waiting = self.ws is not None or self._poll is not None
         self.end(self.server.reason.TRANSPORT_ERROR, "parse_error", flush=waiting)
+        return True
 
     def pause_reading(self) -> None:
         """Read no more of the client for now; a polling client waits for the answer to its POST."""
@@ -464,7 +473,7 @@ class Session(Inbox):
             self._probe.give_up()
         if self.ws is not None:
             if flush:
-                self.ws.close(websocket.GOING_AWAY if code == "shutdown" else websocket.OK)
+                self.ws.close(*_farewell(code))
             else:
                 self.ws.abort()
         elif not flush or not self.connected:
@@ -485,6 +494,15 @@ class Session(Inbox):
         if not self.handling:
             # a handler that closes its own session would wait for itself
             await self.server.told(self)
+
+
+def _farewell(code: str) -> tuple[int, bytes]:
+    """Code and reason of the close frame for an end of this code."""
+    if code not in DISCONNECTS or code == "left":
+        return websocket.OK, b""
+    ending = DISCONNECTS[code]
+    number = websocket.GOING_AWAY if code == "shutdown" else ending.number
+    return number, ending.reason.encode()
 
 
 def _frame_of(packet: str) -> bytes:

@@ -76,6 +76,14 @@ nobody counts, and 0.1 to 0.6 MB with this, most of it in the peer's own buffer.
 _NOTSENT_LOWAT: Final = getattr(sockets, "TCP_NOTSENT_LOWAT", None)
 
 
+REFUSED: Final = "Bad WebSocket handshake"
+"""How a request is counted that is none."""
+
+
+class Malformed(Exception):
+    """A handshake is none, and was answered so. The message says why."""
+
+
 class Detached(web.StreamResponse):
     """The response of a request whose connection another protocol owns: nothing is written."""
 
@@ -100,11 +108,12 @@ def take_over(
     begin: Begin,
     codec: Codec | None = None,
 ) -> bool:
-    """Turn the request's connection into a WebSocket; False when it cannot be one.
+    """Turn the request's connection into a WebSocket; False when it is over already.
 
-    The handshake is answered here (101, or 400 when it is malformed), then `opened(socket)` is
-    called, then come the frames. The handler must return `detached()` right after, without waiting
-    for anything. `codec`: messages are compressed, with clients that can do that.
+    The handshake is answered here (101, or 400 and then it raises `Malformed`), then
+    `opened(socket)` is called, then come the frames. The handler must return `detached()` right
+    after, without waiting for anything. `codec`: messages are compressed, with clients that can do
+    that.
     """
     tcp = request.transport
     if tcp is None or tcp.is_closing():
@@ -121,7 +130,7 @@ def take_over(
         tcp.write(_refusal(fault))
         let_go(request)
         tcp.close()
-        return False
+        raise Malformed(fault)
     _bound_unsent(tcp)
     tail = handler._message_tail  # frames that came right behind the request
     headers: dict[str, str] = {}

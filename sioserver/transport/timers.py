@@ -25,9 +25,9 @@ class Deadline:
 
     __slots__ = ("_callback", "_entered", "_wheel", "slot")
 
-    def __init__(self, wheel: Wheel, callback: Callable[[], None], slot: int) -> None:
+    def __init__(self, wheel: Wheel, callback: Callable[[], object], slot: int) -> None:
         self._wheel = wheel
-        self._callback: Callable[[], None] | None = callback
+        self._callback: Callable[[], object] | None = callback
         # when it is due, and where the wheel holds it: no later than that
         self.slot = self._entered = slot
 
@@ -93,7 +93,7 @@ class Wheel:
         """Deadlines that are kept, those among them that were cancelled."""
         return self._entries
 
-    def after(self, delay: float, callback: Callable[[], None]) -> Deadline:
+    def after(self, delay: float, callback: Callable[[], object]) -> Deadline:
         """Call `callback()` in `delay` seconds. Needs the running loop."""
         deadline = Deadline(self, callback, self.slot_in(delay))
         self._enter(deadline)

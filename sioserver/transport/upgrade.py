@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from sioserver.transport.session import Session
 
 PROBE, UPGRADE = "2probe", "5"
+REFUSED: Final = "Bad upgrade"
+"""How such a WebSocket is counted that keeps to no protocol."""
 ANSWER: Final = frames.frame(frames.TEXT, b"3probe")
 
 
@@ -47,6 +49,12 @@ class Probe:
             if self._ws is not None:
                 self._ws.close()
 
+    def _refuse(self) -> None:
+        """It is no upgrade that the client wants: the session goes on without."""
+        if self._ws is not None:
+            self._ws.fault(websocket.PROTOCOL_ERROR)
+        self.on_gone()
+
     def on_text(self, text: str) -> None:
         """`2probe`, then `5`; everything behind belongs to the session."""
         session = self._session
@@ -60,14 +68,14 @@ class Probe:
         elif text == UPGRADE and self._probed:
             self._finish(self._ws)
         else:
-            self.give_up()
+            self._refuse()
 
     def on_binary(self, data: bytes) -> None:
         """Belongs to the session, once it has moved."""
         if self._done and self._session.ws is self._ws:
             self._session.on_binary(data)
         else:
-            self.give_up()
+            self._refuse()
 
     def on_gone(self) -> None:
         """The WebSocket is over."""
@@ -75,6 +83,8 @@ class Probe:
             if self._session.ws is self._ws:
                 self._session.on_gone()
         else:
+            if self._ws is not None and self._ws.faulty:
+                self._session.server.hooks.count("requests", REFUSED)
             self._finish(None)
 
     def _finish(self, ws: websocket.WebSocket | None) -> None:

@@ -48,6 +48,13 @@ INVALID_TEXT: Final = 1007
 TOO_BIG: Final = 1009
 INTERNAL_ERROR: Final = 1011
 
+REASONS: Final = {
+    PROTOCOL_ERROR: b"not a frame that may come here",
+    INVALID_TEXT: b"not the data that the frame is for",
+    TOO_BIG: b"the message is too large",
+}
+"""What the peer is told that broke the protocol, by the code of the close frame."""
+
 NEVER_SENT: Final = frozenset({1004, 1005, 1006})
 """Codes that stand for something else than a close frame (RFC 6455, 7.4.1)."""
 
@@ -132,6 +139,7 @@ class WebSocket:
         "_receiver",
         "_tcp",
         "_turn",
+        "faulty",
     )
 
     def __init__(self, receiver: Receiver, tcp: asyncio.Transport, max_message: int) -> None:
@@ -147,6 +155,8 @@ class WebSocket:
         self._closing = self._gone = False
         self._paused = False
         self._drained: asyncio.Future[None] | None = None
+        self.faulty = False
+        """It was closed because the peer broke the protocol."""
 
     # ------------------------------------------------------------ out
 
@@ -206,17 +216,24 @@ class WebSocket:
         """Bytes that the kernel has not taken yet."""
         return self._gathered + self._tcp.get_write_buffer_size()
 
-    def close(self, code: int = OK) -> None:
-        """Close politely: what was written goes out first; a mute peer is cut off soon."""
+    def close(self, code: int = OK, reason: bytes = b"") -> None:
+        """Close politely: what was written goes out first; a mute peer is cut off soon. `reason`:
+        UTF-8, at most 123 bytes."""
         if self._closing:
             return
         self.flush()
-        self._tcp.write(frame(0x88, code.to_bytes(2, "big")))
+        self._tcp.write(frame(0x88, code.to_bytes(2, "big") + reason))
         self._closing = True
         if self._tcp.get_write_buffer_size():
             # whoever does not read will not read the close frame either
             asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, self._tcp.abort)
         self._tcp.close()
+
+    def fault(self, code: int) -> None:
+        """The peer broke the protocol: close, and say how; `code` is a key of `REASONS`."""
+        if not self._closing:
+            self.faulty = True
+            self.close(code, REASONS[code])
 
     def abort(self) -> None:
         """Cut the connection off at once."""
@@ -247,16 +264,16 @@ class WebSocket:
         if self._closing:
             return
         if kind > PONG and kind not in self._more_kinds:
-            self.close(PROTOCOL_ERROR)
+            self.fault(PROTOCOL_ERROR)
         elif kind == PING:
             # only while the peer reads: a flood of pings must not pile up answers
             if self.backlog < WRITE_HIGH:
                 self._tcp.write(frame(0x8A, payload))
         elif kind == CLOSE:
-            self.close(_answer(payload))
+            self._on_close(payload)
         elif kind != PONG:
             if (kind == CONTINUATION) != bool(self._fragments):
-                self.close(PROTOCOL_ERROR)
+                self.fault(PROTOCOL_ERROR)
             elif fin and kind != CONTINUATION:
                 self._on_message(kind, payload)
             else:
@@ -270,7 +287,7 @@ class WebSocket:
         self._fragments_size += len(payload)
         if len(self._fragments) > MAX_FRAGMENTS or self._fragments_size > self._max_message:
             self._fragments.clear()
-            self.close(TOO_BIG)
+            self.fault(TOO_BIG)
         elif fin:
             message = b"".join(self._fragments)
             self._fragments.clear()
@@ -283,9 +300,23 @@ class WebSocket:
         try:
             text = message.decode()
         except UnicodeDecodeError:
-            self.close(INVALID_TEXT)
+            self.fault(INVALID_TEXT)
             return
         self._receiver.on_text(text)
+
+    def _on_close(self, payload: bytes) -> None:
+        """A close frame (RFC 6455, 5.5.1): its code is the answer, if it is one."""
+        code = int.from_bytes(payload[:2], "big") if payload else OK
+        known = 1000 <= code <= 1014 and code not in NEVER_SENT
+        if len(payload) == 1 or not (known or 3000 <= code <= 4999):
+            self.fault(PROTOCOL_ERROR)
+            return
+        try:
+            payload[2:].decode()
+        except UnicodeDecodeError:
+            self.fault(INVALID_TEXT)
+        else:
+            self.close(code)
 
     def on_gone(self) -> None:
         """The connection is over."""
@@ -321,18 +352,3 @@ class WebSocket:
         if self._drained is not None and not self._drained.done():
             self._drained.set_result(None)
         self._drained = None
-
-
-def _answer(payload: bytes) -> int:
-    """The code that answers a close frame with this payload (RFC 6455, 5.5.1)."""
-    if not payload:
-        return OK
-    code = int.from_bytes(payload[:2], "big")
-    known = 1000 <= code <= 1014 and code not in NEVER_SENT
-    if len(payload) == 1 or not (known or 3000 <= code <= 4999):
-        return PROTOCOL_ERROR
-    try:
-        payload[2:].decode()
-    except UnicodeDecodeError:
-        return INVALID_TEXT
-    return code

@@ -118,7 +118,7 @@ class Reader(asyncio.BufferedProtocol):
         try:
             self._parser._feed_data(data)
         except WebSocketError as error:
-            socket.close(error.code)
+            socket.fault(error.code)
         except Exception:
             log.exception("a frame could not be handled")
             socket.close(INTERNAL_ERROR)

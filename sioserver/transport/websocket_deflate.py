@@ -246,12 +246,12 @@ class DeflatingWebSocket(WebSocket):
         """Bytes that the kernel has not taken yet."""
         return self._gathered + self._held_bytes + self._tcp.get_write_buffer_size()
 
-    def close(self, code: int = OK) -> None:
+    def close(self, code: int = OK, reason: bytes = b"") -> None:
         """Close politely: what was written goes out first, what is not compressed yet as it is."""
         held, self._held, self._held_bytes = self._held, None, 0
         for out in held or ():
             self.write(out.frames)
-        super().close(code)
+        super().close(code, reason)
 
     def _forget(self) -> None:
         super()._forget()
@@ -322,9 +322,9 @@ class DeflatingWebSocket(WebSocket):
 
     def _refuse(self, error: BaseException) -> None:
         if isinstance(error, TooLarge):
-            self.close(TOO_BIG)
+            self.fault(TOO_BIG)
         elif isinstance(error, zlib.error):
-            self.close(INVALID_TEXT)  # as ws: data that do not suit the type of the message
+            self.fault(INVALID_TEXT)  # as ws: data that do not suit the type of the message
         else:
             log.error("a message could not be inflated", exc_info=error)
             self.close(INTERNAL_ERROR)

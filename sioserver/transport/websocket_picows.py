@@ -96,7 +96,7 @@ class Listener(WSListener):
             try:
                 text = received.get_payload_as_utf8_text()
             except UnicodeDecodeError:
-                socket.close(INVALID_TEXT)
+                socket.fault(INVALID_TEXT)
                 return
             socket._receiver.on_text(text)
         else:
@@ -144,7 +144,7 @@ class Reader(WSProtocol):
         """There they are."""
         super().buffer_updated(nbytes)
         if self.log.fault:
-            self.log.socket.close(self.log.fault)
+            self.log.socket.fault(self.log.fault)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the next bytes go."""

@@ -18,6 +18,7 @@ from sioserver.config.schema import Limits
 from sioserver.transport.address import Proxies
 from sioserver.transport.http_connections import (
     FREE_FILES,
+    LINGER,
     LOOKED_AT,
     HttpConnection,
     HttpConnections,
@@ -42,6 +43,7 @@ class Watched(kit.Site):
 
     connections: HttpConnections
     hits: list[str]
+    refused: list[str]
     writers: list[asyncio.StreamWriter]
 
     def hurry(self) -> None:
@@ -62,12 +64,14 @@ async def watched(
     settings = msgspec.convert(limits, Limits)
     server = engineio_server(ping_interval=20, body_timeout=settings.body_timeout)
     hits: list[str] = []
+    refused: list[str] = []
     server.hooks.count = lambda what, label: hits.append(label) if what == "limits" else None
     connections = HttpConnections(
         settings,
         Proxies(proxies),
         server.wheel,
         hits.append,
+        refused=refused.append,
         files=files,
         others=lambda: len(server.sockets),
     )
@@ -93,6 +97,7 @@ async def watched(
         async with aiohttp.ClientSession(connector=connector) as http:
             site = Watched(server, "engine.io", port, http)
             site.connections, site.hits, site.writers = connections, hits, []
+            site.refused = refused
             try:
                 yield site
             finally:
@@ -241,6 +246,7 @@ async def test_a_head_that_is_too_large(
         writer.write("\r\n".join([*lines, "", ""]).encode())
         assert status_of(await end_of(reader)) == 431
         assert site.hits == [limit]
+        assert site.refused == ["Malformed HTTP"]
     assert not caplog.records
 
 
@@ -259,6 +265,7 @@ async def test_a_head_that_grows_and_grows() -> None:
         assert len(sizes) > 15
         assert status_of(await end_of(reader)) == 431
         assert site.hits == ["max_head"]
+        assert site.refused == ["Malformed HTTP"]
 
 
 async def test_a_large_body_is_not_taken_for_a_head() -> None:
@@ -272,6 +279,17 @@ async def test_a_large_body_is_not_taken_for_a_head() -> None:
             writer.write(site.head("POST", "/reads", "Content-Length: 200") + b"y" * 200)
             assert (await soon(reader.readuntil(b"y" * 200))).startswith(b"HTTP/1.1 200 ")
         assert site.hits == []
+
+
+async def test_nobody_waits_for_the_rest_of_a_body_whose_client_has_gone() -> None:
+    async with watched() as site:
+        tasks = len(asyncio.all_tasks())
+        reader, writer = await site.raw()
+        writer.write(site.head("POST", "/nothing", "Content-Length: 1000") + b"x")
+        assert status_of(await soon(reader.readuntil(b"\r\n\r\n"))) == 404
+        await until(lambda: len(asyncio.all_tasks()) > tasks)  # it might be read yet
+        writer.transport.abort()
+        await until(lambda: len(asyncio.all_tasks()) == tasks, LINGER / 2)
 
 
 # ---------------------------------------------------------------------------- places

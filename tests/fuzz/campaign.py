@@ -1,0 +1,327 @@
+"""Attacks carried out against a live server with healthy clients in it, a batch at a time.
+
+A batch is over when the server has handled everything (served.py says so), each attacker has read
+all that it was told, and every connection is closed. Then the server is looked at.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+
+from sioserver.testing import ServerProcess
+
+from ..hostile import ROOM, Victim
+from ..transport import kit
+from . import grammar, invariants
+from .attacks import Attack, Frames, Post, Raw, Talk, Upgrade, inputs
+from .invariants import Look, Seen
+from .served import LOOK
+from .wire import END, SESSION, Line, rejections, rejections_in_poll
+
+SETTINGS: Mapping[str, object] = {
+    "log.level": "info",
+    "limits.enabled": False,
+    "presence.grace": 0.01,
+    "presence.batch": 0.05,
+    "delivery.confirm": 0.2,
+    "drain.seconds": 0,
+}
+"""Rates are off: what is refused shall be refused for what it is."""
+
+AT_ONCE = 24
+"""Attackers at the same time."""
+
+PATIENCE = 20.0
+"""Seconds in which the server has reacted, however busy the machine is."""
+
+FETCHES = 8
+"""Polls after which an attacker has been told everything."""
+
+
+class Broken(AssertionError):
+    """The server did not keep a promise."""
+
+
+class Server(ServerProcess):
+    """`sioserver serve` that tells of itself."""
+
+    program = "import sys; from tests.fuzz.served import run; sys.exit(run())"
+
+
+class Attacker:
+    """One attack: its connections, and what came of it."""
+
+    def __init__(self, campaign: Campaign, attack: Attack) -> None:
+        self.port = campaign.server.port
+        self.attack = attack
+        self.user = campaign.a_user()
+        self.sid = ""
+        self.lines: list[Line] = []
+        self.polls: Line | None = None
+        self.told: list[str] = []
+
+    # ------------------------------------------------------------ sending
+
+    async def begin(self) -> None:
+        """Do everything up to the attack, and send it. No answer to it is waited for. Raises
+        `Broken` when the server does not take it or does not answer what comes before it."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._begin()
+        except TimeoutError as error:
+            raise Broken(f"the server does not react: {self.attack!r:.500}") from error
+
+    async def _begin(self) -> None:
+        match self.attack:
+            case Frames(frames, joined):
+                line = await self._websocket(joined)
+                line.send(b"".join(frames))
+            case Talk("websocket", packets, joined):
+                line = await self._websocket(joined)
+                line.send(b"".join(map(_framed, packets)))
+            case Talk(way, packets, joined):
+                line = await self._polling(way, joined)
+                line.send(self._post(grammar.payload_of(list(packets))))
+            case Post(way, body):
+                line = await self._polling(way)
+                line.send(self._post(body))
+            case Upgrade(frames, probed, twice):
+                await self._polling("polling")
+                line = await self._upgrade()
+                if twice:
+                    line = await self._upgrade()
+                if probed:
+                    line.send(grammar.frame(1, b"2probe"))
+                line.send(b"".join(frames))
+            case Raw(data, way):
+                line = None
+                if way == "lane" or grammar.SID.encode() in data:
+                    line = await self._polling(way)
+                if way != "lane" or line is None:
+                    line = await self._line()
+                line.send(data.replace(grammar.SID.encode(), self.sid.encode()))
+        await line.sent()
+
+    async def _line(self) -> Line:
+        line = await Line.open(self.port)
+        self.lines.append(line)
+        return line
+
+    async def _websocket(self, joined: bool) -> Line:
+        line = await self._upgrade()
+        if joined:
+            line.send(_framed(self._join()))
+            await line.until(lambda data: f"40/{ROOM},".encode() in data)
+        return line
+
+    async def _upgrade(self) -> Line:
+        line = await self._line()
+        target = "/socket.io/?EIO=4&transport=websocket" + (f"&sid={self.sid}" if self.sid else "")
+        line.send(grammar.request("GET", target, grammar.UPGRADE))
+        await line.until(lambda data: END in data)
+        return line
+
+    def _join(self) -> str:
+        return f'40/{ROOM},{{"user":"{self.user}"}}'
+
+    async def _polling(self, way: str, joined: bool = True) -> Line:
+        """The connection for posts; with "lane" the server knows the session's requests."""
+        line = await self._line()
+        _, opened = await line.ask(self._get())
+        found = SESSION.search(opened)
+        assert found is not None, opened
+        self.sid = found[1].decode()
+        if joined:
+            await line.ask(self._post(self._join().encode()))
+            await line.ask(self._get())
+        if way == "lane":
+            for _ in range(2):
+                await line.ask(self._post(b"3"))
+        return line
+
+    def _get(self) -> bytes:
+        sid = f"&sid={self.sid}" if self.sid else ""
+        return grammar.request(
+            "GET", f"/socket.io/?EIO=4&transport=polling{sid}", ["Host: 127.0.0.1"]
+        )
+
+    def _post(self, body: bytes) -> bytes:
+        headers = ["Host: 127.0.0.1", "Content-Type: text/plain", f"Content-Length: {len(body)}"]
+        target = f"/socket.io/?EIO=4&transport=polling&sid={self.sid}"
+        return grammar.request("POST", target, headers, body)
+
+    # ------------------------------------------------------------ hearing
+
+    async def fetch(self) -> bool:
+        """Ask for what the server has to tell a polling client. False: there is nothing to ask."""
+        if not self.sid or isinstance(self.attack, Upgrade):
+            return False
+        if self.polls is None:
+            self.polls = await self._line()
+        self.polls.send(self._get())
+        await self.polls.sent()
+        return True
+
+    def hear(self) -> bool:
+        """Read what has come of `fetch`. False: no more will."""
+        assert self.polls is not None
+        data = bytes(self.polls.received)
+        self.polls.received.clear()
+        if not data:
+            return False
+        self.told += rejections(data)
+        head, _, body = data.partition(END)
+        if b" 200 " not in head[:16]:
+            return False
+        self.told += rejections_in_poll(body)
+        return body not in (b"6", b"1")
+
+    async def end(self) -> None:
+        """Read what has come, and leave nothing open."""
+        opened = {self.sid} - {""}
+        for line in self.lines:
+            data = bytes(line.received)
+            self.told += rejections(data)
+            opened.update(sid.decode() for sid in SESSION.findall(data))
+            line.close()
+        for sid in opened:
+            await self._say_goodbye(sid)
+
+    async def _say_goodbye(self, sid: str) -> None:
+        self.sid = sid
+        line = await Line.open(self.port)
+        status, _ = await line.ask(self._post(b"1"))
+        if status >= 400:
+            self.told.append(f"status {status} of a goodbye")
+        line.close()
+        if self.polls is not None:
+            self.polls.close()
+
+    @property
+    def unheard(self) -> int:
+        """How many refusals it may have missed, since it broke the protocol behind what was
+        refused: a connection that is closed tells no more."""
+        closed = any(told.startswith(("closed", "status 4")) for told in self.told)
+        return inputs(self.attack) - 1 if closed else 0
+
+
+def _framed(packet: str | bytes) -> bytes:
+    if isinstance(packet, bytes):
+        return grammar.frame(2, packet)
+    return grammar.frame(1, packet.encode("utf-8", "surrogatepass"))
+
+
+class Campaign:
+    """A server under attack, and its healthy clients."""
+
+    def __init__(self, server: Server, http: aiohttp.ClientSession) -> None:
+        self.server = server
+        self.site = kit.Site(None, "socket.io", server.port, http)
+        self.http = http
+        self.victims: list[Victim] = []
+        self._before: Look | None = None
+        self._users = itertools.cycle(f"mallory-{number}" for number in range(40))
+
+    def a_user(self) -> str:
+        """Attackers are few people, or the members of the room would be ever more."""
+        return next(self._users)
+
+    async def enter(self) -> None:
+        """Let the healthy clients in."""
+        for transport in kit.TRANSPORTS:
+            victim = Victim(await self.site.connect(transport), f"victim-{transport}")
+            await victim.enter()
+            self.victims.append(victim)
+        await self.echo()
+
+    async def echo(self) -> None:
+        """The healthy clients are answered, and have everything that was posted in their room."""
+        await asyncio.gather(*(victim.echo() for victim in self.victims))
+        top = max(victim.offsets[-1] for victim in self.victims)
+        await asyncio.gather(*(victim.catch_up(top) for victim in self.victims))
+
+    async def warm_up(self, batch: Sequence[Attack]) -> None:
+        """Attacks after which the server has everything that it will ever keep."""
+        for _ in range(2):
+            await self._carry_out(batch)
+        self._before = await self.look()
+
+    async def look(self, memory: bool = True) -> Look:
+        """The server, when it has handled everything that has arrived."""
+        url = self.site.origin + LOOK + ("?memory" if memory else "")
+        async with self.http.get(url) as answer:
+            return invariants.look(await answer.json())
+
+    async def attack(self, batch: Sequence[Attack]) -> list[str]:
+        """Carry out a batch, and return what the attackers were told. Raises `Broken`."""
+        before = self._before
+        assert before is not None, "warm it up first"
+        first = len(self.server.output)
+        seen = await self._carry_out(batch)
+        after = await self._rest(before)
+        found = invariants.broken(before, after, seen, self.server.output[first:])
+        if found:
+            raise Broken("\n".join(found))
+        self._before = Look(before.kept, before.memory, after.counted)
+        return seen.examples
+
+    async def _carry_out(self, batch: Sequence[Attack]) -> Seen:
+        seen = Seen()
+        for some in _few(batch):
+            attackers = [Attacker(self, attack) for attack in some]
+            healthy = asyncio.create_task(self.echo())
+            await asyncio.gather(*(attacker.begin() for attacker in attackers))
+            await self.look(memory=False)
+            await self._fetch(attackers)
+            for attacker in attackers:
+                await attacker.end()
+                seen.rejected += len(attacker.told)
+                seen.unheard += attacker.unheard
+                seen.examples.append(f"{attacker.attack!r:.300}: {attacker.told}")
+            await healthy
+        await self.echo()
+        return seen
+
+    async def _fetch(self, attackers: list[Attacker]) -> None:
+        asking = attackers
+        for _ in range(FETCHES):
+            asking = [attacker for attacker in asking if await attacker.fetch()]
+            if not asking:
+                return
+            await self.look(memory=False)
+            await asyncio.sleep(0.001)
+            asking = [attacker for attacker in asking if attacker.hear()]
+
+    async def _rest(self, before: Look) -> Look:
+        """The server at rest: what ends takes a while."""
+        deadline = asyncio.get_running_loop().time() + 10
+        while True:
+            after = await self.look(memory=False)
+            rested = all(n <= before.kept.get(name, 0) for name, n in after.kept.items())
+            if rested or asyncio.get_running_loop().time() > deadline:
+                return await self.look()
+            await asyncio.sleep(0.01)
+
+
+def _few(batch: Sequence[Attack]) -> Iterator[Sequence[Attack]]:
+    for at in range(0, len(batch), AT_ONCE):
+        yield batch[at : at + AT_ONCE]
+
+
+@asynccontextmanager
+async def campaign(**settings: Any) -> AsyncIterator[Campaign]:
+    """A server with these settings, and its healthy clients."""
+    async with Server(settings={**SETTINGS, **settings}) as server:
+        connector = aiohttp.TCPConnector(limit=0)
+        async with aiohttp.ClientSession(connector=connector) as http:
+            ready = Campaign(server, http)
+            await ready.enter()
+            yield ready
+            for ws in ready.site.opened:
+                await ws.close()

@@ -1,0 +1,113 @@
+"""Drawing attacks and carrying them out: so many, from this seed, for so long at the most.
+
+hypothesis draws them, and makes what breaks a promise smaller until it cannot. A server that broke
+one is replaced before the next batch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack
+from typing import Any, Final
+
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import seed as seeded
+from hypothesis import strategies as st
+
+from .attacks import Attack, Frames, Post, Raw, Talk, Upgrade, attacks, inputs
+from .campaign import Campaign, campaign
+from .grammar import frame
+
+BATCH: Final = 24
+ROUND: Final = 12
+"""Batches that are drawn from one seed."""
+
+WARM: Final[Sequence[Attack]] = [
+    *(Frames((frame(1, b'42/hall,1["message","warm"]'),)) for _ in range(8)),
+    *(
+        Talk(way, ('42/hall,1["history"]', "4nonsense"))
+        for way in ("polling", "lane")
+        for _ in "12"
+    ),
+    *(Post("polling", b"4" * 70_000) for _ in "1234"),
+    *(Upgrade((), probed) for probed in (True, False)),
+    *(Raw(b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n" * 3) for _ in range(8)),
+]
+
+
+class Drive:
+    """A campaign in an event loop of its own, for tests that are no coroutines; with `with`."""
+
+    def __init__(self, **options: Any) -> None:
+        self._options = options
+        self._runner = asyncio.Runner()
+        self._stack: AsyncExitStack | None = None
+        self._campaign: Campaign | None = None
+        self.done = 0
+        """Inputs that were sent."""
+
+    def __enter__(self) -> Drive:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._run(self._leave())
+        self._runner.close()
+
+    def attack(self, batch: Sequence[Attack]) -> None:
+        """Carry out a batch. Raises `Broken`, and what the healthy clients raise."""
+        self._run(self._attack(batch))
+        self.done += sum(map(inputs, batch))
+
+    def _run(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        self._runner.run(coroutine)
+
+    async def _attack(self, batch: Sequence[Attack]) -> None:
+        if self._campaign is None:
+            self._stack = AsyncExitStack()
+            self._campaign = await self._stack.enter_async_context(campaign(**self._options))
+            await self._campaign.warm_up(WARM)
+        try:
+            await self._campaign.attack(batch)
+        except BaseException:
+            await self._leave()
+            raise
+
+    async def _leave(self) -> None:
+        stack, self._stack, self._campaign = self._stack, None, None
+        if stack is not None:
+            await stack.aclose()
+
+
+def fuzz(
+    drive: Drive,
+    count: int,
+    seed: int,
+    *,
+    until: float = float("inf"),
+    progress: Callable[[int, int], None] = lambda done, seed: None,
+) -> None:
+    """Send `count` inputs, or fewer when `time.monotonic()` is beyond `until`.
+
+    `progress` is told how many were sent, and the seed of the next round: who begins with it goes
+    on from there.
+    """
+
+    def batch(attacks: list[Attack]) -> None:
+        if drive.done < count and time.monotonic() < until:
+            drive.attack(attacks)
+
+    lists = st.lists(attacks, min_size=BATCH // 2, max_size=BATCH)
+    wanted = settings(
+        max_examples=ROUND,
+        database=None,
+        deadline=None,
+        print_blob=False,
+        phases=(Phase.generate, Phase.shrink),
+        suppress_health_check=list(HealthCheck),
+    )
+    while drive.done < count and time.monotonic() < until:
+        seeded(seed)(wanted(given(lists)(batch)))()
+        seed += 1
+        progress(drive.done, seed)

@@ -1,0 +1,165 @@
+"""The hostile client's end of a connection: bytes out, bytes in, and what they say together.
+
+Reads what our server writes and nothing else, so there is no more of HTTP and of WebSockets here
+than that takes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Callable, Iterator
+from typing import Final
+
+STATUS: Final = re.compile(rb"HTTP/1\.[01] (\d\d\d) ")
+END: Final = b"\r\n\r\n"
+SESSION: Final = re.compile(rb'"sid":"([\w-]+)","upgrades":\["websocket"')
+
+CLOSE_FRAME: Final = 8
+FOR_GOOD_REASON: Final = frozenset({1001})
+"""Codes of close frames that are no answer to what the client has sent."""
+
+
+class Line(asyncio.Protocol):
+    """A TCP connection that keeps everything that has come."""
+
+    def __init__(self) -> None:
+        self.received = bytearray()
+        self.over = False
+        self._news = asyncio.Event()
+        self._tcp: asyncio.Transport | None = None
+
+    @classmethod
+    async def open(cls, port: int) -> Line:
+        """A new connection to this port of loopback."""
+        loop = asyncio.get_running_loop()
+        _, line = await loop.create_connection(cls, "127.0.0.1", port)
+        return line
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._tcp = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.received += data
+        self._news.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.over = True
+        self._news.set()
+
+    def send(self, data: bytes) -> None:
+        """Send, unless it is over."""
+        if not self.over and self._tcp is not None:
+            self._tcp.write(data)
+
+    async def sent(self) -> None:
+        """Wait until the kernel has most of what was sent."""
+        assert self._tcp is not None
+        while not self.over and self._tcp.get_write_buffer_size():
+            await asyncio.sleep(0.001)
+
+    async def until(self, condition: Callable[[bytes], bool]) -> None:
+        """Wait until what has come is enough, or nothing more comes."""
+        while not (self.over or condition(bytes(self.received))):
+            self._news.clear()
+            await self._news.wait()
+
+    async def ask(self, request: bytes) -> tuple[int, bytes]:
+        """Send a request and take its answer away: status and body. (0, b"") when it is over."""
+        begins = len(self.received)
+        self.send(request)
+        await self.until(lambda _: _whole(self.received, begins) > 0)
+        ends = _whole(self.received, begins)
+        if not ends:
+            return 0, b""
+        answer = bytes(self.received[begins:ends])
+        del self.received[begins:ends]
+        head, _, body = answer.partition(END)
+        return int(head[9:12]), body
+
+    def close(self) -> None:
+        """Break off."""
+        if self._tcp is not None:
+            self._tcp.abort()
+
+
+def _whole(data: bytearray, begins: int) -> int:
+    """Where the answer that begins there ends; 0: it is not there yet."""
+    end = data.find(END, begins)
+    if end < 0:
+        return 0
+    length = re.search(rb"(?i)\r\ncontent-length: (\d+)", data[begins:end])
+    ends = end + len(END) + (int(length[1]) if length else 0)
+    return ends if ends <= len(data) else 0
+
+
+# ---------------------------------------------------------------------------- what it says
+
+
+def frames(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Opcode and payload of each whole frame of the server's."""
+    at = 0
+    while at + 2 <= len(data):
+        opcode, size = data[at] & 15, data[at + 1] & 127
+        at += 2
+        if size > 125:
+            more = 2 if size == 126 else 8
+            size = int.from_bytes(data[at : at + more], "big")
+            at += more
+        if at + size > len(data):
+            return
+        yield opcode, data[at : at + size]
+        at += size
+
+
+def refused(packet: str) -> str:
+    """The code of the refusal that the server tells in this Engine.IO packet; empty: in none."""
+    kind, rest = packet[:2], packet[2:]
+    if rest.startswith("/"):
+        rest = rest.partition(",")[2]
+    if kind == "44":
+        return str(json.loads(rest)["data"]["code"])
+    if kind not in ("42", "43", "45", "46"):
+        return ""
+    data = json.loads(rest[rest.index("[") :])
+    if kind in ("43", "46"):
+        answer = data[0] if data else None
+        failed = isinstance(answer, dict) and answer.get("ok") is False
+        return str(answer["error"]["code"]) if failed else ""
+    if data[0] == "notice" and "event" in data[1]:
+        return str(data[1]["code"])
+    return ""
+
+
+def rejections(data: bytes) -> Iterator[str]:
+    """Each "no" in what a connection has brought: statuses, and behind a 101 what frames say."""
+    at = 0
+    while found := STATUS.search(data, at):
+        at = found.end()
+        if found[1] == b"101":
+            begins = data.index(END, at) + len(END)
+            yield from _rejections_in_frames(data[begins:])
+            return
+        if found[1] >= b"400":
+            yield f"status {found[1].decode()}"
+
+
+def _rejections_in_frames(data: bytes) -> Iterator[str]:
+    for opcode, payload in frames(data):
+        if opcode == 1:
+            if code := refused(payload.decode()):
+                yield code
+        elif opcode == CLOSE_FRAME and len(payload) > 2:
+            # with a reason: it is not the client's own close that is answered
+            code = int.from_bytes(payload[:2], "big")
+            if code not in FOR_GOOD_REASON:
+                yield f"closed {code} {payload[2:].decode()}"
+
+
+def rejections_in_poll(body: bytes) -> Iterator[str]:
+    """Each "no" in the answer to a poll."""
+    for packet in body.decode().split("\x1e"):
+        if code := refused(packet):
+            yield code

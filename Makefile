@@ -3,6 +3,7 @@
 # make check   formatting, lint, types, and the tests that only read the sources
 # make web     build the page into sioserver/_web
 # make bench   sioserver beside Node's socket.io and python-socketio   (WORK="fanout echo", ARGS="--runs 1 --seconds 1")
+# make fuzz    100 000 hostile inputs against a server with people in it   (ARGS="--inputs 5000 --seed 7")
 # make lock    resolve the dependencies of pyproject.toml again into requirements/*.lock
 # make clean   remove whatever make made
 #
@@ -12,7 +13,7 @@
 .DEFAULT_GOAL := help
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: help run test test-py test-web check web lock clean setup setup-dev node chrome balancers bench
+.PHONY: help run test test-py test-web check web lock clean setup setup-dev node chrome balancers bench fuzz
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 BIN := .venv/bin
@@ -124,6 +125,10 @@ lock: $(RUNTIME) node
 # ---- benchmarks -------------------------------------------------------------------------------------
 bench: $(DEV) | node
 	@export PATH="$$(dirname "$$(scripts/find-node)"):$$PATH" && $(BIN)/python -m benchmarks $(WORK) $(ARGS)
+
+# ---- hostile input ----------------------------------------------------------------------------------
+fuzz: $(DEV)
+	@$(BIN)/python -m tests.fuzz $(ARGS)
 
 clean:
 	rm -rf .venv .cache build dist *.egg-info sioserver/_web web/node_modules tests/*/node_modules benchmarks/*/node_modules \

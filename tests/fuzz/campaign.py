@@ -225,6 +225,8 @@ class Campaign:
         self.site = kit.Site(None, "socket.io", server.port, http)
         self.http = http
         self.victims: list[Victim] = []
+        self.patience = PATIENCE
+        """Seconds in which everything that attackers have left has ended."""
         self._before: Look | None = None
         self._users = itertools.cycle(f"mallory-{number}" for number in range(40))
 
@@ -250,6 +252,10 @@ class Campaign:
         """Attacks after which the server has everything that it will ever keep."""
         for _ in range(2):
             await self._carry_out(batch)
+        async with asyncio.timeout(PATIENCE):
+            # what nobody has fetched lingers a while
+            while (await self.look(memory=False)).kept["sessions"] > len(self.victims):
+                await asyncio.sleep(0.01)
         self._before = await self.look()
 
     async def look(self, memory: bool = True) -> Look:
@@ -300,7 +306,7 @@ class Campaign:
 
     async def _rest(self, before: Look) -> Look:
         """The server at rest: what ends takes a while."""
-        deadline = asyncio.get_running_loop().time() + 10
+        deadline = asyncio.get_running_loop().time() + self.patience
         while True:
             after = await self.look(memory=False)
             rested = all(n <= before.kept.get(name, 0) for name, n in after.kept.items())

@@ -17,8 +17,8 @@ END: Final = b"\r\n\r\n"
 SESSION: Final = re.compile(rb'"sid":"([\w-]+)","upgrades":\["websocket"')
 
 CLOSE_FRAME: Final = 8
-FOR_GOOD_REASON: Final = frozenset({1001})
-"""Codes of close frames that are no answer to what the client has sent."""
+FAULTS: Final = frozenset({1002, 1007, 1009, 3005})
+"""Codes of close frames that answer what a client has sent: RFC 6455, 7.4.1, and `parse_error`."""
 
 
 class Line(asyncio.Protocol):
@@ -154,7 +154,7 @@ def _rejections_in_frames(data: bytes) -> Iterator[str]:
         elif opcode == CLOSE_FRAME and len(payload) > 2:
             # with a reason: it is not the client's own close that is answered
             code = int.from_bytes(payload[:2], "big")
-            if code not in FOR_GOOD_REASON:
+            if code in FAULTS:
                 yield f"closed {code} {payload[2:].decode()}"
 
 

@@ -559,3 +559,69 @@ async def test_stock_path_of_messages_still_works() -> None:
         client = await site.websocket()
         await client.send("4hello")
         await until(lambda: seen == ["hello"])
+
+
+# ---------------------------------------------------------------------------- what is counted
+
+
+BAD_FRAME = frame(3, b"")  # an opcode that does not exist
+
+
+async def upgrade_of(site: Site, *data: bytes, sid: str | None = None) -> bytes:
+    """Everything that comes back over a WebSocket on which this is sent, to its end."""
+    reader, writer = await site.raw()
+    writer.write(site.upgrade_head(site.url("websocket", sid)) + b"".join(data))
+    answer = await soon(reader.read())
+    writer.close()
+    return answer
+
+
+async def test_each_client_that_breaks_the_protocol_is_counted_once(echo: Site) -> None:
+    site = echo
+    counted: list[tuple[str, str]] = []
+    site.eio.hooks.count = lambda *what: counted.append(what)
+
+    async def expect(*wanted: tuple[str, str]) -> None:
+        await until(lambda: [each for each in counted if each[0] != "pings"] == list(wanted))
+        counted.clear()
+
+    told = await upgrade_of(site, BAD_FRAME)
+    assert told.endswith(b"\x03\xeanot a frame that may come here")
+    await expect(("disconnects", "parse_error"))
+    told = await upgrade_of(site, frame(1, b"nonsense"))
+    assert told.endswith((3005).to_bytes(2, "big") + b"the client broke the protocol")
+    await expect(("disconnects", "parse_error"))
+
+    # answered 400 too, but that is the same
+    client = await site.polling()
+    assert (await site.post(client.sid, "nonsense"))[0] == 400
+    await expect(("disconnects", "parse_error"))
+    assert (await site.post(client.sid, "4late"))[0] == 400
+    await expect(("requests", "Session ID unknown"))
+    client = await site.polling()
+    polls = [asyncio.create_task(site.get(client.sid)) for _ in "12"]
+    assert sorted([(await soon(poll))[0] for poll in polls]) == [200, 400]
+    await expect(("disconnects", "parse_error"))
+
+
+async def test_each_upgrade_that_is_none_is_counted_and_its_session_goes_on(echo: Site) -> None:
+    site = echo
+    counted: list[tuple[str, str]] = []
+    site.eio.hooks.count = lambda *what: counted.append(what)
+    client = await site.polling()
+    for data in ([BAD_FRAME], [frame(1, b"5")], [frame(2, b"x")], [frame(1, b"2probe")] * 2):
+        told = await upgrade_of(site, *data, sid=client.sid)
+        assert told.endswith(b"\x03\xeanot a frame that may come here")
+        await until(lambda: not site.eio.sockets[client.sid].upgrading)
+        assert counted.pop() == ("requests", "Bad upgrade")
+    first = await site.websocket(client.sid)
+    assert (await upgrade_of(site, sid=client.sid)).endswith(b"not a frame that may come here")
+    assert counted.pop() == ("requests", "Bad upgrade")
+    await first.send("2probe")
+    assert await first.packet() == "3probe"
+    reader, writer = await site.raw()
+    head = site.upgrade_head(site.url("websocket")).replace(b"Version: 13", b"Version: 99")
+    writer.write(head)
+    assert (await soon(reader.read())).startswith(b"HTTP/1.1 400 ")
+    writer.close()
+    assert ("requests", "Bad WebSocket handshake") in counted

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from sioserver.errors import DISCONNECTS
 from sioserver.model import Peer
 from sioserver.origins import Origins
 from sioserver.transport import routing
@@ -682,7 +683,7 @@ async def test_the_owner_closes_an_upgraded_client(nodes: Cluster, hosts: str) -
     await until(lambda: owner.session(client.sid).upgraded)
     await owner.eio.disconnect(client.sid)
     message = await soon(ws.ws.receive())
-    assert message.data == 1000
+    assert message.data == DISCONNECTS["kicked"].number
     await until(lambda: not entry.router._relays)
 
 

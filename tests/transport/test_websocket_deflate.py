@@ -175,7 +175,8 @@ async def test_a_compressed_control_frame_is_refused() -> None:
     """aiohttp's parser does not tell; the payload is never inflated there either."""
     line = connected("picows")
     line.feed(frame(PING, b"x", rsv=COMPRESSED))
-    assert line.frames() == [(0x88, b"\x03\xea")]
+    [(kind, payload)] = line.frames()
+    assert (kind, payload[:2]) == (0x88, b"\x03\xea")
     line.close()
 
 

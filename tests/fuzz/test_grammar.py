@@ -1,0 +1,102 @@
+"""The strategies reach what they are for: each kind of input turns up among a few hundred."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, find, settings
+from hypothesis import strategies as st
+from hypothesis.errors import NoSuchExample
+
+from . import grammar
+from .attacks import Attack, Frames, Post, Raw, Talk, Upgrade, attacks, inputs
+
+SOME = settings(
+    max_examples=4000,
+    database=None,
+    derandomize=True,
+    phases=(Phase.generate,),
+    suppress_health_check=list(HealthCheck),
+)
+
+Frame = tuple[bytes, ...]
+
+
+def opcode(number: int) -> Callable[[Frame], bool]:
+    return lambda frames: frames[0][0] & 15 == number
+
+
+REACHED: dict[str, tuple[st.SearchStrategy[Any], Callable[[Any], bool]]] = {
+    "a text frame": (grammar.frames, opcode(1)),
+    "a close frame": (grammar.frames, opcode(8)),
+    "an opcode that is reserved": (grammar.frames, opcode(11)),
+    "a reserved bit": (grammar.frames, lambda frames: frames[0][0] & 0x70 != 0),
+    "no mask": (grammar.frames, lambda frames: len(frames[0]) > 1 and frames[0][1] < 128),
+    "a length of 2**40": (grammar.frames, lambda f: (2**40).to_bytes(8, "big") in f[0]),
+    "a fragment": (grammar.frames, lambda frames: frames[0][0] == 1),
+    "many fragments": (grammar.frames, lambda frames: len(frames[0]) > 8000),
+    "a deep packet": (grammar.packets, lambda packet: packet.count("[") > 1000),
+    "half a surrogate pair": (grammar.packets, lambda packet: "\\ud800" in packet),
+    "an infinite number": (grammar.packets, lambda packet: "1e400" in packet),
+    "NaN": (grammar.packets, lambda packet: "NaN" in packet),
+    "a reserved event": (grammar.packets, lambda packet: '["disconnecting"' in packet),
+    "a key of a prototype": (grammar.packets, lambda packet: '"__proto__":' in packet),
+    "an attachment too much": (grammar.conversations, lambda packets: packets[0][:4] == "4511"),
+    "a binary": (grammar.conversations, lambda packets: isinstance(packets[-1], bytes)),
+    "a body that is not UTF-8": (grammar.bodies, lambda body: b"\xff" in body),
+    "a smuggled request": (grammar.requests, lambda data: data.count(b"HTTP/1.1\r\n") > 1),
+    "both lengths": (
+        grammar.requests,
+        lambda data: b"Content-Length: 3\r" in data and b"Transfer-Encoding: chunked\r" in data,
+    ),
+    "an upgrade": (grammar.requests, lambda data: b"Sec-WebSocket-Key" in data),
+    **{
+        f"{kind.__name__} over {way}": (
+            attacks,
+            lambda attack, kind=kind, way=way: (  # type: ignore[misc]
+                isinstance(attack, kind) and getattr(attack, "way", way) == way
+            ),
+        )
+        for kind, ways in {
+            Frames: ("websocket",),
+            Talk: ("websocket", "polling", "lane"),
+            Post: ("polling", "lane"),
+            Upgrade: ("websocket",),
+            Raw: ("polling", "lane"),
+        }.items()
+        for way in ways
+    },
+}
+
+
+@pytest.mark.parametrize("what", REACHED)
+def test_it_is_drawn(what: str) -> None:
+    strategy, condition = REACHED[what]
+    try:
+        find(strategy.map(condition), bool, settings=SOME)
+    except NoSuchExample:
+        pytest.fail(f"{what} is never drawn")
+
+
+def test_a_frame_is_what_a_client_writes() -> None:
+    assert grammar.frame(1, b"hi", mask=b"\x01\x02\x03\x04") == b"\x81\x82\x01\x02\x03\x04ik"
+    assert grammar.frame(2, b"x" * 300, mask=None)[:4] == b"\x82\x7e\x01\x2c"
+    assert grammar.frame(1, b"x", length="long")[:10] == b"\x81\xff" + (1).to_bytes(8, "big")
+    assert grammar.frame(9, b"", fin=False, rsv=1, mask=None) == b"\x19\x00"
+    assert grammar.frame(1, b"xyz", mask=None, length="less") == b"\x81\x01xyz"
+
+
+@pytest.mark.parametrize(
+    ("attack", "number"),
+    [
+        (Talk("polling", ("3", "4", "5")), 3),
+        (Frames((b"a", b"b")), 2),
+        (Upgrade((b"a",)), 1),
+        (Post("lane", b"3\x1e3"), 2),
+        (Raw(b"GET"), 1),
+    ],
+)
+def test_inputs_are_counted(attack: Attack, number: int) -> None:
+    assert inputs(attack) == number

@@ -1,0 +1,80 @@
+"""What the attackers make of what they are told."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from sioserver.transport.frames import BINARY, TEXT, frame
+
+from .wire import frames, refused, rejections, rejections_in_poll
+
+NO = {"ok": False, "error": {"code": "bad_request"}}
+NOTICE = {"code": "rate_limited", "message": "", "event": "typing"}
+REFUSED: list[tuple[str, str]] = [
+    (f"43/hall,7{json.dumps([NO])}", "bad_request"),
+    (f"430{json.dumps([NO])}", "bad_request"),
+    (f"42/hall,{json.dumps(['notice', NOTICE])}", "rate_limited"),
+    ('44/{a,{"message":"","data":{"code":"bad_room"}}', "bad_room"),
+    ('43/hall,1[{"ok":true}]', ""),
+    ('42/hall,["notice",{"code":"shutdown","reconnect":true}]', ""),
+    ('42/hall,["message",{"ok":false}]', ""),
+    ("42/hall,[7]", ""),
+    ('40/hall,{"sid":"x"}', ""),
+    ("2", ""),
+    ("41/hall,", ""),
+]
+
+
+@pytest.mark.parametrize(("packet", "code"), REFUSED)
+def test_which_packets_are_refusals(packet: str, code: str) -> None:
+    assert refused(packet) == code
+
+
+def text(packet: str) -> bytes:
+    return frame(TEXT, packet.encode())
+
+
+def closed(code: int, reason: bytes = b"") -> bytes:
+    return frame(0x88, code.to_bytes(2, "big") + reason)
+
+
+UPGRADED = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\n\r\nHTTP/1.0 200 OK\r\n\r\nHTTP/1.1 503 X", ["400", "503"]),
+        (UPGRADED + text(REFUSED[0][0]) + frame(BINARY, b"44") + text("2"), ["bad_request"]),
+        (UPGRADED + closed(1002, b"why"), ["closed 1002 why"]),
+        (UPGRADED + closed(1000), []),
+        (UPGRADED + closed(3005), []),  # the client's own code comes back
+        (UPGRADED + closed(1001, b"the node is stopping"), []),
+        (UPGRADED + text("4" + "x" * 70_000) + closed(1009, b"so large"), ["closed 1009 so large"]),
+        (UPGRADED + closed(1002, b"cut off")[:-2], []),
+        (b"", []),
+    ],
+)
+def test_what_a_connection_has_said_no_to(data: bytes, found: list[str]) -> None:
+    assert [told.removeprefix("status ") for told in rejections(data)] == found
+
+
+def test_what_a_poll_has_brought() -> None:
+    body = "\x1e".join(packet for packet, _ in REFUSED).encode()
+    assert list(rejections_in_poll(body)) == [code for _, code in REFUSED if code]
+
+
+def test_frames() -> None:
+    sizes = [0, 125, 126, 65_535, 65_536]
+    data = b"".join(frame(BINARY, b"x" * size) for size in sizes)
+    assert [(kind, len(payload)) for kind, payload in frames(data)] == [(2, size) for size in sizes]
+    assert list(frames(frame(TEXT, b"cut")[:-1])) == []
+
+
+def test_it_reads_what_it_was_told_as_json() -> None:
+    broken: Any = pytest.raises(ValueError)
+    with broken:
+        refused("43/hall,1[{]")

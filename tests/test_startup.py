@@ -162,6 +162,7 @@ _PROGRAM = """
 import os, signal, sys
 if len(sys.argv) > 1:
     os.open(sys.argv[1], os.O_RDWR)  # a session's first terminal becomes its own
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests themselves may run under nohup
 from sioserver.startup import Terminal
 {before}
 terminal = Terminal()

@@ -22,8 +22,10 @@ from typing import Final, Protocol
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
+from sioserver import wire
+from sioserver.admin import Admin
 from sioserver.admission import Admission, Watermark
-from sioserver.api import headers, health, middleware
+from sioserver.api import admin, headers, health, middleware
 from sioserver.api import web as page
 from sioserver.api.hosts import only
 from sioserver.auth import Policy, Signer, Verifier
@@ -192,7 +194,18 @@ def create_app(
         (*spared, closing, encrypting), metrics.count_http, middleware.is_quiet
     )
     server.attach(app, path)
-    app.router.add_routes(health.routes(node.ready, metrics))
+    operator = Admin(
+        config,
+        engine,
+        policy,
+        metrics,
+        time.time,
+        lambda token: rooms.identify(wire.Hello(token=token), ""),
+    )
+    let_in = admin.guard(operator, admission, metrics, time.time, server.eio.address_of)
+    app.router.add_routes(admin.routes(operator, let_in))
+    shown = let_in if config.server.metrics == "admin" else None
+    app.router.add_routes(health.routes(node.ready, metrics, shown))
     if config.server.web:
         app.router.add_routes(page.routes(frame_ancestors=config.server.frame_ancestors))
     return app

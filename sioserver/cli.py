@@ -9,14 +9,17 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import secrets
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import Final
+from datetime import UTC, datetime
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from sioserver._version import __version__
 from sioserver.config import Config
+from sioserver.config.api_keys import ADMIN, PERMS, parse_api_key
 from sioserver.config.load import FLAGS, ConfigError, Fault, Loaded, load
 from sioserver.config.render import example, show
 from sioserver.wire import CLIENT_EVENTS, NEVER_RELAYED
@@ -26,6 +29,7 @@ MISTAKE: Final = 2
 REFUSED: Final = 1
 """The exit code for a token that is not good."""
 LARGEST_FILE: Final = 1_000_000
+API_KEY: Final = "SIOSERVER_API_KEY"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -148,6 +152,69 @@ def _example(args: argparse.Namespace) -> int:
     return 0
 
 
+def _make_key(args: argparse.Namespace) -> int:
+    from sioserver.auth import api_keys
+
+    key, entry = api_keys.make(
+        args.name, args.perms.split("+"), secrets.token_bytes(api_keys.BYTES)
+    )
+    try:
+        parse_api_key(str(entry))
+    except ValueError:
+        print(
+            "sioserver: the name of a key has 1 to 64 letters, digits and . _ -, and it is for "
+            + " or ".join(PERMS),
+            file=sys.stderr,
+        )
+        return MISTAKE
+    print(f"the key, which is shown only now: {key}")
+    print(f'its entry in [api] keys: "{entry}"')
+    return 0
+
+
+def _revoke(args: argparse.Namespace) -> int:
+    key = os.environ.get(API_KEY, "")
+    given = {name: getattr(args, name) for name in ("user", "token", "before", "until")}
+    wanted = {name: value for name, value in given.items() if value is not None}
+    if wanted.get("token") == "-":
+        wanted["token"] = sys.stdin.readline().strip()
+    fault = "" if key else f"put the API key into ${API_KEY}"
+    if not wanted.keys() & {"user", "token", "before"}:
+        fault = "say which tokens: --user, --token or --before"
+    if fault:
+        print(f"sioserver: {fault}", file=sys.stderr)
+        return MISTAKE
+    from sioserver import remote
+
+    try:
+        answer = remote.ask(args.url, key, "POST", "/api/revocations", wanted)
+    except remote.RemoteError as error:
+        print(f"sioserver: {error}", file=sys.stderr)
+        return 1
+    print(f"revoked: {_in_words(answer['revocation'])}")
+    return 0
+
+
+def _in_words(rule: dict[str, Any]) -> str:
+    until = f"until {_date(rule['until'])}"
+    if "token" in rule:
+        return f"the token {rule['token']}, {until}"
+    whose = f"of {rule['user']}" if "user" in rule else "of everybody"
+    return f"tokens {whose} that were issued before {_date(rule['before'])}, {until}"
+
+
+def _date(time: float) -> str:
+    return datetime.fromtimestamp(time, UTC).isoformat(timespec="seconds")
+
+
+def _moment(text: str) -> float:
+    """Seconds since 1970, or a date (ISO 8601; without a zone it is this machine's)."""
+    try:
+        return float(text)
+    except ValueError:
+        return datetime.fromisoformat(text).astimezone().timestamp()
+
+
 def _version(args: argparse.Namespace) -> int:
     print(f"sioserver {__version__}")
     return 0
@@ -256,6 +323,32 @@ def _parser() -> argparse.ArgumentParser:
 
     token = commands.add_parser("token", help="tokens of users", allow_abbrev=False)
     _tokens(_commands(token))
+    looks = _commands(
+        commands.add_parser("apikey", help="keys of the HTTP API", allow_abbrev=False)
+    )
+    make = _command(looks, "make", "print a new key, and its entry for api.keys", _make_key)
+    make.add_argument("name", metavar="NAME", help="whose key it is, for the log")
+    make.add_argument(
+        "--for", dest="perms", default=ADMIN, metavar="WHAT", help="admin (default) or metrics"
+    )
+
+    revoke = _command(commands, "revoke", "revoke tokens, at a running server", _revoke)
+    revoke.add_argument("--user", metavar="ID", help="those of a user")
+    revoke.add_argument(
+        "--token", metavar="TOKEN", help="one, by its jti or as it is; - reads it from stdin"
+    )
+    revoke.add_argument(
+        "--before", type=_moment, metavar="TIME", help="those issued before (of a user: now)"
+    )
+    revoke.add_argument(
+        "--until", type=_moment, metavar="TIME", help="forget it then (when all have expired)"
+    )
+    revoke.add_argument(
+        "--url",
+        default="http://127.0.0.1:8000",
+        metavar="URL",
+        help=f"of the server (http://127.0.0.1:8000); ${API_KEY} is the key",
+    )
 
     _command(commands, "version", "print the version", _version)
     return parser

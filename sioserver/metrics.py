@@ -89,6 +89,12 @@ with the disconnects instead: everything that is rejected is counted once."""
 MISMATCHES: Final = ("origin", "token", "address")
 """What a request had of another than the owner of the session that it asked for."""
 
+REVOCATIONS: Final = ("token", "user", "all", "lifted")
+"""What operators did to the rules by which tokens are refused."""
+
+ADMIN_REFUSALS: Final = ("unauthorized", "token_expired", "forbidden", "rate_limited")
+"""Why somebody was not taken for an operator."""
+
 FORWARDS: Final = ("polling", "handoff", "relay")
 """How requests of other nodes' sessions were passed on: an HTTP request, the client's connection
 itself, or (WebSocket) byte by byte."""
@@ -194,6 +200,8 @@ class Metrics(Collector):
         self.limit_hits = _table(LIMITS)
         self.request_refusals = _table(REQUEST_REFUSALS)
         self.mismatches = _table(MISMATCHES)
+        self.revocations = _table(REVOCATIONS)
+        self.admin_refusals = _table(ADMIN_REFUSALS)
         self.forwards = _table(FORWARDS)
         self.forward_failures = _table(FORWARD_FAILURES)
         self.http_requests = _table(STATUSES)
@@ -264,6 +272,14 @@ class Metrics(Collector):
     def count_mismatch(self, what: str) -> None:
         """A request asked for a session of somebody else."""
         _count(self.mismatches, what)
+
+    def count_revocation(self, what: str) -> None:
+        """An operator revoked tokens, or lifted a rule."""
+        _count(self.revocations, what)
+
+    def count_admin_refusal(self, code: str) -> None:
+        """Somebody was not let into the operator's API."""
+        _count(self.admin_refusals, code)
 
     def count_forward(self, kind: str) -> None:
         """A request of another node's session was passed on."""
@@ -345,6 +361,8 @@ class Metrics(Collector):
         yield _counters(
             "session_mismatches", "Requests for another's session.", "what", self.mismatches
         )
+        yield _counters("revocations", "Revocations made here.", "what", self.revocations)
+        yield _counters("admin_refusals", "Operators refused.", "code", self.admin_refusals)
         yield _counters("forwards", "Requests passed on to other nodes.", "kind", self.forwards)
         yield _counters(
             "forward_failures", "Requests not passed on.", "reason", self.forward_failures

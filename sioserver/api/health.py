@@ -5,18 +5,24 @@ The answers are made of what `ready` and the metrics say; nothing is decided her
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import orjson
 from aiohttp import web
 
 from sioserver._version import __version__
 from sioserver.api.headers import ANSWER
+from sioserver.config.api_keys import METRICS
 from sioserver.metrics import Metrics
 
 
-def routes(ready: Callable[[], list[str]], metrics: Metrics) -> list[web.RouteDef]:
-    """`/healthz`, `/readyz`, `/metrics`. `ready` returns the reasons why not; none means yes."""
+def routes(
+    ready: Callable[[], list[str]],
+    metrics: Metrics,
+    let_in: Callable[[web.Request, str], Awaitable[object]] | None = None,
+) -> list[web.RouteDef]:
+    """`/healthz`, `/readyz`, `/metrics`. `ready` returns the reasons why not; none means yes.
+    `let_in` raises for who may not read the metrics; None: everybody may."""
 
     async def healthz(request: web.Request) -> web.Response:
         # that it is answered is the answer: the event loop goes round
@@ -29,6 +35,8 @@ def routes(ready: Callable[[], list[str]], metrics: Metrics) -> list[web.RouteDe
         return _json(200, {"ready": True})
 
     async def counted(request: web.Request) -> web.Response:
+        if let_in is not None:
+            await let_in(request, METRICS)
         body, content_type = metrics.render()
         return web.Response(body=body, headers={**ANSWER, "Content-Type": content_type})
 

@@ -116,6 +116,8 @@ async def _answer(
         return await handler(request)
     except Refusal as error:
         refusal, status, headers = error, error.status, {}
+        if status == 401:  # RFC 9110, 11.6.1
+            headers["WWW-Authenticate"] = "Bearer"
     except web.HTTPException as error:
         if error.status < 400 or error.content_type == "application/json":
             raise  # a redirect, or an answer in a shape of the raiser's own

@@ -15,10 +15,12 @@ from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from sioserver import hosts
+from sioserver.config.api_keys import parse_api_key
 from sioserver.config.schema import Config
 from sioserver.origins import LAST_PORT, parse_pattern
 
 SECRET_BYTES: Final = 32
+MAX_API_KEYS: Final = 100
 SECRET_SIGNS: Final = 8
 """Different bytes that a secret has at least. Of 32 random ones, 8 are never all."""
 HOW_TO_MAKE_ONE: Final = "openssl rand -base64 48"
@@ -47,6 +49,7 @@ def problems(config: Config, taken_events: Collection[str] = ()) -> Iterator[Pro
     yield from _addresses(config)
     yield from _tls(config)
     yield from _auth(config)
+    yield from _api(config)
     yield from _origins(config)
     yield from _frames(config)
     yield from _sizes(config)
@@ -154,6 +157,28 @@ def _jwks_fault(url: str) -> str:
     if parts.username is not None or parts.fragment:
         return "a key set is public: expected an address without user, password and #"
     return ""
+
+
+def _api(config: Config) -> Iterator[Problem]:
+    names: set[str] = set()
+    if len(config.api.keys) > MAX_API_KEYS:
+        text = f"there are {len(config.api.keys)}, at most {MAX_API_KEYS} are taken"
+        yield Problem(("api.keys",), text)
+    for number, entry in enumerate(config.api.keys, 1):
+        try:
+            key = parse_api_key(entry)
+        except ValueError as error:
+            yield Problem(("api.keys",), f"entry {number}: {error}")
+            continue
+        if key.name in names:
+            yield Problem(("api.keys",), f"{key.name} is there twice: give each key a name")
+        names.add(key.name)
+    if config.server.metrics == "admin" and not config.api.keys and not config.auth.takes_tokens:
+        yield Problem(
+            ("server.metrics", "api.keys"),
+            "nobody could read them: add a key to api.keys (sioserver apikey make NAME --for "
+            "metrics)",
+        )
 
 
 def secret_fault(secret: str) -> str:

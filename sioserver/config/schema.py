@@ -72,6 +72,13 @@ class Server(Section, frozen=True):
         ),
     ] = []
     web: Annotated[bool, about("Serve the page at /.")] = True
+    metrics: Annotated[
+        Literal["open", "admin"],
+        about(
+            "Who may read /metrics: everybody, or who shows an API key (for metrics, or for "
+            "everything) or a token that permits admin."
+        ),
+    ] = "open"
     frame_ancestors: Annotated[
         list[str],
         about(
@@ -216,6 +223,18 @@ class Auth(Section, frozen=True):
     def jwks_is_url(self) -> bool:
         """Is the key set at an address, and not in a file?"""
         return "://" in self.jwks
+
+
+class Api(Section, frozen=True):
+    """The operator's HTTP API, at /api/."""
+
+    keys: Annotated[
+        list[str],
+        about(
+            "API keys, each as NAME:admin:sha256:HASH; `sioserver apikey make NAME` makes one. "
+            "Without any, and without tokens, there is no such API."
+        ),
+    ] = []
 
 
 class RoomRule(Section, frozen=True):
@@ -628,6 +647,7 @@ class Config(Section, frozen=True):
     tls: Tls = Tls()
     auth: Auth = Auth()
     rooms: Rooms = Rooms()
+    api: Api = Api()
     presence: Presence = Presence()
     delivery: Delivery = Delivery()
     limits: Limits = Limits()

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from sioserver.config import Config, RoomRule
 from sioserver.config.checks import Problem, is_loopback, problems, secret_fault
+from sioserver.config.schema import Api, Auth, Server
 
 SECRET = "0123456789abcdef0123456789abcdef"
 REDIS = {"url": "redis://localhost"}
@@ -507,3 +508,30 @@ def test_an_old_secret_without_a_new_one_is_a_mistake() -> None:
     (problem,) = found(redis={**REDIS, "old_bus_secrets": [SECRET]})
     assert problem.keys == ("redis.bus_secret", "redis.old_bus_secrets")
     assert "nothing is signed" in problem.text
+
+
+ENTRY = f"ops:admin:sha256:{'0f' * 32}"
+
+
+@pytest.mark.parametrize(
+    ("keys", "says"),
+    [
+        ([], ""),
+        ([ENTRY, ENTRY.replace("ops", "ci")], ""),
+        ([ENTRY, "sio_secret"], "entry 2: this is no entry"),
+        ([ENTRY, ENTRY.replace("0f", "1e")], "ops is there twice"),
+        ([ENTRY.replace("ops", f"n{number}") for number in range(101)], "at most 100"),
+    ],
+)
+def test_api_keys(keys: list[str], says: str) -> None:
+    found = [problem.text for problem in problems(Config(api=Api(keys=keys)))]
+    assert ("\n".join(found) == "") if not says else says in "\n".join(found)
+    assert "sio_secret" not in "\n".join(found)
+
+
+def test_metrics_that_nobody_could_read() -> None:
+    secret = "correct horse battery staple, and more"
+    hidden = Server(metrics="admin")
+    assert [problem.keys[0] for problem in problems(Config(server=hidden))] == ["server.metrics"]
+    assert not [*problems(Config(server=hidden, api=Api(keys=[ENTRY])))]
+    assert not [*problems(Config(server=hidden, auth=Auth(secret=secret)))]

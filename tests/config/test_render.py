@@ -143,6 +143,9 @@ SPECIAL: dict[str, st.SearchStrategy[Any]] = {
     "auth.jwks": st.sampled_from(["", "keys.json", "https://issuer.example/keys"]),
     "auth.old_secrets": st.lists(SECRETS, max_size=8),
     "auth.algorithms": st.sampled_from([[], ["HS256"], ["EdDSA", "HS256"]]),
+    "api.keys": st.sampled_from(
+        [f"a:admin:sha256:{'0f' * 32}", f"b:admin+metrics:sha256:{'1e' * 32}"]
+    ).map(lambda entry: [entry]),
     "tls.cert": st.just("a.pem"),
     "redis.url": st.sampled_from(["redis://a", "rediss://joe:p%40w@[::1]:6380/3"]),
     "redis.sentinels": st.lists(st.sampled_from(["a:26379", "[::1]:1"]), max_size=3),

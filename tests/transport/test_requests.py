@@ -58,6 +58,9 @@ class Service:
             raise Refusal("forbidden")
         return self.refreshed
 
+    def adopt(self, client: RoomClient, identity: Identity) -> None:
+        client.identity = identity
+
     async def identify(self, hello: wire.Hello, made_up: str) -> Identity:
         self.asked.append(("identify", hello.token))
         return self.refreshed
@@ -243,6 +246,7 @@ async def test_the_session_room(desk: Desk) -> None:
 
 async def test_a_fresh_token_in_the_session_room(desk: Desk) -> None:
     client = desk.client("@me", expires_at=200.0)
+    client.connection.clients[client.namespace] = client
     answer = await desk.requests.answer(client, "auth", [{"token": "t"}])
     assert answer == {"ok": True, "expires_at": 7.0}
     assert client.identity is desk.service.refreshed
@@ -254,6 +258,14 @@ async def test_a_fresh_token_in_the_session_room(desk: Desk) -> None:
     assert refused.value.code == "forbidden"
     assert client.identity.user == ALICE
     assert desk.refreshed == [client]
+
+
+async def test_a_fresh_token_saves_nobody_who_was_ended_meanwhile(desk: Desk) -> None:
+    client = desk.client("@me", expires_at=200.0)
+    with pytest.raises(Refusal) as refused:
+        await desk.requests.answer(client, "auth", [{"token": "t"}])
+    assert refused.value.code == "not_member"
+    assert client.identity is not desk.service.refreshed
 
 
 async def test_a_fresh_token_in_the_session_room_is_for_the_rooms_too(desk: Desk) -> None:

@@ -236,7 +236,7 @@ class Session(Inbox):
     def ping(self) -> None:
         """Ping now, unless an answer is being waited for. The answer proves that everything that
         was written before has arrived."""
-        if self.closed or self._ping_due:
+        if self.closing or self._ping_due:
             return
         self._ping_due = True
         self._unread = self._paused

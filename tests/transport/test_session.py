@@ -121,6 +121,27 @@ async def test_a_lost_poll_proves_nothing() -> None:
         assert not session.write(Outgoing(["late"]))
 
 
+@MODES
+async def test_a_session_that_is_about_to_end_proves_nothing(transport: str) -> None:
+    """What is too much for its queue is not written, nor is a ping behind it: a pong that nobody
+    asked for must not say that it has arrived."""
+    eio = engineio_server(ping_interval=20, ping_timeout=20, client_queue=50_000)
+    proven: list[Any] = []
+    eio.hooks.written = lambda session: "everything"
+    eio.hooks.proven = lambda session, sent: proven.append(sent)
+    async with serve(eio, "engine.io") as site:
+        client = await site.connect(transport)
+        session = eio.sockets[client.sid]
+        if session.ws is not None:
+            session.ws.pause_writing()
+        while session.write(Outgoing(["x" * 20_000])):
+            pass
+        session.ping()
+        session.on_text(PONG)
+        assert proven == []
+        await until(lambda: session.closed)
+
+
 async def test_a_pong_may_come_while_the_end_waits_for_its_slice() -> None:
     """The loop was busy, many have timed out, and what they have sent is read only now."""
     eio = engineio_server(ping_interval=0.01, ping_timeout=0.02)

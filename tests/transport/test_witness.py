@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
+from sioserver import app
 from sioserver.auth import Identity
 from sioserver.errors import DISCONNECTS
 from sioserver.limits import NoAllowance, NoBucket
 from sioserver.metrics import DROPS, LIMITS, REQUEST_REFUSALS, UNASKED, Metrics
 from sioserver.model import User
-from sioserver.transport import binding, edge
+from sioserver.transport import binding, edge, http_connections, takeover, upgrade
 from sioserver.transport.clients import RoomClient, RoomConnection
 from sioserver.transport.edge import BAD_ORIGIN, SESSION_UNKNOWN
 from sioserver.transport.witness import Witness
@@ -260,6 +261,8 @@ def test_refused_requests_are_counted_by_their_reason(scene: Scene) -> None:
 
 def test_every_refusal_of_a_request_has_its_counter() -> None:
     refusals = {value.message for value in vars(edge).values() if isinstance(value, edge.Refused)}
+    # and those that are no answers of the Engine.IO server's
+    refusals |= {takeover.REFUSED, upgrade.REFUSED, http_connections.MALFORMED, app.EXPECTATION}
     assert refusals == set(REQUEST_REFUSALS)
 
 

@@ -26,6 +26,7 @@ from sioserver.transport import caller, deflate, eager, edge, payload, polling, 
 from sioserver.transport.control import NOOP, Control
 from sioserver.transport.edge import Edge, Refused, on_connection_lost, takes
 from sioserver.transport.hooks import Hooks
+from sioserver.transport.http_connections import HttpConnection
 from sioserver.transport.inbox import resolve
 from sioserver.transport.packet import StrictJSON
 from sioserver.transport.session import LINGER, Overlap, Session
@@ -424,7 +425,7 @@ class EngineServer(Edge):
             return self._refuse(request, edge.BAD_REQUEST, session.broken(str(error)))
         except web.HTTPRequestEntityTooLarge:
             return self._refuse(request, edge.TOO_LARGE, session.broken("body too large"))
-        except TimeoutError:
+        except (TimeoutError, web.HTTPRequestTimeout):
             return self._refuse(request, edge.TOO_SLOW, session.broken("body too slow"))
         except ConnectionError:
             # half a body: nothing of it was handled, and the client has to know that it was lost
@@ -451,12 +452,12 @@ class EngineServer(Edge):
     async def read_body(self, request: web.Request) -> bytes:
         """The whole body: it comes in as many pieces as the network likes. Raises
         `web.HTTPRequestEntityTooLarge`, `web.RequestPayloadError`, ConnectionError and, when it is
-        not whole in time, TimeoutError."""
+        not whole in time, TimeoutError or (where connections are watched) `HTTPRequestTimeout`."""
         limit = self.max_http_buffer_size
         if (request.content_length or 0) > limit:
             raise web.HTTPRequestEntityTooLarge(limit, request.content_length or 0)
-        if request.content.is_eof():
-            return await _read(request, limit)  # most are: spared the price of a timeout
+        if request.content.is_eof() or isinstance(request.protocol, HttpConnection):
+            return await _read(request, limit)  # it is there, or somebody else looks at the clock
         try:
             async with asyncio.timeout(self.body_timeout):
                 return await _read(request, limit)

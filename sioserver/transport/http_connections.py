@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 from itertools import islice
 from typing import Any, Final, cast
@@ -135,13 +136,14 @@ class HttpConnections:
 class HttpConnection(web.RequestHandler):
     """aiohttp's protocol of one connection, watched."""
 
-    __slots__ = ("_all", "_body", "_head_due", "_head_size")
+    __slots__ = ("_all", "_body", "_body_due", "_head_due", "_head_size")
 
     def __init__(self, all_: HttpConnections, server: web.Server, **settings: Any) -> None:
         super().__init__(server, **settings)
         self._all = all_
         # the body of the request that came last: when it is whole, a head comes next
         self._body: StreamReader | None = None
+        self._body_due: Deadline | None = None
         self._head_size = 0
         self._head_due: Deadline | None = None
 
@@ -183,6 +185,9 @@ class HttpConnection(web.RequestHandler):
         head = body is None or body.is_eof()
         requests = self._request_count
         super().data_received(data)
+        if self._body_due is not None and (body is None or body.is_eof()):
+            self._body_due.cancel()
+            self._body_due = None
         if self._request_count != requests:
             if not (body is None or body.is_eof()):
                 # The new one is an error that aiohttp found in this body, and tells to nobody who
@@ -193,6 +198,8 @@ class HttpConnection(web.RequestHandler):
             self._head_size = 0
             if self._messages:
                 self._body = self._messages[-1][1]
+                if not self._body.is_eof():
+                    self._expect_body(self._body)
         elif head and not self._upgraded and not self._force_close:
             self._head_size += len(data)
             if self._head_size > self._all.limits.max_head:
@@ -209,9 +216,24 @@ class HttpConnection(web.RequestHandler):
         self._head_due = wheel.after(self._all.limits.header_timeout, self._head_late)
 
     def _expect_nothing(self) -> None:
-        if self._head_due is not None:
-            self._head_due.cancel()
-            self._head_due = None
+        for due in (self._head_due, self._body_due):
+            if due is not None:
+                due.cancel()
+        self._head_due = self._body_due = None
+
+    def _expect_body(self, body: StreamReader) -> None:
+        """The body has to be whole in time, whoever reads it, and if nobody does."""
+        wheel, limits = self._all.wheel, self._all.limits
+        self._body_due = wheel.after(limits.body_timeout, partial(self._body_late, body))
+
+    def _body_late(self, body: StreamReader) -> None:
+        self._body_due = None
+        self._all.hit("body_timeout")
+        if self._request_in_progress:
+            self._lingering_time = 0.0  # it is not to be waited for once more, behind the answer
+            body.set_exception(web.HTTPRequestTimeout())
+        else:
+            self.force_close()  # the answer did not need it
 
     def _head_late(self) -> None:
         self._head_due = None

@@ -217,7 +217,7 @@ class Router:
                 origin = origin._replace(note=caller.TOO_LARGE)
             except web.RequestPayloadError:
                 origin = origin._replace(note=caller.MALFORMED)
-            except TimeoutError:
+            except (TimeoutError, web.HTTPRequestTimeout):
                 origin = origin._replace(note=caller.TOO_SLOW)
             except ConnectionError as error:
                 origin, lost = origin._replace(note=caller.LOST), error

@@ -362,6 +362,17 @@ async def test_more_connections_than_allowed() -> None:
         await site.websocket()
 
 
+async def test_a_body_has_to_be_whole_in_time_wherever_it_is_mounted() -> None:
+    eio = engineio_server(body_timeout=0.1, ping_interval=20)
+    async with serve(eio, "engine.io") as site:
+        client = await site.polling()
+        reader, writer = await site.raw()
+        writer.write(site.head("POST", site.url(sid=client.sid), "Content-Length: 9") + b"4")
+        assert b" 408 " in await soon(reader.readuntil(b"}"))
+        assert client.sid not in eio.sockets
+        writer.close()
+
+
 PROXIED = {"trusted_proxies": ["127.0.0.1"], "ping_interval": 20}
 
 

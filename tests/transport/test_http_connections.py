@@ -225,6 +225,46 @@ async def test_a_body_has_to_be_whole_in_time() -> None:
         assert answer.endswith(b'{"code":3,"message":"The body did not come in time"}')
         assert site.hits == ["body_timeout"]
         assert client.sid not in site.eio.sockets  # half a post is lost: so is the session
+        assert await end_of(reader) == b""
+
+
+async def test_whoever_reads_a_body_is_not_kept_waiting(caplog: pytest.LogCaptureFixture) -> None:
+    async with watched(body_timeout=LATE) as site:
+        reader, writer = await site.raw()
+        writer.write(site.head("POST", "/reads", "Content-Length: 9") + b"4")
+        assert b" 408 " in await end_of(reader)
+        assert site.hits == ["body_timeout"]
+    assert not caplog.records
+
+
+async def test_a_body_that_nobody_reads_has_no_more_time(caplog: pytest.LogCaptureFixture) -> None:
+    """Neither while the request is handled, nor behind its answer."""
+    async with watched(body_timeout=LATE) as site:
+        client = await site.polling()
+        session = site.eio.sockets[client.sid]
+        reader, writer = await site.raw()
+        writer.write(site.head("GET", site.url(sid=client.sid), "Content-Length: 9"))
+        await until(lambda: site.hits)
+        assert session.polling
+        await site.eio.send(client.sid, "hello")
+        assert (await end_of(reader)).endswith(b"4hello")
+        reader, writer = await site.raw()
+        writer.write(site.head("GET", "/nothing", "Content-Length: 9"))
+        assert b" 404 " in await end_of(reader)
+        assert site.hits == ["body_timeout"] * 2
+    assert not caplog.records
+
+
+async def test_a_body_that_comes_in_time_and_in_pieces() -> None:
+    async with watched() as site:
+        reader, writer = await site.raw()
+        for _ in range(3):
+            writer.write(site.head("POST", "/reads", "Content-Length: 4") + b"a")
+            await until(lambda: [c for c in site.connections._open if c._body_due is not None])
+            writer.write(b"bcd")
+            assert (await soon(reader.readuntil(b"abcd"))).startswith(b"HTTP/1.1 200 ")
+            (connection,) = site.connections._open
+            assert connection._body_due is None
 
 
 # ---------------------------------------------------------------------------- size

@@ -12,7 +12,9 @@ const LINKS = 100;
 // No quotes, brackets or what cannot be seen, which could make a link read as another one. What `?` adds to a mail's
 // address (more receivers, a text) nobody sees before the mail is there.
 const INSIDE = `[^\\s<>"'\`\\\\${UNSEEN}]`;
-const CANDIDATE = new RegExp(`\\bhttps?://${INSIDE}+|\\bmailto:(?![/?@])(?:(?![?@])${INSIDE})+@(?:(?![?@])${INSIDE})+`, "giu");
+const IN_MAIL = `(?:(?![?@])${INSIDE})`;
+// An address is as long as RFC 5321 lets it be: "mailto:mailto:..." would be looked through anew from each beginning.
+const CANDIDATE = new RegExp(`\\bhttps?://${INSIDE}+|\\bmailto:(?!/)${IN_MAIL}{1,64}@${IN_MAIL}{1,255}`, "giu");
 const CLOSING: Readonly<Record<string, string>> = { ")": "(", "]": "[", "}": "{" };
 
 /** Splits text into plain parts and links, a hundred at most. The parts' texts joined are the text again. */

@@ -62,6 +62,13 @@ describe("a link is shown as the address that it leads to", () => {
   });
 });
 
+test.each(["mailto:", "mailto:a", "http://", "https://a@", "http://[", "mailto:a@b?"])("a flood of %s is no work", (piece) => {
+  const text = piece.repeat(1_000_000 / piece.length);
+  const started = performance.now();
+  expect(linkify(text).map((part) => part.text).join("")).toBe(text);
+  expect(performance.now() - started).toBeLessThan(1_000);
+});
+
 test("a flood of links is text behind the hundredth", () => {
   const text = "http://a.example ".repeat(60_000);
   const started = performance.now();

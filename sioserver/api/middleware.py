@@ -10,6 +10,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
 from typing import Final
 
 import orjson
@@ -50,9 +51,10 @@ def middleware(
 ) -> Middleware:
     """The outermost middleware of the application.
 
-    Requests whose path, below the application's own place, begins with one of `QUIET` or `quiet`
-    are logged at level debug only, unless it was the server that failed: anybody can send a
-    thousand bad ones. `address` tells where a request came from.
+    Requests that were refused are logged at level debug only: anybody can send a thousand of them,
+    and they are counted. So are those whose path, below the application's own place, begins with
+    one of `QUIET` or `quiet`, unless it was the server that failed. `address` tells where a request
+    came from.
     """
     quiet = QUIET + quiet
 
@@ -66,8 +68,9 @@ def middleware(
 
         def note(status: int) -> None:
             metrics.count_http(status)
+            refused = 400 <= status < 500 or status == HTTPStatus.SERVICE_UNAVAILABLE
             expected = status < 500 and request.path.startswith(quiet, len(_mount(request)))
-            level = logging.DEBUG if expected else logging.INFO
+            level = logging.DEBUG if refused or expected else logging.INFO
             if access_log.isEnabledFor(level):
                 access_log.log(
                     level,

@@ -72,6 +72,6 @@ def broken(before: Look, after: Look, seen: Seen, log: Iterable[str]) -> list[st
     counted = rejections(before, after)
     if not 0 <= sum(counted.values()) - seen.rejected <= seen.unheard:
         what = f"{seen.rejected} inputs were rejected, but counted were {counted}"
-        found.append("\n    ".join([what, *seen.examples]))
+        found.append("\n    ".join([what, *seen.examples[:40]]))
     found += [f"log: {line}" for line in log if "Traceback" in line or LINE.match(line)]
     return found

@@ -21,7 +21,7 @@ from sioserver.cli import main
 from sioserver.transport import engineio
 
 LOOK: Final = "/@look"
-TURNS: Final = 12
+TURNS: Final = 20
 """Turns of the event loop in which whatever has arrived is read."""
 
 _COUNTERS: Final = (
@@ -29,16 +29,18 @@ _COUNTERS: Final = (
 )  # fmt: skip
 
 
-async def settle(server: Any) -> None:
-    """Wait until all that has arrived has been handled."""
+async def settle(server: Any, http: web.Server) -> None:
+    """Wait until all that has arrived has been handled, or waits for what has not."""
     loop = asyncio.get_running_loop()
     give_up = loop.time() + 10
-    quiet = 0
+    quiet, requests = 0, http.requests_count
     while quiet < TURNS and loop.time() < give_up:
         await asyncio.sleep(0)
-        busy = any(session.handling for session in server.eio.sockets.values())
-        quiet = 0 if busy else quiet + 1
-        if busy:
+        quiet += 1
+        if http.requests_count != requests:  # there were several behind each other
+            quiet, requests = 0, http.requests_count
+        if any(session.handling for session in server.eio.sockets.values()):
+            quiet = 0
             await asyncio.sleep(0.001)
 
 
@@ -73,7 +75,9 @@ def _name(task: asyncio.Task[Any]) -> str:
 async def tell(request: web.Request) -> web.Response:
     """Everything about the server that an attack may not change, and its counters."""
     application = request.app
-    await settle(application[app.SERVER])
+    http = request.protocol._manager
+    assert http is not None
+    await settle(application[app.SERVER], http)
     told: dict[str, Any] = {"kept": _kept(application), "memory": 0}
     if "memory" in request.query:
         gc.collect()

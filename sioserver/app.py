@@ -353,7 +353,7 @@ def connections_of(app: web.Application, config: Config) -> HttpConnections:
         metrics.count_limit,
         refused=metrics.count_request_refusal,
         files=most_files(),
-        others=lambda: len(eio.sockets),
+        others=lambda: metrics.connections["websocket"],
     )
     metrics.http_connections = lambda: len(connections)
     return connections

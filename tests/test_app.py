@@ -29,6 +29,7 @@ from sioserver.app import (
     NODE,
     ROOMS,
     SERVER,
+    connections_of,
     create_app,
     peer_of,
 )
@@ -193,6 +194,17 @@ async def test_a_proxy_tells_the_name_that_it_was_asked_by() -> None:
         assert (await http.get(POLLING, headers=headers)).status == 200
         headers = {"Host": "chat.example", "X-Forwarded-Host": "evil.example"}
         assert (await http.get(POLLING, headers=headers)).status == 421
+
+
+async def test_what_has_become_a_websocket_is_still_an_open_file() -> None:
+    app = create_app(configured())
+    connections = connections_of(app, configured())
+    async with client_of(app) as http:
+        assert connections._others() == 0
+        await http.get(POLLING)  # its connections are counted by themselves
+        assert connections._others() == 0
+        await WebSocket.open(http)
+        assert connections._others() == 1
 
 
 async def test_where_memory_is_short_nobody_new_comes_in(monkeypatch: pytest.MonkeyPatch) -> None:

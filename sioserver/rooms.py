@@ -200,7 +200,7 @@ class RoomService:
             if first:
                 # the rule may have become stricter, and messages older, while nobody was here
                 await self._engine.trim(room, rule, self._clock())
-            membership = await self._engine.join(room, user)
+            membership = await self._engine.join(room, user, self._config.limits)
             page, at = await self._look_back(client, since, membership)
             known, begin, lost = _verdict(page, at)
             top, missed = page.top, _few(page)

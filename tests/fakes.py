@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from sioserver.auth import Identity
-from sioserver.engine.base import Engine, EngineListener, Retention
+from sioserver.engine.base import Engine, EngineListener, Quota, Retention
 from sioserver.errors import Disconnect
 from sioserver.hub import Client
 from sioserver.model import (
@@ -240,7 +240,7 @@ class FakeEngine:
     async def publish(self, room: str, draft: Draft, keep: Retention) -> Published:
         raise NotImplementedError
 
-    async def join(self, room: str, user: User) -> Membership:
+    async def join(self, room: str, user: User, quota: Quota) -> Membership:
         self.at("join begins")
         fresh = Membership(self.top, self.top, self.top)
         found = fresh if user.guest else self.memberships.setdefault(user.id, fresh)

@@ -937,8 +937,8 @@ async def test_too_fast(make: Make) -> None:
     assert refusal.limit == "message_rate"
 
 
-async def test_slow_mode(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    world = await make(RoomRule(match="hall", slow_mode=30))
+async def test_slow_mode(make: Make) -> None:
+    world = await make(RoomRule(match="hall", slow_mode=30, moderate=["cat"]))
     ann, again = await world.enter(room="hall"), await world.enter(room="hall")
     ben, elsewhere = await world.enter(BEN, room="hall"), await world.enter(room="attic")
     await world.post(ann, "a")
@@ -951,11 +951,17 @@ async def test_slow_mode(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     await world.post(elsewhere, "d", "e")
     world.clock.pass_(20)
     await world.post(again, "b")
-    permissions = world.service._policy.permissions
-    monkeypatch.setattr(
-        world.service._policy, "permissions", lambda *asked: [*permissions(*asked), "moderate"]
-    )
-    await world.post(ann, "f", "g")
+    moderator = await world.enter(CAT, room="hall", authenticated=True)
+    await world.post(moderator, "f", "g")
+
+
+async def test_the_store_has_so_much_space(make: Make) -> None:
+    world = await make(limits=Limits(rooms_per_user=1))
+    await world.enter()
+    refusal = await refused(world.enter(room="attic"))
+    assert (refusal.code, refusal.limit) == ("too_many", "rooms_per_user")
+    assert "leave one" in refusal.message
+    assert len(world.hub) == 1  # nothing is left of it
 
 
 async def test_limits_that_are_switched_off(make: Make) -> None:

@@ -398,6 +398,15 @@ class Limits(Section, frozen=True):
         Annotated[int, Meta(ge=1024, le=16_777_216)],
         about("Largest head of an HTTP request, all of its lines together."),
     ] = 32_768
+    rooms: Annotated[
+        Count,
+        about(
+            "Rooms in which something is kept; then no new ones are made. 0 means no limit, here "
+            "and in the next two."
+        ),
+    ] = 1_000_000
+    rooms_per_user: Annotated[Count, about("Rooms that a user is a member of.")] = 1000
+    members_per_room: Annotated[Count, about("Members of a room.")] = 100_000
     rooms_per_connection: Annotated[AtLeastOne, about("Rooms that one connection may be in.")] = 64
     connections: Annotated[Count, about("Connections to this node; 0 means no limit.")] = 100_000
     address_connections: Annotated[

@@ -12,7 +12,7 @@ Times are arguments: `now` is seconds since 1970.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Final, Protocol
 
 from sioserver.errors import Refusal
 from sioserver.model import (
@@ -42,6 +42,35 @@ class Retention(Protocol):
     @property
     def history_age(self) -> float:
         """Seconds after which a message may be dropped; 0 means never because of its age."""
+
+
+class Quota(Protocol):
+    """How much of people and rooms the store takes; 0 is no limit. Who is a member stays one,
+    whatever becomes of the limits. A limit may be exceeded by those who join at the same moment."""
+
+    @property
+    def rooms(self) -> int:
+        """Rooms in which something is kept: a member, or that there was a message. (Where many
+        nodes share a store they are estimated, to a few percent.)"""
+
+    @property
+    def rooms_per_user(self) -> int:
+        """Rooms that a user is a member of."""
+
+    @property
+    def members_per_room(self) -> int:
+        """Members of a room."""
+
+
+class Unlimited:
+    """No limit to anything."""
+
+    rooms = 0
+    rooms_per_user = 0
+    members_per_room = 0
+
+
+UNLIMITED: Final[Quota] = Unlimited()
 
 
 class EngineListener(Protocol):
@@ -112,10 +141,13 @@ class Log(Protocol):
 class Members(Protocol):
     """Who belongs to a room, and how far each has got. Durable."""
 
-    async def join(self, room: str, user: User) -> Membership:
+    async def join(self, room: str, user: User, quota: Quota = UNLIMITED) -> Membership:
         """Make the user a member (a guest is not kept) and return what is known of them. Joining
         again changes nothing but the name. A new member's cursor and read position are the top; a
-        guest's always are, and so is `joined`."""
+        guest's always are, and so is `joined`.
+
+        Raises `Refusal("too_many")`, with the name of the limit, for a new member whom the quota
+        does not let in, and for a guest in a room that is not known when there are too many."""
 
     async def leave(self, room: str, user_id: str) -> None:
         """Leave for good: the membership and its cursors are forgotten. The other nodes that watch
@@ -225,6 +257,18 @@ class Engine(Log, Members, Presence, Tokens, Nodes, Protocol):
 
 class StoreError(Exception):
     """The store cannot be opened. The message says why and what to do; no file was changed."""
+
+
+_FULL: Final = {
+    "rooms": "no more rooms can be made here; join one that there is",
+    "rooms_per_user": "you are a member of too many rooms; leave one first",
+    "members_per_room": "this room has too many members",
+}
+
+
+def too_many(limit: str) -> Refusal:
+    """What somebody is told whom a quota does not let in; `limit`: which of its limits."""
+    return Refusal("too_many", _FULL[limit], limit=limit)
 
 
 def too_soon(wait: float) -> Refusal:

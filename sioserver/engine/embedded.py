@@ -20,7 +20,14 @@ import msgspec
 from sioserver.config.schema import Store
 from sioserver.engine import embedded_members as member_rows
 from sioserver.engine import embedded_tokens as token_rows
-from sioserver.engine.base import EngineListener, Retention, too_soon
+from sioserver.engine.base import (
+    UNLIMITED,
+    EngineListener,
+    Quota,
+    Retention,
+    too_many,
+    too_soon,
+)
 from sioserver.engine.embedded_members import Known
 from sioserver.engine.embedded_presence import Presence
 from sioserver.engine.embedded_rooms import Room, RoomCache
@@ -244,18 +251,33 @@ class EmbeddedEngine:
 
     # -- members ----------------------------------------------------------------------------------
 
-    async def join(self, room: str, user: User) -> Membership:
+    async def join(self, room: str, user: User, quota: Quota = UNLIMITED) -> Membership:
         """See `Members.join`."""
         if user.guest:
-            top = (await self._rooms.need(room)).top
+            state = await self._rooms.need(room)
+            top = state.top
+            if (
+                quota.rooms
+                and not (top or state.members)
+                and await self._journal.read(
+                    lambda tables: member_rows.no_more_rooms(tables, room, quota)
+                )
+            ):
+                raise too_many("rooms")
             return Membership(top, top, top)
         # Looked up before it is written, so that members get in while nothing can be written.
         stored = await self._journal.read(lambda tables: member_rows.find(tables, room, user.id))
         if stored is not None and stored.name == user.name:
             return self._as_proven(room, user.id, stored.membership, stored.top)
+        if stored is None and quota.members_per_room:
+            state = await self._rooms.need(room)
+            if state.members >= quota.members_per_room:
+                raise too_many("members_per_room")
         known = await self._journal.write(
-            lambda tables: member_rows.join(tables, room, user), partial(self._joined, room)
+            lambda tables: member_rows.join(tables, room, user, quota), partial(self._joined, room)
         )
+        if isinstance(known, str):
+            raise too_many(known)
         return self._as_proven(room, user.id, known.membership, known.top)
 
     async def leave(self, room: str, user_id: str) -> None:
@@ -294,9 +316,9 @@ class EmbeddedEngine:
             for room, (membership, top) in rooms.items()
         }
 
-    def _joined(self, room: str, known: Known) -> None:
+    def _joined(self, room: str, known: Known | str) -> None:
         state = self._rooms.get(room)
-        if state is not None and known.is_new:
+        if state is not None and isinstance(known, Known) and known.is_new:
             state.members += 1
 
     def _left(self, room: str, was_member: bool) -> None:

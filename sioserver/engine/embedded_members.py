@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from itertools import chain
 from typing import NamedTuple
 
+from sioserver.engine.base import UNLIMITED, Quota
 from sioserver.engine.embedded_tables import Tables, marks, parts
 from sioserver.model import Membership, User
 
@@ -37,10 +38,13 @@ def find(tables: Tables, room: str, user_id: str) -> Known | None:
     return Known(row[0], Membership(*row[1:]), head.top, is_new=False)
 
 
-def join(tables: Tables, room: str, user: User) -> Known:
-    """See `Members.join`."""
-    head = tables.touch(room)
+def join(tables: Tables, room: str, user: User, quota: Quota = UNLIMITED) -> Known | str:
+    """See `Members.join`; the name of the limit that lets nobody in any more. How many members a
+    room has is counted elsewhere."""
     known = find(tables, room, user.id)
+    if known is None and (limit := _full(tables, room, user.id, quota)) is not None:
+        return limit
+    head = tables.touch(room)
     if known is None:
         top = head.top
         tables.connection.execute(
@@ -52,6 +56,24 @@ def join(tables: Tables, room: str, user: User) -> Known:
         "UPDATE member SET name = ? WHERE room = ? AND user = ?", (user.name, head.id, user.id)
     )
     return known._replace(name=user.name)
+
+
+def _full(tables: Tables, room: str, user_id: str, quota: Quota) -> str | None:
+    if no_more_rooms(tables, room, quota):
+        return "rooms"
+    if quota.rooms_per_user:
+        joined: int = tables.connection.execute(
+            "SELECT count(*) FROM (SELECT 1 FROM member WHERE user = ? LIMIT ?)",
+            (user_id, quota.rooms_per_user),
+        ).fetchone()[0]
+        if joined >= quota.rooms_per_user:
+            return "rooms_per_user"
+    return None
+
+
+def no_more_rooms(tables: Tables, room: str, quota: Quota) -> bool:
+    """Is it a room that there is not, and must not be?"""
+    return bool(quota.rooms) and tables.rooms >= quota.rooms and tables.head(room) is None
 
 
 def leave(tables: Tables, room: str, user_id: str) -> bool:

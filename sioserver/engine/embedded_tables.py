@@ -433,6 +433,11 @@ class Tables:
             self._touched[name] = head
         return head
 
+    @property
+    def rooms(self) -> int:
+        """How many there are; none is ever deleted."""
+        return self._last_room + self._new_rooms
+
     def _remember(self, name: str, head: Head) -> None:
         self._heads[name] = head
         self._heads.move_to_end(name)

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from sioserver.config import Config
-from sioserver.engine.base import EngineListener, Retention, StoreError
+from sioserver.engine.base import UNLIMITED, EngineListener, Quota, Retention, StoreError
 from sioserver.engine.redis_access import ReplyError, risks
 from sioserver.engine.redis_bus import Bus
 from sioserver.engine.redis_calls import Unavailable
@@ -206,7 +206,10 @@ class RedisEngine:
         """See `Log.publish`. A body that cannot be stored is a `bad_request`."""
         if not self._running:
             raise _stopped()
-        return await self._log.publish(room, draft, keep)
+        published = await self._log.publish(room, draft, keep)
+        if published.position.offset == 1:
+            self._members.count_room(room)
+        return published
 
     async def history(
         self, room: str, *, after: int | None = None, before: int | None = None, limit: int
@@ -249,10 +252,10 @@ class RedisEngine:
 
     # -- members ----------------------------------------------------------------------------------
 
-    async def join(self, room: str, user: User) -> Membership:
+    async def join(self, room: str, user: User, quota: Quota = UNLIMITED) -> Membership:
         """See `Members.join`."""
         self._check_running()
-        return await self._members.join(room, user)
+        return await self._members.join(room, user, quota)
 
     async def leave(self, room: str, user_id: str) -> None:
         """See `Members.leave`."""

@@ -46,6 +46,8 @@ class Keys:
         # Room names that begin with @ are the server's own.
         self.nodes = f"{prefix}:{{@nodes}}"
         """Channel: nodes that come and go."""
+        self.known = f"{prefix}:{{@nodes}}:rooms"
+        """HyperLogLog: the rooms in which something is kept."""
         self.leases = f"{prefix}:{{@nodes}}:leases"
         """Sorted set: lease -> its end, in milliseconds of the server's clock."""
         self.peers = f"{prefix}:{{@nodes}}:peers"

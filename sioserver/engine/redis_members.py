@@ -15,17 +15,21 @@ from typing import Any, Final
 
 import msgspec
 
+from sioserver.engine.base import UNLIMITED, Quota, too_many
 from sioserver.engine.redis_access import ReplyError
 from sioserver.engine.redis_keys import Keys
 from sioserver.engine.redis_link import Unavailable
 from sioserver.engine.redis_replies import answer, answers
 from sioserver.engine.redis_scripts import load_script
 from sioserver.engine.redis_servers import Redis
+from sioserver.errors import Refusal
 from sioserver.model import Membership, User
 
 log = logging.getLogger(__name__)
 
 JOIN: Final = load_script("join")
+ENLIST: Final = load_script("enlist")
+FOUND: Final = load_script("found")
 LEAVE: Final = load_script("leave")
 READ: Final = load_script("read")
 ADVANCE: Final = load_script("advance")
@@ -65,20 +69,69 @@ class RedisMembers:
             **{f"{name}_total": count for name, count in self._counts.items()},
         }
 
-    async def join(self, room: str, user: User) -> Membership:
+    async def join(self, room: str, user: User, quota: Quota = UNLIMITED) -> Membership:
         """See `Members.join`."""
-        keys = self._keys.room(room)
-        joined = self._redis.script(
-            JOIN, (keys.meta, keys.members, keys.names), (user.id, user.name, int(user.guest))
-        )
         if user.guest:
-            return Membership(*(await answer(joined))[:3])
-        # Each time, and after the membership: so what a crash left out is mended when they come
-        # again, and a leave at the same time on another node (which does the two the other way
-        # round) leaves a room too many in the set, never one too few. Those are passed over.
-        listed = self._redis.command(user_key := self._keys.user(user.id), "SADD", user_key, room)
-        (*numbers, top), _ = await answers(joined, listed)
+            *numbers, _, known = await answer(self._join(room, user, "guest", quota))
+            if quota.rooms and not known:
+                await self._find_room("", quota)
+            return Membership(*numbers)
+        # Each time, so that what a crash left out is mended when they come again. A room too many
+        # in the set is passed over, but counts until they leave it.
+        user_key = self._keys.user(user.id)
+        listed = self._redis.script(ENLIST, (user_key,), (room, quota.rooms_per_user))
+        reply, is_listed = await answers(self._join(room, user, "member", quota), listed)
+        if len(reply) == 1:
+            reply = await self._join_anew(room, user, quota, bool(is_listed), bool(reply[0]))
+        *numbers, top = reply
         return self._as_proven(room, user.id, Membership(*numbers), top)
+
+    async def _join_anew(
+        self, room: str, user: User, quota: Quota, is_listed: bool, is_known: bool
+    ) -> list[int]:
+        """Of somebody who is no member: what the script answers of the new one. `is_listed`: there
+        was space in the user's rooms; `is_known`: there is such a room."""
+        if not is_listed:
+            raise too_many("rooms_per_user")
+        user_key = self._keys.user(user.id)
+        try:
+            if not is_known and quota.rooms:
+                await self._find_room(room, quota)
+            elif not is_known:
+                self.count_room(room)
+            joined = self._join(room, user, "new", quota)
+            # Again, after the membership: a leave at the same time on another node does the two the
+            # other way round, and must leave a room too many in the set rather than one too few.
+            listed = self._redis.command(user_key, "SADD", user_key, room)
+            reply, _ = await answers(joined, listed)
+            if not reply:
+                raise too_many("members_per_room")
+        except Refusal as refusal:
+            if refusal.limit is not None:
+                await answer(self._redis.command(user_key, "SREM", user_key, room))
+            raise
+        numbers: list[int] = reply
+        return numbers
+
+    def _join(self, room: str, user: User, how: str, quota: Quota) -> asyncio.Future[Any]:
+        keys = self._keys.room(room)
+        return self._redis.script(
+            JOIN,
+            (keys.meta, keys.members, keys.names),
+            (user.id, user.name, how, quota.members_per_room),
+        )
+
+    async def _find_room(self, room: str, quota: Quota) -> None:
+        """Count a new room (""; only see whether there may be one)."""
+        known = self._keys.known
+        if not await answer(self._redis.script(FOUND, (known,), (room, quota.rooms))):
+            raise too_many("rooms")
+
+    def count_room(self, room: str) -> None:
+        """There is a room that there was not, and nobody asks how many there are. Counted soon, or
+        not at all if Redis does not answer just now."""
+        known = self._keys.known
+        self._redis.command(known, "PFADD", known, room).add_done_callback(_ignore)
 
     async def leave(self, room: str, user_id: str) -> None:
         """See `Members.leave`."""
@@ -252,3 +305,8 @@ class RedisMembers:
         if min(proven, top) <= stored.cursor:
             return stored
         return Membership(stored.joined, min(proven, top), stored.read)
+
+
+def _ignore(future: asyncio.Future[Any]) -> None:
+    if not future.cancelled():
+        future.exception()

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sioserver.config.schema import Limits
 from sioserver.engine import redis_revocations, revocations
 from sioserver.engine.base import Engine
 from sioserver.errors import Refusal
@@ -507,6 +508,84 @@ async def test_the_rooms_of_a_user(engine: Engine) -> None:
         "c": (Membership(0, 0, 0), 0),
     }
     assert len(await engine.rooms_of("ann", limit=2)) == 2
+
+
+# -- quotas ---------------------------------------------------------------------------------------
+
+
+async def too_many(engine: Engine, room: str, user: User, quota: Limits) -> str | None:
+    """Nobody else is let in: by which limit?"""
+    before = await engine.counts(room), await engine.rooms_of(user.id, limit=99)
+    with pytest.raises(Refusal) as refused:
+        await engine.join(room, user, quota)
+    assert refused.value.code == "too_many"
+    assert (await engine.counts(room), await engine.rooms_of(user.id, limit=99)) == before
+    return refused.value.limit
+
+
+async def test_a_user_is_a_member_of_so_many_rooms(engine: Engine) -> None:
+    quota = Limits(rooms_per_user=2)
+    await engine.join("a", ANN, quota)
+    await engine.join("b", ANN, quota)
+    assert await too_many(engine, "c", ANN, quota) == "rooms_per_user"
+    await engine.join("a", ANN, quota)  # again
+    await engine.join("b", User(ANN.id, "Anna"), quota)
+    await engine.join("c", BEN, quota)
+    await engine.leave("a", ANN.id)
+    await engine.join("c", ANN, quota)
+    assert sorted(await engine.rooms_of(ANN.id, limit=9)) == ["b", "c"]
+    assert await too_many(engine, "a", ANN, quota) == "rooms_per_user"
+
+
+async def test_a_room_has_so_many_members(engine: Engine) -> None:
+    quota = Limits(members_per_room=2)
+    await engine.join("a", ANN, quota)
+    await engine.join("a", BEN, quota)
+    cat = User("cat", "Cat")
+    assert await too_many(engine, "a", cat, quota) == "members_per_room"
+    await engine.join("a", User(ANN.id, "Anna"), quota)
+    await engine.join("a", GUEST, quota)  # who becomes none
+    await engine.join("b", cat, quota)
+    await engine.leave("a", BEN.id)
+    await engine.join("a", cat, quota)
+    assert [user.id for user in await engine.members("a", limit=9)] == ["ann", "cat"]
+
+
+async def test_there_are_so_many_rooms(engine: Engine) -> None:
+    quota = Limits(rooms=2)
+    await engine.join("a", ANN, quota)
+    await engine.publish("b", draft("m"), KEEP)
+    await engine.history("c", limit=1)  # who looks makes none
+    for user in (ANN, BEN, GUEST):
+        assert await too_many(engine, "c", user, quota) == "rooms"
+    await engine.join("b", ANN, quota)
+    await engine.join("a", GUEST, quota)
+    # what was left is still there
+    await engine.leave("a", ANN.id)
+    assert await too_many(engine, "c", BEN, quota) == "rooms"
+    await engine.join("c", BEN, Limits(rooms=3))
+
+
+async def test_a_quota_of_nothing_is_none(engine: Engine) -> None:
+    quota = Limits(rooms=0, rooms_per_user=0, members_per_room=0)
+    for room in "abc":
+        for user in (ANN, BEN):
+            await engine.join(room, user, quota)
+    assert len(await engine.rooms_of(ANN.id, limit=9)) == 3
+
+
+async def test_members_of_before_stay_members_whatever_the_quota(durable: Harness) -> None:
+    for room in "abc":
+        for user in (ANN, BEN):
+            await durable.engine.join(room, user)
+    engine = await durable.restart()
+    quota = Limits(rooms=1, rooms_per_user=1, members_per_room=1)
+    for room in "abc":
+        for user in (ANN, BEN):
+            await engine.join(room, user, quota)
+    cat = User("cat", "Cat")
+    assert await too_many(engine, "a", cat, quota) == "members_per_room"
+    assert await too_many(engine, "d", cat, quota) == "rooms"
 
 
 # -- presence -------------------------------------------------------------------------------------

@@ -1,9 +1,14 @@
--- Make somebody a member of a room.
--- KEYS: meta, members, names. ARGV: user id, name, 1 for a guest, of whom nothing is kept.
--- Answers {joined, cursor, read, top}.
+-- Make somebody a member of a room, or look whether they are one.
+-- KEYS: meta, members, names.
+-- ARGV: user id, name, "guest" (nothing is kept), "member" (who is no member becomes none) or "new", most members (0: no limit).
+-- Answers {joined, cursor, read, top}, and of a guest 1 behind it if the room is known; {1 if it is} when there is no such
+-- member; {} when there are too many.
 local top = tonumber(redis.call('HGET', KEYS[1], 's') or 0)
-if ARGV[3] == '1' then
-  return {top, top, top, top}
+local function known_room()
+  return (top > 0 or redis.call('HLEN', KEYS[2]) > 0) and 1 or 0
+end
+if ARGV[3] == 'guest' then
+  return {top, top, top, top, known_room()}
 end
 local numbers, joined, cursor, read
 local known = redis.call('HGET', KEYS[2], ARGV[1])
@@ -14,7 +19,13 @@ if known then
     return {tonumber(joined), tonumber(cursor), tonumber(read), top}
   end
   redis.call('ZREM', KEYS[3], name .. '\0' .. ARGV[1])
+elseif ARGV[3] == 'member' then
+  return {known_room()}
 else
+  local most = tonumber(ARGV[4])
+  if most > 0 and redis.call('HLEN', KEYS[2]) >= most then
+    return {}
+  end
   joined, cursor, read = top, top, top
   numbers = string.format('%.0f %.0f %.0f', top, top, top)
   redis.call('PERSIST', KEYS[1])

@@ -138,6 +138,10 @@ signature, or write what everybody is told."""
 JOIN_COST: Final = 10.0
 """The same of a CONNECT."""
 
+LOT: Final = 10.0
+"""What a connection takes from its user's bucket at a time: so many events have been when it does,
+which saves a call for each. A user may have had as many too many on every connection."""
+
 REFUSAL_COSTS: Final[Mapping[str, float]] = {
     # The server's fault, or its wish.
     "unavailable": 0.0,

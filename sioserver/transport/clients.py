@@ -15,7 +15,7 @@ class RoomClient(Client):
     """A client that is reached over Socket.IO: in a room (then the hub knows it too), or in the
     session room."""
 
-    __slots__ = ("bucket", "connection", "expiry", "namespace", "session", "sid")
+    __slots__ = ("bucket", "connection", "expiry", "namespace", "owed", "session", "sid")
 
     def __init__(
         self,
@@ -30,6 +30,8 @@ class RoomClient(Client):
         super().__init__(random_id(16), identity, room, outbox)
         # of the user's events, shared by all connections
         self.bucket = bucket
+        # events that have not been taken from it yet
+        self.owed = 0.0
         self.session = session
         self.connection = connection
         self.namespace = namespace

@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from sioserver.errors import Refusal
-from sioserver.limits import COSTS, JOIN_COST, Bucket, Budget
+from sioserver.limits import COSTS, JOIN_COST, LOT, Bucket, Budget
 from sioserver.metrics import Metrics
 from sioserver.model import User
 from sioserver.transport.clients import RoomClient, RoomConnection
@@ -54,8 +54,14 @@ class Guard:
         now, cost = self._clock(), COSTS.get(name, 1.0)
         if wait := connection.allowance.take(now, cost):
             raise _too_fast("event_rate", wait)
-        if client is not None and (wait := client.bucket.take(now, cost)):
-            raise _too_fast("user_event_rate", wait)
+        if client is None:
+            return
+        client.owed += cost
+        if client.owed >= LOT:
+            if wait := client.bucket.take(now, client.owed):
+                client.owed -= cost
+                raise _too_fast("user_event_rate", wait)
+            client.owed = 0.0
 
     def spend(self, session: Session) -> None:
         """Something has come that asks for nothing, so that nobody can be told to slow down."""

@@ -10,7 +10,7 @@ import pytest
 from sioserver.auth import Identity
 from sioserver.config.schema import Limits
 from sioserver.errors import Refusal
-from sioserver.limits import COSTS, JOIN_COST, Budget
+from sioserver.limits import COSTS, JOIN_COST, LOT, Budget
 from sioserver.metrics import Metrics
 from sioserver.model import User
 from sioserver.transport.clients import RoomClient, RoomConnection
@@ -77,12 +77,20 @@ def test_a_connect_costs_what_it_costs() -> None:
 
 
 def test_a_user_with_two_connections_has_one_bucket() -> None:
-    scene = Scene(user_event_burst=2 * JOIN_COST + 3, user_event_rate=1.0)
+    scene = Scene(user_event_burst=2 * JOIN_COST + 2 * LOT, user_event_rate=0.1)
     here, there = scene.client(), scene.client()
-    for client in (here, there, here):
-        scene.guard.event(scene.owner, client, "message")
-    assert limit_of(scene.guard.event, scene.owner, there, "message") == "user_event_rate"
+    for client in (here, there):
+        for _ in range(int(LOT)):
+            scene.guard.event(scene.owner, client, "message")
+    # what is bought in a lot is refused when the lot is full, and then each time
+    for _ in range(int(LOT) - 1):
+        scene.guard.event(scene.owner, there, "message")
+    for _ in range(3):
+        assert limit_of(scene.guard.event, scene.owner, there, "message") == "user_event_rate"
+    assert limit_of(scene.guard.event, scene.owner, here, "history") == "user_event_rate"
     assert limit_of(scene.guard.join, ANN) == "user_event_rate"
+    scene.now += LOT / 0.1
+    scene.guard.event(scene.owner, there, "message")
     scene.guard.event(scene.owner, None, "message")  # who is in no room is nobody yet
     scene.guard.join(User("ben", "Ben"))
 

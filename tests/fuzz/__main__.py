@@ -4,7 +4,7 @@
     make fuzz ARGS="--inputs 5000 --seed 7"       as many, as they were drawn from this seed
     make fuzz ARGS="--set transport.websocket=picows"
 
-What breaks a promise is made smaller and printed with its seed, and the exit code is 1.
+What breaks a promise is printed with its seed, and the exit code is 1.
 """
 
 from __future__ import annotations

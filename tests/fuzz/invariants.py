@@ -16,7 +16,7 @@ BROKE: Final = ("parse_error",)
 REJECTED: Final = ("refusals", "request_refusals")
 """The counters of answers that say no, whatever their labels."""
 
-LINE: Final = re.compile(r"^\S+ (WARNING|ERROR|CRITICAL) ")
+LINE: Final = re.compile(r"^\S+ (ERROR|CRITICAL) ")
 
 MEMORY: Final = 24 * 2**20
 """Bytes that the server may have grown by, after its warm-up: allocators keep some."""

@@ -70,7 +70,7 @@ def test_a_refusal_that_could_not_be_told_is_none_too_much() -> None:
     [
         "    Traceback (most recent call last):",
         "2026-01-01T00:00:00.000Z ERROR   sioserver.transport: a handler failed",
-        "2026-01-01T00:00:00.000Z WARNING asyncio: Executing <Task> took 1.2 seconds",
+        "2026-01-01T00:00:00.000Z CRITICAL sioserver: the end",
     ],
 )
 def test_a_line_that_somebody_would_have_to_look_at_is_found(line: str) -> None:

@@ -113,3 +113,36 @@ def test_every_disconnect_is_documented(code: str) -> None:
 def test_every_command_a_user_needs_is_in_the_readme(target: str) -> None:
     assert re.search(rf"^{target}:", read("Makefile"), re.M)
     assert re.search(rf"\bmake {target}\b", read("README.md"))
+
+
+# ---- what stands against known holes ------------------------------------------------------------
+
+PROOF = re.compile(r"`(tests/[\w/]+\.py)(?:::(test_\w+))?`")
+
+
+def proofs() -> list[tuple[str, str]]:
+    """The tests that docs/security.md names."""
+    return [(path, name) for path, name in PROOF.findall(read("docs/security.md"))]
+
+
+def holes() -> list[str]:
+    """The rows of its table of known holes."""
+    _, table_and_rest = read("docs/security.md").split("| hole | where |")
+    rows = table_and_rest.split("\n\n")[0].splitlines()[2:]
+    return [row for row in rows if row.startswith("| ")]
+
+
+def test_each_known_hole_has_a_test_that_is_there() -> None:
+    assert len(holes()) > 20
+    assert not [row for row in holes() if not PROOF.search(row)]
+    for path, name in proofs():
+        assert re.search(
+            rf"^ *(?:async )?def {name}\b" if name else "def test_", read(path), re.M
+        ), name
+
+
+def test_each_hole_that_a_floor_names_is_explained() -> None:
+    """tests/test_packaging.py has the floors; what is behind them stands here."""
+    text = read("docs/security.md")
+    for word in ("python-socketio", "python-engineio", "aiohttp", "PyJWT", "redis"):
+        assert f"({word})" in text, word

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sioserver.transport.address import Proxies, of_this_machine
@@ -28,12 +28,14 @@ def test_any_header_gives_an_address(peer: str, forwarded: str) -> None:
 
 
 @given(ADDRESSES, st.lists(st.ip_addresses(network="10.0.0.0/8").map(str), max_size=4))
+@example("::ffff:1.2.3.4", [])
 def test_what_a_client_says_itself_is_not_believed(real: str, proxies: list[str]) -> None:
     trusted = Proxies(["10.0.0.0/8"])
     if trusted.trusted(real):
         return
     chain = ", ".join(["6.6.6.6", "nonsense", "7.7.7.7", real, *proxies])
-    assert trusted.client("10.1.1.1", chain) == real
+    mapped = getattr(ipaddress.ip_address(real), "ipv4_mapped", None)
+    assert trusted.client("10.1.1.1", chain) == str(mapped or real)
 
 
 def forms(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> st.SearchStrategy[str]:

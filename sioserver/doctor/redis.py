@@ -80,10 +80,10 @@ def _access(server: Server) -> Iterator[Finding]:
     acl = "set a password, or better the ACL of docs/operations.md"
     if server.open and not near:
         yield fail("redis.access", f"{server.where} lets in whoever can reach it", acl)
-    elif server.open and server.host and not server.password:
+    elif server.open and server.host:
         yield warn(
             "redis.access",
-            f"{server.where} asks for no password, and every program of this machine may use it",
+            f"{server.where} lets in who shows no password, and so every program here",
             f"{acl}, or use a unix socket",
         )
     elif server.open is None:

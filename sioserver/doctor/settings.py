@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import ip_network
 from typing import Final
+from urllib.parse import urlsplit
 
 from sioserver.config import Config
 from sioserver.config.checks import is_loopback
@@ -98,17 +99,10 @@ def _public(config: Config) -> Iterator[Finding]:
 
 def _origins(config: Config) -> Iterator[Finding]:
     origins = config.server.origins
+    near = [origin for origin in origins if is_loopback(urlsplit(origin).hostname or "")]
     wide = [origin for origin in origins if origin == "*"]
-    plain = [
-        origin
-        for origin in origins
-        if origin.startswith("http://") and not is_loopback(origin.split("/")[2].split(":")[0])
-    ]
-    local = [
-        origin
-        for origin in origins
-        if "//localhost" in origin and not is_loopback(config.server.host)
-    ]
+    plain = [one for one in origins if one.startswith("http://") and one not in near]
+    local = near if not is_loopback(config.server.host) else []
     if wide:
         yield fail("server.origins", "pages of every site may connect", "list the sites instead")
     if plain:

@@ -109,11 +109,16 @@ def bad(found: list[dict[str, str]]) -> dict[str, str]:
 
 @pytest.fixture
 def valkey(tmp_path: Path) -> Iterator[Valkey]:
-    """As docs/operations.md wants it: it keeps what it has, and lets in one user."""
+    """As docs/operations.md wants it: it keeps what it has, and knows one user."""
     with redis_servers.standalone(tmp_path / "v", fsync="everysec") as server:
         name, rules = acl_rules("chat", "sioserver")
         ask(server, "ACL", "SETUSER", name, *rules)
         yield server
+
+
+def close(valkey: Valkey) -> None:
+    """Let nobody in without a password, the tests included."""
+    ask(valkey, "CONFIG", "SET", "requirepass", PASSWORD)
 
 
 def settings_for(valkey: Valkey, **more: Any) -> dict[str, Any]:
@@ -161,12 +166,14 @@ def _listens(port: int) -> bool:
 async def test_what_is_right_is_not_complained_of(
     valkey: Valkey, tmp_path: Path, kind: str
 ) -> None:
+    close(valkey)
     settings = settings_for(valkey)
     async with ServerProcess(settings=settings) as server:
         with proxy(kind, tmp_path, server.port) as (url, file):
             code, found = await doctor("--url", url, *file, settings=settings)
         assert bad(found) == {}
         assert code == 0
+        assert not any("<hidden>" in line for line in map(str, found))
         checks = {one["check"] for one in found if one["level"] == "ok"}
         peer = next(check for check in checks if check.startswith("cluster.peer."))
         assert {
@@ -198,10 +205,11 @@ async def test_faults_of_a_proxy_are_found(valkey: Valkey, tmp_path: Path) -> No
 async def test_faults_of_the_cluster_are_found(valkey: Valkey) -> None:
     """Another secret than the node's, a Redis that keeps nothing and throws things away, and a
     short time-out of an unknown proxy."""
+    ask(valkey, "CONFIG", "SET", "appendonly", "no")
+    ask(valkey, "CONFIG", "SET", "maxmemory-policy", "allkeys-lru", "maxmemory", "1gb")
+    close(valkey)
     settings = settings_for(valkey)
     async with ServerProcess(settings=settings) as server:
-        ask(valkey, "CONFIG", "SET", "appendonly", "no")
-        ask(valkey, "CONFIG", "SET", "maxmemory-policy", "allkeys-lru", "maxmemory", "1gb")
         weak = "the quick brown fox jumps over the lazy dog"
         changed = {**settings, "cluster.secret": secrets.token_urlsafe(32), "auth.secret": weak}
         options = ("--url", server.url, "--proxy-timeout", "30", "--pid", str(server.pid))

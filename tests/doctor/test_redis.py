@@ -56,7 +56,7 @@ def test_a_good_one() -> None:
         ({"open": True, "password": False}, [("fail", "redis.access")]),
         ({"open": None}, [("skip", "redis.access")]),
         ({**NEAR, "open": True, "password": False}, [("warn", "redis.access")]),
-        ({**NEAR, "open": True, "password": True, "encrypted": False}, []),
+        ({**NEAR, "open": True, "encrypted": False}, [("warn", "redis.access")]),
         ({"host": "", "where": "/s.sock", "open": True, "encrypted": False}, []),
         ({"encrypted": False}, [("warn", "redis.tls")]),
         ({**NEAR, "encrypted": False}, []),

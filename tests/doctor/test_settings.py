@@ -68,7 +68,9 @@ def test_a_public_server_as_it_should_be() -> None:
             [("warn", "limits.enabled")],
         ),
         ({"server": {"origins": ["http://app.example"]}}, [("warn", "server.origins")]),
-        ({"server": {"origins": ["http://localhost:5173"]}}, []),
+        ({"server": {"origins": ["http://localhost:5173", "http://[::1]:80"]}}, []),
+        ({"server": {"origins": ["http://localhost:*", "https://*.example.com"]}}, []),
+        ({"server": {"origins": ["http://localhost.example"]}}, [("warn", "server.origins")]),
         (
             {
                 "server": {

@@ -43,7 +43,8 @@ class Identity(msgspec.Struct, frozen=True):
 
     def permits(self, word: str, room: str) -> bool:
         """Does the token say that they may? Only asked where there are grants."""
-        return any(
-            word in grant.words and (grant.pattern == "*" or fnmatchcase(room, grant.pattern))
-            for grant in self.grants or ()
-        )
+        # a loop, not any(): it is asked for every message, and takes half of the time
+        for grant in self.grants or ():
+            if word in grant.words and (grant.pattern == "*" or fnmatchcase(room, grant.pattern)):
+                return True
+        return False

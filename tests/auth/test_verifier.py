@@ -359,6 +359,27 @@ def test_no_signed_claims_raise_anything_else(claims: dict[str, Any], checked: b
         assert NOW < identity.expires_at <= MAX_TIME
 
 
+HEADER = st.dictionaries(
+    st.sampled_from(["alg", "kid", "typ", "crit", "b64", "jwk", "jku", "x5u", "zip", "enc", "cty"]),
+    JSON | st.sampled_from([*SECRETS, *PUBLIC, "none", "1", "2"]),
+)
+
+
+@settings(deadline=None)
+@given(HEADER, st.sampled_from(SECRETS))
+def test_no_signed_header_raises_anything_else(header: dict[str, Any], algorithm: str) -> None:
+    """Whatever is said in it: it is good only if it names the algorithm that has signed."""
+    keys = read_set(key_set(jwk("rsa", kid="1"), jwk("p256", kid="2"), jwk("ed25519"))).keys
+    check = verifier(list(keys), secret=SECRET)
+    try:
+        identity = check.verify(token(GOOD, header=header, algorithm=algorithm), NOW)
+    except InvalidToken:
+        return
+    assert identity.user.id == "alice"
+    assert header["alg"] == algorithm
+    assert not {"crit", "b64"} & header.keys()
+
+
 @settings(deadline=None)
 @given(st.data())
 def test_a_changed_token_is_refused(data: st.DataObject) -> None:

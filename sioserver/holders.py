@@ -7,6 +7,7 @@ rule may concern everybody. It knows no store, and not what a client's room or e
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Iterable
 from typing import Final
@@ -15,6 +16,8 @@ from sioserver.auth import Identity
 from sioserver.errors import Disconnect
 from sioserver.local import Client
 from sioserver.model import Credentials, Revocation
+
+log = logging.getLogger(__name__)
 
 SLICE: Final = 0.005
 """Seconds for which clients are ended in one turn of the event loop."""
@@ -76,7 +79,10 @@ class Holders:
                             loop.call_soon(self._go_on)
                             return
                         self.remove(client)
-                        client.outbox.close(client, Disconnect("token_revoked"))
+                        try:
+                            client.outbox.close(client, Disconnect("token_revoked"))
+                        except Exception:
+                            log.exception("a client could not be ended")  # the others are
                 lots.popleft()
                 if loop.time() > until:
                     loop.call_soon(self._go_on)

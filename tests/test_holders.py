@@ -10,6 +10,7 @@ import pytest
 
 from sioserver import holders as module
 from sioserver.auth import Identity
+from sioserver.errors import Disconnect
 from sioserver.holders import Holders, credentials
 from sioserver.hub import Client
 from sioserver.model import Credentials, Revocation, User
@@ -43,6 +44,28 @@ def scene() -> Scene:
     return Scene()
 
 
+class Clock:
+    """A loop whose time goes on with each client that is ended, and stands still otherwise."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene = scene
+        self.tick = 0.0
+
+    def time(self) -> float:
+        return len(self.scene.outbox.closed) * self.tick
+
+    def call_soon(self, call: Callable[[], None]) -> None:
+        asyncio.get_running_loop().call_soon(call)
+
+
+@pytest.fixture(autouse=True)
+def clock(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock(scene)
+    loop = SimpleNamespace(get_running_loop=lambda: clock)
+    monkeypatch.setattr(module, "asyncio", loop)
+    return clock
+
+
 def before(time: float, kind: str = "user", id: str = "ann") -> Revocation:
     return Revocation(kind, id, 1000.0, time)  # type: ignore[arg-type]
 
@@ -70,6 +93,27 @@ async def test_everybody(scene: Scene) -> None:
     scene.client(issued_at=12.0)
     scene.holders.revoked(before(12.0, "all", ""))
     assert set(scene.ended) == clients
+
+
+async def test_a_client_that_cannot_be_ended_is_nobody_else_s_luck(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    clients = {scene.client() for _ in range(3)}
+    close, failed = scene.outbox.close, []
+
+    def fail_once(client: Client, ending: Disconnect) -> None:
+        if not failed:
+            failed.append(client)
+            raise RuntimeError("no")
+        close(client, ending)
+
+    scene.outbox.close = fail_once  # type: ignore[method-assign]
+    scene.holders.revoked(before(11.0))
+    assert {*scene.ended, *failed} == clients
+    assert "a client could not be ended" in caplog.text
+    later = scene.client()
+    scene.holders.revoked(before(11.0))
+    assert later in scene.ended
 
 
 async def test_who_has_gone_or_changed_is_left_alone(scene: Scene) -> None:
@@ -105,17 +149,9 @@ def test_what_the_rules_look_at() -> None:
     assert credentials(identity) == Credentials("ann", "t", 5.0)
 
 
-async def test_a_crowd_is_ended_in_slices(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_crowd_is_ended_in_slices(scene: Scene, clock: Clock) -> None:
     """Each end takes a millisecond here, and a slice of the loop five."""
-
-    class Clock:
-        def time(self) -> float:
-            return len(scene.outbox.closed) * 0.001
-
-        def call_soon(self, call: Callable[[], None]) -> None:
-            asyncio.get_running_loop().call_soon(call)
-
-    monkeypatch.setattr(module, "asyncio", SimpleNamespace(get_running_loop=Clock))
+    clock.tick = 0.001
     clients = {scene.client(f"user {number % 20}") for number in range(100)}
     last = scene.client("ben")
     scene.holders.revoked(before(11.0, "all", ""))

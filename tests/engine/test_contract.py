@@ -87,6 +87,14 @@ async def test_a_draft_that_is_sent_again_is_not_published_again(
     assert listener.offsets("lobby") == [1, 2]
 
 
+async def test_the_window_of_resends_ends_at_the_same_millisecond(engine: Engine) -> None:
+    ends = round(WINDOW * 1000)
+    for id, later, duplicate in (("in", ends - 1, True), ("out", ends, False)):
+        await engine.publish("lobby", draft(id), KEEP)
+        again = await engine.publish("lobby", draft(id, at=AT + later), KEEP)
+        assert again.duplicate is duplicate
+
+
 async def test_a_draft_that_is_under_way_is_not_published_twice(
     engine: Engine, listener: Listener
 ) -> None:

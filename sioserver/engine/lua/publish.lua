@@ -14,7 +14,7 @@ if first then
     local before = redis.call('HMGET', KEYS[1], 'p', 'q')
     last = e == before[1] and tonumber(before[2]) or -1
   end
-  if tonumber(s) <= last and tonumber(ARGV[2]) - tonumber(a) <= tonumber(ARGV[8]) then
+  if tonumber(s) <= last and tonumber(ARGV[2]) - tonumber(a) < tonumber(ARGV[8]) then
     return {epoch, tonumber(s), tonumber(a), 1}
   end
 end

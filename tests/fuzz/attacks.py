@@ -80,6 +80,4 @@ def inputs(attack: Attack) -> int:
     match attack:
         case Talk(packets=pieces) | Frames(frames=pieces) | Upgrade(frames=pieces):
             return len(pieces)
-        case Post(body=body):
-            return body.count(b"\x1e") + 1
     return 1

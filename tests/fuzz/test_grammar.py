@@ -3,23 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, find, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from hypothesis.errors import NoSuchExample
 
 from . import grammar
 from .attacks import Attack, Frames, Post, Raw, Talk, Upgrade, attacks, inputs
 
 SOME = settings(
-    max_examples=4000,
+    max_examples=800,
     database=None,
+    deadline=None,
     derandomize=True,
     phases=(Phase.generate,),
     suppress_health_check=list(HealthCheck),
 )
+
+
+@cache
+def drawn(strategy: st.SearchStrategy[Any]) -> list[Any]:
+    """Some of what is drawn from it, the same each time."""
+    found: list[Any] = []
+
+    @SOME
+    @given(strategy)
+    def draw(value: Any) -> None:
+        found.append(value)
+
+    draw()
+    return found
+
 
 Frame = tuple[bytes, ...]
 
@@ -74,10 +90,7 @@ REACHED: dict[str, tuple[st.SearchStrategy[Any], Callable[[Any], bool]]] = {
 @pytest.mark.parametrize("what", REACHED)
 def test_it_is_drawn(what: str) -> None:
     strategy, condition = REACHED[what]
-    try:
-        find(strategy.map(condition), bool, settings=SOME)
-    except NoSuchExample:
-        pytest.fail(f"{what} is never drawn")
+    assert any(map(condition, drawn(strategy))), f"{what} is never drawn"
 
 
 def test_a_frame_is_what_a_client_writes() -> None:
@@ -94,7 +107,7 @@ def test_a_frame_is_what_a_client_writes() -> None:
         (Talk("polling", ("3", "4", "5")), 3),
         (Frames((b"a", b"b")), 2),
         (Upgrade((b"a",)), 1),
-        (Post("lane", b"3\x1e3"), 2),
+        (Post("lane", b"3\x1e3"), 1),
         (Raw(b"GET"), 1),
     ],
 )

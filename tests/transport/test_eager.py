@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -45,6 +46,28 @@ async def test_a_task_goes_on_with_what_waits(run: Run) -> None:
     gate.set_result("let in")
     await task
     assert seen == ["begun", "let in", True]
+
+
+async def test_a_users_handler_is_one_task_from_its_first_line_on() -> None:
+    """Whatever the version of Python (docs/decisions/0030): libraries go by `current_task()`."""
+    variable: ContextVar[str] = ContextVar("variable", default="the caller's")
+    tasks: list[Any] = []
+
+    async def handler() -> None:
+        tasks.append(asyncio.current_task())
+        variable.set("the handler's")
+        async with asyncio.timeout(5), asyncio.TaskGroup() as group:  # before anything has waited
+            group.create_task(asyncio.sleep(0))
+        tasks.append(asyncio.current_task())
+        assert variable.get() == "the handler's"
+
+    me = asyncio.current_task()
+    task = eager.run(handler())
+    assert task is not None
+    assert asyncio.current_task() is me
+    await task
+    assert tasks == [task, task]
+    assert variable.get() == "the caller's"
 
 
 @BOTH

@@ -179,14 +179,12 @@ class Attacker:
     def hear(self) -> bool:
         """Read what has come of `fetch`. False: no more will."""
         assert self.polls is not None
-        data = bytes(self.polls.received)
-        self.polls.received.clear()
-        if not data:
+        head, body = self.polls.answer()
+        if not head:
             self._silent += 1
             return self._silent < SILENT
         self._asking, self._silent = False, 0
-        self.told += rejections(data)
-        head, _, body = data.partition(END)
+        self.told += rejections(head)
         if b" 200 " not in head[:16]:
             return False
         self.told += rejections_in_poll(body)

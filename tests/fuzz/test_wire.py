@@ -9,7 +9,7 @@ import pytest
 
 from sioserver.transport.frames import BINARY, TEXT, frame
 
-from .wire import frames, refused, rejections, rejections_in_poll
+from .wire import Line, frames, refused, rejections, rejections_in_poll
 
 NO = {"ok": False, "error": {"code": "bad_request"}}
 NOTICE = {"code": "rate_limited", "message": "", "event": "typing"}
@@ -78,3 +78,12 @@ def test_it_reads_what_it_was_told_as_json() -> None:
     broken: Any = pytest.raises(ValueError)
     with broken:
         refused("43/hall,1[{]")
+
+
+def test_an_answer_in_two_pieces_is_taken_when_it_is_whole() -> None:
+    line = Line()
+    line.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n4")
+    assert line.answer() == (b"", b"")
+    line.data_received(b"hiHTTP/1.1 400 ")
+    assert line.answer() == (b"HTTP/1.1 200 OK\r\nContent-Length: 3", b"4hi")
+    assert line.answer() == (b"", b"")

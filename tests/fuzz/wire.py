@@ -79,6 +79,15 @@ class Line(asyncio.Protocol):
         head, _, body = answer.partition(END)
         return int(head[9:12]), body
 
+    def answer(self) -> tuple[bytes, bytes]:
+        """Take the next answer away that is here as a whole: head and body; empty: there is none
+        yet."""
+        ends = _whole(self.received, 0)
+        answer = bytes(self.received[:ends])
+        del self.received[:ends]
+        head, _, body = answer.partition(END)
+        return head, body
+
     def close(self) -> None:
         """Break off."""
         if self._tcp is not None:

@@ -138,6 +138,7 @@ SPECIAL: dict[str, st.SearchStrategy[Any]] = {
     "server.frame_ancestors": st.lists(
         st.sampled_from(["self", "https://*.b.example"]), max_size=2
     ),
+    "server.hosts": st.lists(st.sampled_from(["a.example", "*.b.example", "[::1]"]), max_size=2),
     "server.trusted_proxies": st.lists(st.ip_addresses().map(str), max_size=3),
     "auth.secret": SECRETS,
     "auth.jwks": st.sampled_from(["", "keys.json", "https://issuer.example/keys"]),

@@ -166,11 +166,15 @@ class RedisRevocations:
             return
         if notice.version <= self._version:
             return  # it was read already, and perhaps a later one of its name
-        if notice.last > self._version:
-            self._doubt()  # one came between, which was not heard of
+        # The word of whoever can publish there is enough to put somebody out, which cannot wait. It
+        # is not enough to let somebody in again, nor to pass over what comes later: a made-up
+        # version would hide it. So only what is read moves the copy on.
+        if notice.lifted or notice.last > self._version:
+            self._doubt()
         else:
-            self._version = notice.version
-        self._apply(notice.name, notice)
+            self._read_soon()
+        if not notice.lifted:
+            self._apply(notice.name, notice)
 
     def on_subscribed(self, channels: Iterable[str]) -> None:
         """The bus tells of these channels now."""
@@ -229,7 +233,7 @@ class RedisRevocations:
         self._began = loop.time()
         self._reads += 1
         doubts, restoring = self._doubts, self._restoring
-        if self._version and self._began - self._read_at > LIFTED / 2:
+        if len(self._rules) and self._began - self._read_at > LIFTED / 2:
             self._rules.clear()  # something may have been lifted that nobody remembers
             self._version, restoring = 0, False
         while await self._read_page() == PAGE:

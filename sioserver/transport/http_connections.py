@@ -289,6 +289,14 @@ class HttpConnection(web.RequestHandler):
         response.force_close()
         return response
 
+    def log_exception(self, *args: Any, **details: Any) -> None:
+        """A failure of ours is told. A body that nobody wanted and that is no good (no gzip, say)
+        is none; it shows when the rest of it is read and thrown away."""
+        if isinstance(details.get("exc_info"), (HttpProcessingError, web.RequestPayloadError)):
+            log.debug(*args, **details)
+        else:
+            super().log_exception(*args, **details)
+
 
 _FIELDS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 

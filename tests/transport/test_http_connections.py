@@ -438,3 +438,12 @@ async def test_what_is_no_http_writes_no_traceback(caplog: pytest.LogCaptureFixt
         assert status_of(answer) == 400
         assert b"\x16" not in answer
     assert not caplog.records
+
+
+async def test_a_body_that_nobody_wanted_may_be_no_good(caplog: pytest.LogCaptureFixture) -> None:
+    async with watched() as site:
+        reader, writer = await site.raw()
+        fields = "Content-Length: 3", "Content-Encoding: gzip"
+        writer.write(site.head("PUT", "/nothing", *fields) + b"abc")
+        assert status_of(await end_of(reader)) in (400, 404)
+    assert not caplog.records

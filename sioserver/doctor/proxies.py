@@ -14,6 +14,11 @@ from typing import Final, NamedTuple
 from sioserver.config import Config
 from sioserver.doctor.findings import Finding, fail, ok, skip, warn
 
+NO_NAME: Final = (
+    "does not set X-Forwarded-Host: what clients write there passes, and counts as the name by "
+    "which they asked"
+)
+
 NGINX_TIMEOUT: Final = 60.0
 """Seconds: `proxy_read_timeout` and `proxy_send_timeout` where nothing is written."""
 
@@ -208,6 +213,10 @@ def _location(config: Config, check: str, block: Block) -> Iterator[Finding]:
         )
     else:
         yield ok(check, "tells who the client is")
+    if "x-forwarded-host" in headers:
+        yield ok(check, "tells by what name it was asked")
+    else:
+        yield warn(check, NO_NAME, "proxy_set_header X-Forwarded-Host $http_host;")
     if block.value("proxy_buffering") == ["off"]:
         yield ok(check, "does not buffer answers")
     else:
@@ -283,11 +292,21 @@ def haproxy(config: Config, file: str, text: str) -> Iterator[Finding]:
             "does not say who the client is: all have the proxy's address",
             "option forwardfor",
         )
-    if any(
-        line[:2] == ["http-request", "set-header"] and line[2:3] == ["X-Forwarded-Proto"]
+    sets = {
+        line[2].lower()
         for section in ends
         for line in [*section.defaults, *section.lines]
-    ):
+        if line[:2] == ["http-request", "set-header"] and len(line) > 2
+    }
+    if "x-forwarded-host" in sets:
+        yield ok(f"haproxy {file}", "tells by what name it was asked")
+    else:
+        yield warn(
+            f"haproxy {file}",
+            NO_NAME,
+            "http-request set-header X-Forwarded-Host %[req.hdr(host)]",
+        )
+    if "x-forwarded-proto" in sets:
         yield ok(f"haproxy {file}", "tells whether the client came by https")
     else:
         yield warn(

@@ -47,17 +47,36 @@ class Proxies:
         (nothing, "unknown"), its own address is the last that is known. Ports and brackets are left
         out, and so is what could stand behind a "%".
         """
-        address = peer or ""
+        return self._followed(peer, forwarded_for)[0]
+
+    def said(self, peer: str | None, forwarded_for: str | None, row: str) -> str:
+        """What the proxy that the client asked has put into another row that each appends to, such
+        as X-Forwarded-Proto; "" where nobody is believed, or nothing was said.
+
+        It stands as far from the right as the client's address does in X-Forwarded-For. A shorter
+        row was begun anew by a proxy on the way (most replace these fields, and do not append):
+        then its left end, which still is a trusted one's word.
+        """
+        if not self.trusted(peer) or not row:
+            return ""
+        _, hops = self._followed(peer, forwarded_for)
+        entries = row.rsplit(",", hops)
+        return entries[-min(hops, len(entries))].strip(" \t")
+
+    def _followed(self, peer: str | None, forwarded_for: str | None) -> tuple[str, int]:
+        """The client's address, and how many proxies have spoken: entries from the right."""
+        address, hops = peer or "", 0
         if not self.trusted(peer) or not forwarded_for:
-            return address
+            return address, 1
         for hop in reversed(forwarded_for.rsplit(",", MOST_HOPS)[-MOST_HOPS:]):
+            hops += 1
             parsed = _hop(hop.strip(" \t"))
             if parsed is None:
                 break
             address = str(parsed)
             if not self._has(parsed):
                 break
-        return address
+        return address, hops
 
 
 def _hop(text: str) -> Address | None:

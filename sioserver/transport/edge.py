@@ -104,17 +104,12 @@ class Edge(engineio.AsyncServer):
 
     def address_of(self, request: web.Request) -> str:
         """The client's address, behind however many trusted proxies."""
-        forwarded = ",".join(request.headers.getall("X-Forwarded-For", ()))
-        return self.proxies.client(caller_of(request).remote, forwarded)
+        return self.proxies.client(caller_of(request).remote, _row(request, "X-Forwarded-For"))
 
     def scheme_of(self, request: web.Request) -> str:
         """What the client's connection speaks: "http", "https" when it is encrypted, or what a
         trusted proxy says."""
-        caller = caller_of(request)
-        if self.proxies.trusted(caller.remote):
-            forwarded = request.headers.get("X-Forwarded-Proto", caller.scheme)
-            return forwarded.split(",")[0].strip()
-        return caller.scheme
+        return self._said(request, "X-Forwarded-Proto").lower() or caller_of(request).scheme
 
     def binding_of(self, request: web.Request) -> Binding:
         """To whom the request's session belongs, if it opens one; or who asks for it."""
@@ -129,9 +124,14 @@ class Edge(engineio.AsyncServer):
         # an absolute target counts more than the header (RFC 9112, section 3.2.2)
         origin_form = request.raw_path.startswith("/")
         host = request.headers.get("Host") if origin_form else request.url.authority
-        if self.comes_from_proxy(request):
-            host = request.headers.get("X-Forwarded-Host", host or "").split(",")[0].strip()
-        return host or None
+        return self._said(request, "X-Forwarded-Host") or host or None
+
+    def _said(self, request: web.Request, name: str) -> str:
+        """What a trusted proxy says of the client's own request; "" where none does."""
+        row = _row(request, name)
+        if not row:
+            return ""
+        return self.proxies.said(caller_of(request).remote, _row(request, "X-Forwarded-For"), row)
 
     def admit_origin(self, request: web.Request) -> bool:
         """May a page of the request's origin ask? Requests without one are not from pages, or read
@@ -249,6 +249,11 @@ class Edge(engineio.AsyncServer):
     def _cors_allowed_origins(self, environ: dict[str, str]) -> list[str]:
         # python-engineio asks this when it builds the headers; the decision has been made
         return [environ[ORIGIN]] if ORIGIN in environ else []
+
+
+def _row(request: web.Request, name: str) -> str:
+    """A header that each proxy appends to, some of them as a line of its own; "" without it."""
+    return ",".join(request.headers.getall(name, ()))
 
 
 _NAMES: Final = re.compile(r"[a-z0-9-]+(?: *, *[a-z0-9-]+)*", re.ASCII | re.IGNORECASE)

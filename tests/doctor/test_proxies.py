@@ -53,6 +53,11 @@ def test_the_samples_are_good() -> None:
             "",
             "warn does not set X-Forwarded-Proto",
         ),
+        (
+            "    proxy_set_header X-Forwarded-Host $http_host;",
+            "",
+            "warn does not set X-Forwarded-Host",
+        ),
         ("proxy_buffering off;", "", "warn buffers answers"),
         ("location / {", "location /other {", ""),  # the named one is still there
         ("server {", "server {{", "skip it cannot be understood"),
@@ -80,7 +85,7 @@ def test_only_what_serves_the_path_is_looked_at() -> None:
             proxy_pass http://127.0.0.1:8000; proxy_http_version 1.1; proxy_buffering off;
             proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection "upgrade";
             proxy_set_header Host $host; proxy_set_header X-Forwarded-For $remote_addr;
-            proxy_set_header 'X-Forwarded-Proto' https;
+            proxy_set_header 'X-Forwarded-Proto' https; proxy_set_header X-Forwarded-Host $host;
         }
         location ~ \\.php$ { proxy_pass http://php; }
     }
@@ -114,6 +119,7 @@ def test_a_poll_that_is_sent_twice() -> None:
         ("timeout client  90s", "", "warn timeout client is not written"),
         ("timeout client  90s", "timeout client soon", "skip timeout client: "),
         ("option forwardfor", "", "warn does not say who the client is"),
+        ("set-header X-Forwarded-Host", "add-header X-Other", "warn does not set X-Forwarded-Host"),
     ],
 )
 def test_planted_in_haproxy(old: str, new: str, words: str) -> None:

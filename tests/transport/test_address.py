@@ -116,6 +116,40 @@ def test_chains(peer: str | None, forwarded: str | None, client: str) -> None:
     assert Proxies(["127.0.0.1", "10.0.0.0/8"]).client(peer, forwarded) == client
 
 
+@given(
+    st.text() | st.lists(ADDRESSES).map(",".join),
+    st.text(),
+    st.lists(st.ip_addresses(network="10.0.0.0/8").map(str), max_size=4),
+)
+def test_what_a_client_writes_into_other_rows_is_not_believed(
+    forwarded: str, written: str, proxies: list[str]
+) -> None:
+    trusted = Proxies(["10.0.0.0/8"])
+    chain = ",".join([forwarded, "192.0.2.1", *proxies])
+    row = ",".join([written, "https", *("http" for _ in proxies)])
+    assert trusted.said("10.1.1.1", chain, row) == "https"
+    assert trusted.said("192.0.2.7", chain, row) == ""
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "row", "said"),
+    [
+        ("192.0.2.1", "https", "https"),
+        ("192.0.2.1", "https, http", "http"),
+        ("192.0.2.1, 10.0.0.1", "https, http", "https"),
+        ("192.0.2.1, 10.0.0.1", " https ", "https"),  # one of both has replaced it
+        ("192.0.2.1, 10.0.0.1, 10.0.0.2", "https,http", "https"),
+        ("192.0.2.1, unknown", "https, http", "http"),
+        ("10.0.0.1", "https, http", "http"),  # asked by a proxy itself
+        (None, "https, http", "http"),
+        ("192.0.2.1", "https,", ""),
+        ("192.0.2.1", "", ""),
+    ],
+)
+def test_what_was_said_of_the_clients_request(forwarded: str | None, row: str, said: str) -> None:
+    assert Proxies(["10.0.0.0/8"]).said("10.1.1.1", forwarded, row) == said
+
+
 def test_a_wrong_network_is_refused() -> None:
     with pytest.raises(ValueError):
         Proxies(["10.0.0.300"])

@@ -73,7 +73,10 @@ async def test_a_forwarded_host_is_believed_only_from_a_proxy() -> None:
 @pytest.mark.parametrize(
     ("said", "origin", "own"),
     [
-        (("https, http", "a.example, inner"), "https://a.example", True),
+        # two lists without X-Forwarded-For: only the proxy that asked is known
+        (("http, https", "evil.example, a.example"), "https://a.example", True),
+        (("https, http", "evil.example, a.example"), "https://evil.example", False),
+        (("HTTPS", "a.example"), "https://a.example", True),
         (("https", "a.example:443"), "https://a.example", True),
         (("https", "a.example"), "http://a.example", False),
         (("https", "a.example"), "https://inner:8000", False),
@@ -93,6 +96,27 @@ async def test_the_own_origin_behind_a_trusted_proxy(
     eio = engineio_server(trusted_proxies=["127.0.0.1"], origins=policy)
     async with serve(eio, "engine.io") as site:
         assert (await site.get(headers=headers))[0] == (200 if own else 400)
+
+
+async def test_what_a_client_writes_to_the_left_of_a_proxy_is_not_believed() -> None:
+    """Two proxies that append: the first was asked by the client, who had written all three."""
+    headers = [
+        ("X-Forwarded-For", "10.0.0.9, 192.0.2.1"),
+        ("X-Forwarded-For", "10.0.0.1"),
+        ("X-Forwarded-Proto", "ftp, https"),
+        ("X-Forwarded-Proto", "http"),
+        ("X-Forwarded-Host", "evil.example, a.example"),
+        ("X-Forwarded-Host", "inner"),
+    ]
+    eio = engineio_server(trusted_proxies=["127.0.0.1", "10.0.0.0/8"])
+    async with serve(eio, "engine.io") as site:
+        for origin, status in (
+            ("https://a.example", 200),
+            ("https://evil.example", 400),
+            ("ftp://evil.example", 400),
+            ("http://inner", 400),
+        ):
+            assert (await site.get(headers=[*headers, ("Origin", origin)]))[0] == status
 
 
 async def test_preflight() -> None:

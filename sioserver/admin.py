@@ -16,7 +16,7 @@ from sioserver.auth.api_keys import ApiKeys
 from sioserver.config import Config
 from sioserver.config.api_keys import ADMIN
 from sioserver.engine.base import Engine
-from sioserver.errors import Refusal
+from sioserver.errors import InvalidToken, Refusal
 from sioserver.metrics import Metrics
 from sioserver.model import Revocation
 
@@ -83,17 +83,20 @@ class Admin:
     # ------------------------------------------------------------ revocations
 
     async def revoke_token(self, token: str, until: float | None, by: str) -> Revocation:
-        """Refuse a token, named by its `jti` or by itself, until it expires."""
+        """Refuse a token, named by its `jti` or by itself, until it expires. Whether it is good
+        may not be known just now: that is "unavailable", not that there is nothing to revoke."""
         if _JWT.fullmatch(token):
             try:
                 identity = await self._identify(token)
-            except Refusal as error:
-                raise Refusal(
-                    "bad_request", "this token is not taken anyway: nothing was revoked"
-                ) from error
+            except InvalidToken as error:
+                if error.reason == "early":
+                    text = "this token is not good yet, but will be: revoke it by its jti"
+                else:
+                    text = "this token is not taken anyway: nothing was revoked"
+                raise Refusal("bad_request", text) from error
             if identity.token_id is None:
                 raise Refusal("bad_request", "this token has no jti; revoke its user's instead")
-            token, until = identity.token_id, until or identity.expires_at
+            token, until = identity.token_id, identity.expires_at if until is None else until
         return await self._revoke("token", token, until, 0.0, by)
 
     async def revoke_user(

@@ -15,7 +15,7 @@ from sioserver.auth.api_keys import BYTES, make
 from sioserver.config import Config
 from sioserver.config.schema import Api, Auth, Store
 from sioserver.engine.embedded import EmbeddedEngine
-from sioserver.errors import Refusal
+from sioserver.errors import InvalidToken, Refusal
 from sioserver.metrics import Metrics
 from sioserver.model import Revocation, User
 
@@ -32,6 +32,7 @@ class Desk:
         self.metrics = Metrics()
         self.engine = engine
         self.identities: dict[str, Identity] = {}
+        self.fault: Refusal = InvalidToken("signature", "no key has signed it")
         config = Config(
             auth=Auth(secret=SECRET, max_lifetime=1000.0, leeway=5.0),
             api=Api(keys=[str(ENTRY), str(SCRAPER_ENTRY)]),
@@ -40,7 +41,7 @@ class Desk:
 
     async def identify(self, token: str) -> Identity:
         if token not in self.identities:
-            raise Refusal("unauthorized")
+            raise self.fault
         return self.identities[token]
 
     async def rules(self) -> list[Revocation]:
@@ -141,6 +142,25 @@ async def test_a_token_by_its_id_or_as_it_is(desk: Desk) -> None:
     del desk.identities[whole]
     error = await refused(desk.admin.revoke_token(whole, None, "x"))
     assert (error.code, "nothing was revoked" in error.message) == ("bad_request", True)
+
+
+async def test_a_token_of_which_nobody_knows_is_not_said_to_be_harmless(desk: Desk) -> None:
+    whole = jwt.encode({"sub": "ann", "exp": 1, "jti": "t2"}, SECRET, "HS256")
+    desk.fault = Refusal("unavailable", retry_after=2.0)  # of the issuer, or of Redis
+    error = await refused(desk.admin.revoke_token(whole, None, "x"))
+    assert (error.code, error.retry_after) == ("unavailable", 2.0)
+    desk.fault = InvalidToken("early", "nbf lies in the future")
+    error = await refused(desk.admin.revoke_token(whole, None, "x"))
+    assert error.code == "bad_request"
+    assert "will be: revoke it by its jti" in error.message
+
+
+async def test_a_token_that_is_named_whole_can_have_an_end_of_its_own(desk: Desk) -> None:
+    now = desk.clock()
+    whole = jwt.encode({"sub": "ann", "exp": 1, "jti": "t2"}, SECRET, "HS256")
+    desk.identities[whole] = Identity(User("ann", "Ann"), token_id="t2", expires_at=now + 30)
+    assert (await desk.admin.revoke_token(whole, now + 9, "x")).until == now + 9
+    assert (await refused(desk.admin.revoke_token(whole, 0.0, "x"))).code == "bad_request"
 
 
 @pytest.mark.parametrize("id", ["", "x" * 257, "a\nb", "a\0"])

@@ -89,7 +89,7 @@ class Keys:
     def said(self, room: str, user_id: str) -> str:
         """String with an end: when the user posted last in a room with slow mode, in milliseconds
         of the server's clock. With the room's other keys."""
-        return f"{self._prefix}:{{{room}}}:said:{user_id}"
+        return f"{self.room(room).channel}:said:{user_id}"
 
     def at(self, room: str, lease: str) -> str:
         """Set of the users whom a lease holds in a room. With the room's other keys."""

@@ -90,7 +90,7 @@ class RedisRevocations:
         self._restoring = False
         self._reading: asyncio.Task[None] | None = None
         self._began = self._read_at = -inf
-        self._swept = -inf
+        self._swept = self._forgot = -inf
         self._stopped = False
         self._change = msgspec.msgpack.Decoder(_Change).decode
         self._notice = msgspec.msgpack.Decoder(_Notice).decode
@@ -149,8 +149,10 @@ class RedisRevocations:
 
     def tick(self, now: float) -> None:
         """Some time has passed (`now`: seconds since 1970): read what may have been missed."""
-        self._rules.forget(now)
         at = asyncio.get_running_loop().time()
+        if at - self._forgot >= ROUND:  # it looks at every rule
+            self._forgot = at
+            self._rules.forget(now)
         if not self.current or at - self._read_at >= ROUND:
             self._read_soon()
         if at - self._swept >= SWEEP:
@@ -236,7 +238,7 @@ class RedisRevocations:
         if len(self._rules) and self._began - self._read_at > LIFTED / 2:
             self._rules.clear()  # something may have been lifted that nobody remembers
             self._version, restoring = 0, False
-        while await self._read_page() == PAGE:
+        while await self._read_page():
             pass
         if restoring:
             await self._restore()
@@ -245,10 +247,16 @@ class RedisRevocations:
         if self._doubts != doubts and not self._stopped:
             loop.call_soon(self._read_soon)
 
-    async def _read_page(self) -> int:
+    async def _read_page(self) -> bool:
+        """Read some of what is not known here. True: there may be more."""
         keys = self._keys
         call = self._redis.script(READ, (keys.rules, keys.changes), (self._version, PAGE))
-        found = await answer(call)
+        newest, *found = await answer(call)
+        if newest < self._version:
+            # Redis has lost its end, and its clock may be behind that of the server before it; or
+            # somebody has made up an announcement. What comes next must not look old.
+            self._version = 0
+            return True
         for name, data in zip(found[::2], found[1::2], strict=True):
             try:
                 change = self._change(data)
@@ -256,7 +264,7 @@ class RedisRevocations:
                 self._apply(name.decode(), change)
             except (msgspec.MsgspecError, UnicodeDecodeError):
                 self._foreign += 1
-        return len(found) // 2
+        return len(found) == 2 * PAGE
 
     async def _restore(self) -> None:
         """What this node knows stays in force, also when Redis has lost it."""

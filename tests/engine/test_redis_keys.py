@@ -90,6 +90,7 @@ def every_key(keys: Keys, room: str, user: str, id: str, lease: str) -> Iterator
     yield from keys.room(room)
     yield keys.draft(room, user, id)
     yield keys.once(room, id)
+    yield keys.said(room, user)
     yield keys.at(room, lease)
     yield keys.swept(room, lease)
 

@@ -218,6 +218,29 @@ async def test_what_redis_has_lost_is_written_again(start: Start, keys: Keys) ->
     assert {rule.id for rule in four.told} == {"t0", "t2"}
 
 
+async def test_a_redis_whose_versions_begin_below_what_is_known(start: Start) -> None:
+    one, two = await start(), await start()
+    for node in (one, two):  # of a server that was ahead in time, and whose end is lost
+        node.rules._version = int((time.time() + 1000) * 1e6)
+        node.rules.on_connected()
+    for node in (one, two):
+        await until(lambda node=node: node.rules.current, "it has read")  # type: ignore[misc]
+    rule = await one.rules.revoke(Revocation("user", "ann", FAR, 200.0))
+    await until(lambda: two.told == [rule], "it is new to the other node")
+    assert await one.rules.revoked(ANN, 0)
+
+
+async def test_a_made_up_announcement_silences_nobody_for_long(start: Start) -> None:
+    one, two = await start(), await start()
+    forged = msgspec.msgpack.encode([0, "t:x", 2**62, FAR, 0.0, 0])
+    two.rules.on_bus(forged)
+    two.rules._read_at -= module.ROUND
+    two.rules.tick(0.0)
+    await until(lambda: two.rules._version == 0, "it has looked")
+    rule = await one.rules.revoke(Revocation("user", "ann", FAR, 200.0))
+    await until(lambda: rule in two.told, "it is heard")
+
+
 async def test_a_node_that_was_away_for_long_begins_anew(start: Start, keys: Keys) -> None:
     one, two = await start(), await start()
     await one.rules.revoke(Revocation("token", "t", FAR))

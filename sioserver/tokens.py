@@ -103,7 +103,7 @@ def _perms(text: str) -> list[str] | dict[str, list[str]]:
         except (ValueError, TypeError, RecursionError):
             raise NoToken('--perms is no JSON such as {"team/*": ["join", "read"]}') from None
     else:
-        words = found = [word.strip() for word in text.split(",") if word.strip()]
+        words = found = text.replace(",", " ").split()
     if unknown := [word for word in words if word not in WORDS]:
         raise NoToken(f"{unknown[0]!r} is no permission; there are {', '.join(WORDS)}")
     return found

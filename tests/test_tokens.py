@@ -68,6 +68,7 @@ def test_how_long(ttl: str, seconds: int) -> None:
     ("perms", "grants"),
     [
         ("join, read", (Grant.everywhere("join", "read"),)),
+        ("join read", (Grant.everywhere("join", "read"),)),
         ("admin", (Grant.everywhere("admin"),)),
         ("", (Grant.everywhere(),)),
         ('{"a": []}', (Grant("a", frozenset()),)),

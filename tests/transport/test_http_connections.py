@@ -15,10 +15,10 @@ import pytest
 from aiohttp import web
 
 from sioserver.config.schema import Limits
+from sioserver.transport import http_connections
 from sioserver.transport.address import Proxies
 from sioserver.transport.http_connections import (
     FREE_FILES,
-    LINGER,
     LOOKED_AT,
     HttpConnection,
     HttpConnections,
@@ -150,9 +150,14 @@ async def test_a_byte_now_and_then_is_no_progress() -> None:
 
 
 async def test_who_has_said_something_is_told() -> None:
-    async with watched(header_timeout=0.5) as site:
+    async with watched() as site:
         reader, writer = await site.raw()
+        await until(lambda: len(site.connections))
+        (connection,) = site.connections._open
         writer.write(b"GET / HTTP/1.1\r\nX: ")
+        await until(lambda: connection._head_size)
+        assert connection._head_due is not None
+        connection._head_due = connection._head_due.moved(LATE)  # else perhaps before it is said
         answer = await end_of(reader)
         assert status_of(answer) == 408
         assert b"Connection: close" in answer
@@ -172,9 +177,10 @@ async def test_the_head_of_a_later_request_has_no_more_time() -> None:
 async def test_between_requests_there_is_more_time() -> None:
     async with watched(keepalive_timeout=0.5) as site:
         reader, writer = await site.raw()
+        await until(lambda: len(site.connections))
+        (connection,) = site.connections._open
         writer.write(site.head("GET", "/nothing"))
         assert b" 404 " in await soon(reader.readuntil(b"\r\n\r\n"))
-        (connection,) = site.connections._open
         assert connection._head_due is None
         await end_of(reader)
         assert site.hits == ["keepalive_timeout"]
@@ -244,8 +250,7 @@ async def test_a_body_that_nobody_reads_has_no_more_time(caplog: pytest.LogCaptu
         session = site.eio.sockets[client.sid]
         reader, writer = await site.raw()
         writer.write(site.head("GET", site.url(sid=client.sid), "Content-Length: 9"))
-        await until(lambda: site.hits)
-        assert session.polling
+        await until(lambda: site.hits and session.polling)
         await site.eio.send(client.sid, "hello")
         assert (await end_of(reader)).endswith(b"4hello")
         reader, writer = await site.raw()
@@ -321,7 +326,10 @@ async def test_a_large_body_is_not_taken_for_a_head() -> None:
         assert site.hits == []
 
 
-async def test_nobody_waits_for_the_rest_of_a_body_whose_client_has_gone() -> None:
+async def test_nobody_waits_for_the_rest_of_a_body_whose_client_has_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http_connections, "LINGER", 1000.0)  # it does not end by itself meanwhile
     async with watched() as site:
         tasks = len(asyncio.all_tasks())
         reader, writer = await site.raw()
@@ -329,7 +337,7 @@ async def test_nobody_waits_for_the_rest_of_a_body_whose_client_has_gone() -> No
         assert status_of(await soon(reader.readuntil(b"\r\n\r\n"))) == 404
         await until(lambda: len(asyncio.all_tasks()) > tasks)  # it might be read yet
         writer.transport.abort()
-        await until(lambda: len(asyncio.all_tasks()) == tasks, LINGER / 2)
+        await until(lambda: len(asyncio.all_tasks()) == tasks)
 
 
 # ---------------------------------------------------------------------------- places

@@ -187,14 +187,18 @@ def post(sid: str, body: str | bytes, **headers: str) -> bytes:
 
 
 @asynccontextmanager
-async def staged(app: web.Application | None = None, **options: Any) -> AsyncIterator[Scene]:
+async def staged(
+    app: web.Application | None = None, *, keepalive_timeout: float = 75, **options: Any
+) -> AsyncIterator[Scene]:
     options.setdefault("ping_interval", 20)
     options.setdefault("ping_timeout", 20)
     eio = engineio_server(**options)
     eio.trusted_handlers = True
     app = app or web.Application()
     eio.attach(app)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    runner = web.AppRunner(
+        app, access_log=None, shutdown_timeout=0.1, keepalive_timeout=keepalive_timeout
+    )
     await runner.setup()
     scene = Scene(eio, runner)
     admit = eio.admit_origin
@@ -750,15 +754,27 @@ async def test_a_server_that_stops_closes_the_connection_behind_its_answer(scene
     assert idle.closed
 
 
-async def test_idle_connections_are_closed_but_not_while_a_poll_waits() -> None:
-    eio = engineio_server(ping_interval=0.5, ping_timeout=5)
-    async with kit.serve(eio, "engine.io", keepalive_timeout=0.1) as site:
-        client = await site.polling()
-        session = eio.sockets[client.sid]
-        poll = asyncio.create_task(client.poll())
-        await until(lambda: session.polling)
-        assert await soon(poll) == ["2"]
-        await until(lambda: not site.runner.server.connections)
+async def test_idle_connections_are_closed_but_not_while_a_poll_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop = asyncio.get_running_loop()
+    now = loop.time()
+    monkeypatch.setattr(loop, "time", lambda: now)  # it passes when the test says so
+    async with staged(keepalive_timeout=5, ping_interval=1000) as scene:
+        sid, tcp = await scene.client()
+        await tcp.feed(get(sid))
+        now += 60
+        await turns()
+        assert not tcp.closed
+        scene.write(sid, "x")
+        await turns()
+        assert [answer.body for answer in tcp.answers()] == [b"4x"]
+        now += 4.9
+        await turns()
+        assert not tcp.closed
+        now += 0.2
+        await turns()
+        assert tcp.closed
 
 
 # -- the same as from aiohttp, whatever comes ----------------------------------------------------

@@ -295,6 +295,8 @@ async def _serve(config: Config, worker: Worker | None) -> None:
         app[METRICS].tls_expires_at = encryption.expires_at
         app[METRICS].tls_handshakes = encryption.handshakes
     connections = connections_of(app, config)
+    if encryption is not None:
+        app[METRICS].tls_handshakes_now = lambda: len(connections.handshakes)
     runner = web.AppRunner(
         app,
         access_log=None,

@@ -41,6 +41,8 @@ LIMITS: Final = (
     "memory",
     "http_connections",
     "address_http_connections",
+    "tls_handshakes",
+    "address_tls_handshakes",
     "header_timeout",
     "body_timeout",
     "keepalive_timeout",
@@ -183,6 +185,7 @@ class Metrics(Collector):
         self.tls_expires_at: Callable[[], float] | None = None
         """When the certificate expires, in seconds since 1970; set where there is one."""
         self.tls_handshakes: Callable[[], Mapping[str, int]] | None = None
+        self.tls_handshakes_now: Callable[[], float] | None = None
         """TLS handshakes by how they ended; set where there are some."""
         self.deflate_now: Callable[[], Mapping[str, int]] = lambda: dict.fromkeys(DEFLATE_NOW, 0)
         """What compression keeps now; set by who knows."""
@@ -337,6 +340,9 @@ class Metrics(Collector):
             at = self.keys_fetched_at() or 0.0
             yield _gauge("keys_fetched_at_seconds", "When the issuer's keys were fetched.", at)
             yield _counters("key_fetches", "Asked for keys.", "result", self.key_fetches)
+        if self.tls_handshakes_now is not None:
+            now = self.tls_handshakes_now()
+            yield _gauge("tls_handshakes_now", "TLS handshakes under way.", now)
         if self.tls_expires_at is not None:
             at = self.tls_expires_at()
             yield _gauge("tls_expires_at_seconds", "When the certificate expires.", at)

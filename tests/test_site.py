@@ -7,18 +7,19 @@ import gc
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 import uvloop
 from aiohttp import web
 
 from sioserver.app import connections_of, create_app
 from sioserver.config import Config
-from sioserver.config.schema import Store, Tls
+from sioserver.config.schema import Limits, Store, Tls
 from sioserver.site import Site
 from sioserver.tls import HANDSHAKE_TIMEOUT, SHUTDOWN_TIMEOUT, Encryption
 
@@ -74,16 +75,18 @@ def encrypted(files: Certificates) -> Encryption:
 
 
 @asynccontextmanager
-async def site(files: Certificates, encryption: Encryption | None = None) -> AsyncIterator[int]:
-    """The application over TLS; yields its port."""
+async def site(
+    files: Certificates, encryption: Encryption | None = None, config: Config = CONFIG
+) -> AsyncIterator[tuple[int, Any]]:
+    """The application over TLS; yields its port, and the watch over its connections."""
     encryption = encryption or encrypted(files)
-    app = create_app(CONFIG)
+    app = create_app(config)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     try:
-        connections = connections_of(app, CONFIG)
+        connections = connections_of(app, config)
         await Site(runner, connections, encryption, host="127.0.0.1", port=0).start()
-        yield runner.addresses[0][1]
+        yield runner.addresses[0][1], connections
     finally:
         await runner.cleanup()
 
@@ -97,7 +100,7 @@ def test_nobody_takes_for_ever_to_begin_with_tls(
     async def run() -> None:
         files = Certificates(tmp_path)
         encryption = encrypted(files)
-        async with site(files, encryption) as port, asyncio.timeout(HANDSHAKE_TIMEOUT / 2):
+        async with site(files, encryption) as (port, _), asyncio.timeout(HANDSHAKE_TIMEOUT / 2):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             assert await reader.read() == b""
             writer.close()
@@ -119,7 +122,7 @@ def test_nobody_takes_for_ever_to_end_with_tls(
 
     async def run() -> None:
         files = Certificates(tmp_path)
-        async with site(files) as port, asyncio.timeout(SHUTDOWN_TIMEOUT / 2):
+        async with site(files) as (port, _), asyncio.timeout(SHUTDOWN_TIMEOUT / 2):
             tcp, up, down = await plain_connection(port)
             connection = files.client().wrap_bio(down, up, server_hostname="localhost")
             reader, writer = tcp
@@ -141,6 +144,32 @@ def test_nobody_takes_for_ever_to_end_with_tls(
             while await reader.read(65536):
                 pass  # never answered
             writer.close()
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(run())
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_who_says_nothing_keeps_nobody_from_a_handshake(loop: Any, tmp_path: Path) -> None:
+    config = msgspec.structs.replace(CONFIG, limits=Limits(tls_handshakes=3))
+
+    async def run() -> None:
+        files = Certificates(tmp_path)
+        async with site(files, config=config) as (port, connections), asyncio.timeout(5):
+            silent = [(await plain_connection(port))[0] for _ in range(5)]
+            for reader, _ in silent[:2]:
+                with suppress(ConnectionError):
+                    assert await reader.read() == b""
+            assert len(connections.handshakes) == 3
+            async with aiohttp.ClientSession() as http:
+                url = f"https://localhost:{port}/healthz"
+                async with http.get(url, ssl=files.client()) as answer:
+                    assert answer.status == 200
+            assert len(connections.handshakes) == 2
+            for _, writer in silent:
+                writer.transport.abort()
+            while connections.handshakes:
+                await asyncio.sleep(0)
 
     with asyncio.Runner(loop_factory=loop) as runner:
         runner.run(run())

@@ -23,6 +23,7 @@ from sioserver.admission import FULL_RETRY, Places, whose
 from sioserver.config.schema import Limits
 from sioserver.transport.address import Proxies
 from sioserver.transport.edge import BUSY
+from sioserver.transport.handshakes import Handshakes
 from sioserver.transport.timers import Deadline, Wheel
 
 log = logging.getLogger(__name__)
@@ -75,6 +76,7 @@ class HttpConnections:
         self._others = others
         self._places = Places(limits.http_connections, limits.address_http_connections)
         self._open: dict[HttpConnection, str | None] = {}  # idle longest first, about
+        self.handshakes = Handshakes(limits, proxies, hit, short=self._short_of_files)
 
     def __len__(self) -> int:
         return len(self._open)
@@ -116,8 +118,11 @@ class HttpConnections:
             self._places.free(self._open.pop(connection))
 
     def _full(self) -> bool:
+        return self._places.full or self._short_of_files()
+
+    def _short_of_files(self) -> bool:
         most = self._files - FREE_FILES
-        return self._places.full or 0 < most <= len(self._open) + self._others()
+        return 0 < most <= len(self._open) + len(self.handshakes) + self._others()
 
     def _address(self, tcp: asyncio.BaseTransport) -> str | None:
         peer = tcp.get_extra_info("peername")

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from sioserver._version import __version__
 from sioserver.config import Config
-from sioserver.config.schema import Redis
+from sioserver.config.schema import KEY_SOURCES, Redis
 
 CANNOT_START: Final = 1
 """The exit code when the store or the port cannot be had."""
@@ -125,7 +125,7 @@ def announce(config: Config, port: int, store: str, *, supervisor: int = 0) -> N
     if supervisor:
         lines.append(f"  pid {supervisor}: kill -HUP {supervisor} reads the configuration again")
     if not config.auth.takes_tokens:
-        lines.append("  ANYBODY WHO CAN REACH IT MAY JOIN AND USE ANY NAME: no auth.secret is set")
+        lines.append(f"  ANYBODY WHO CAN REACH IT MAY JOIN AND USE ANY NAME: set {KEY_SOURCES}")
     if config.server.insecure_any_origin:
         lines.append("  PAGES OF EVERY SITE MAY CONNECT: server.insecure_any_origin is set")
     sys.stdout.write("\n".join(lines) + "\n")

@@ -15,10 +15,11 @@ from typing import Any, Final
 
 from sioserver.auth import Identity, Policy, Verifier
 from sioserver.auth.jws import sign
-from sioserver.auth.keys import read_set, secret_algorithms
+from sioserver.auth.keys import read_set
 from sioserver.auth.policy import ADMIN, PERMISSIONS
 from sioserver.config import Config
-from sioserver.config.schema import Auth
+from sioserver.config.schema import KEY_SOURCES, Auth
+from sioserver.config.secrets import HOW_TO_MAKE_ONE, algorithms_for
 from sioserver.errors import InvalidToken
 from sioserver.ids import random_id
 from sioserver.keys.fetch import NotFetched, fetch
@@ -39,7 +40,7 @@ _HINTS: Final = {
     "early": "look at the clocks of the issuer and of this machine",
     "lifetime": "shorten it, or raise auth.max_lifetime",
     "expired": "make a fresh one",
-    "not_taken": "set auth.secret, auth.public_keys or auth.jwks",
+    "not_taken": f"set {KEY_SOURCES}",
 }
 
 
@@ -65,7 +66,7 @@ def make(
     if not auth.secret:
         raise NoToken(
             "there is no auth.secret to sign with; make one and give it to the server too, for "
-            'example: export SIOSERVER_AUTH__SECRET="$(openssl rand -base64 48)"'
+            f'example: export SIOSERVER_AUTH__SECRET="$({HOW_TO_MAKE_ONE})"'
         )
     begun = int(now)
     claims: dict[str, Any] = {"sub": sub, "iat": begun, "exp": begun + _seconds(ttl)}
@@ -76,7 +77,7 @@ def make(
         claims["perms"] = _perms(perms)
     try:
         verifier = Verifier(auth)
-        able = secret_algorithms(len(auth.secret.encode()))
+        able = algorithms_for(auth.secret)
         algorithm = next((name for name in auth.algorithms if name in able), able[0])
         token = sign(claims, auth.secret.encode(), algorithm)
         verifier.verify(token, now)

@@ -785,7 +785,8 @@ def test_what_it_prints(tmp_path: Path) -> None:
     assert out == (
         f"sioserver {__version__} serves http://127.0.0.1:{server.port}\n"
         f"  store: {store}\n"
-        "  ANYBODY WHO CAN REACH IT MAY JOIN AND USE ANY NAME: no auth.secret is set\n"
+        "  ANYBODY WHO CAN REACH IT MAY JOIN AND USE ANY NAME: "
+        "set auth.secret, auth.public_keys or auth.jwks\n"
     )
 
 

@@ -37,7 +37,8 @@ def test_the_announcement(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == (
         f"sioserver {__version__} serves http://127.0.0.1:80\n"
         "  store: a place\n"
-        "  ANYBODY WHO CAN REACH IT MAY JOIN AND USE ANY NAME: no auth.secret is set\n"
+        "  ANYBODY WHO CAN REACH IT MAY JOIN AND USE ANY NAME: "
+        "set auth.secret, auth.public_keys or auth.jwks\n"
     )
     announce(msgspec.convert({"auth": {"secret": "x" * 32}}, Config), 80, "a place")
     assert "ANYBODY" not in capsys.readouterr().out

@@ -25,16 +25,11 @@ from jwt.algorithms import (
 )
 
 from sioserver.auth.jws import MAX_KEY_ID, read_object
+from sioserver.config.secrets import ALGORITHMS, LEAST_BYTES, algorithms_for
 
-MIN_SECRET: Final = 32
-"""Bytes of a secret, by RFC 7518, section 3.2: as many as the hash has. HS384 and HS512 need 48 and
-64."""
 RSA_BITS: Final = (2048, 16_384)
 MAX_KEYS: Final = 64
 """Keys in a set. One that has more is not a set of signing keys."""
-
-SECRET_ALGORITHMS: Final = {"HS256": 32, "HS384": 48, "HS512": 64}
-"""Algorithms that sign with a secret, and the least bytes that it has."""
 
 PUBLIC_ALGORITHMS: Final = (
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
@@ -70,19 +65,14 @@ class Key(msgspec.Struct, frozen=True):
 def secret_key(secret: str) -> Key:
     """The key that a secret is. Raises ValueError, which does not repeat it."""
     data = secret.encode()
-    if len(data) < MIN_SECRET:
-        raise ValueError(f"a secret has at least {MIN_SECRET} bytes, this one has {len(data)}")
+    if len(data) < LEAST_BYTES:
+        raise ValueError(f"a secret has at least {LEAST_BYTES} bytes, this one has {len(data)}")
     try:
         HMACAlgorithm(HMACAlgorithm.SHA256).prepare_key(data)
     except jwt.InvalidKeyError as error:
         # with it, whoever knows the public key could sign
         raise ValueError("this is a key or certificate, not a secret text") from error
-    return Key(data, frozenset(secret_algorithms(len(data))))
-
-
-def secret_algorithms(size: int) -> list[str]:
-    """The algorithms that a secret of so many bytes is long enough for."""
-    return [name for name, least in SECRET_ALGORITHMS.items() if size >= least]
+    return Key(data, frozenset(algorithms_for(secret)))
 
 
 def read_pem(data: bytes) -> Key:
@@ -192,7 +182,7 @@ class Ring:
         """`allowed` narrows the algorithms of all keys; empty: it does not. `issuer`: more keys are
         published, `publish` brings them."""
         self._fixed = tuple(fixed)
-        self._allowed = frozenset(allowed or (*SECRET_ALGORITHMS, *PUBLIC_ALGORITHMS))
+        self._allowed = frozenset(allowed or (*ALGORITHMS, *PUBLIC_ALGORITHMS))
         self._issuer = issuer
         self._named: dict[tuple[str, str], tuple[Key, ...]] = {}
         self._nameless: dict[str, tuple[Key, ...]] = {}

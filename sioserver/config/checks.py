@@ -16,25 +16,13 @@ from urllib.parse import urlsplit
 
 from sioserver import hosts
 from sioserver.config.api_keys import parse_api_key
-from sioserver.config.schema import Config
+from sioserver.config.schema import KEY_SOURCES, Config
+from sioserver.config.secrets import HOW_TO_MAKE_ONE, LEAST_BYTES, algorithms_for, secret_fault
 from sioserver.origins import LAST_PORT, parse_pattern
 
-SECRET_BYTES: Final = 32
 MAX_API_KEYS: Final = 100
-SECRET_SIGNS: Final = 8
-"""Different bytes that a secret has at least. Of 32 random ones, 8 are never all."""
-HOW_TO_MAKE_ONE: Final = "openssl rand -base64 48"
 MAX_OLD_SECRETS: Final = 8
 MAX_KEY_FILES: Final = 16
-SOURCES: Final = "auth.secret, auth.public_keys or auth.jwks"
-_SECRET_SIZES: Final = {"HS256": 32, "HS384": 48, "HS512": 64}
-_KEY_TEXT: Final = re.compile(r"\s*(-----BEGIN |ssh-|ecdsa-sha2-|[\[{].*\"kty\")", re.S)
-# What examples and templates of configurations say, and people forget to replace.
-_PLACEHOLDER: Final = re.compile(
-    r"(?i)change[-_ ]?(me|this|it)|replace[-_ ]?(me|this|it|with)|placeholder|example"
-    r"|your[-_ ]?([a-z0-9]+[-_ ]?){0,3}(secret|key)|secret[-_ ]?secret|pass[-_ ]?word"
-    r"|a-string-secret-at-least|insert[-_ ]|^<.*>$"
-)
 
 
 class Problem(NamedTuple):
@@ -126,8 +114,12 @@ def _auth(config: Config) -> Iterator[Problem]:
     if auth.jwks_is_url and (text := _jwks_fault(auth.jwks)):
         yield Problem(("auth.jwks",), text)
     if auth.algorithms and not auth.takes_tokens:
-        yield Problem(("auth.algorithms",), f"there is nothing to use them with: set {SOURCES}")
-    elif auth.algorithms and auth.secret and not _serve(auth.algorithms, auth.secret):
+        yield Problem(("auth.algorithms",), f"there is nothing to use them with: set {KEY_SOURCES}")
+    elif (
+        auth.algorithms
+        and auth.secret
+        and not set(auth.algorithms) & set(algorithms_for(auth.secret))
+    ):
         yield Problem(
             ("auth.algorithms", "auth.secret"),
             "none of them is for auth.secret: HS256, and with at least 48 and 64 bytes HS384 and "
@@ -136,7 +128,7 @@ def _auth(config: Config) -> Iterator[Problem]:
     if not auth.takes_tokens and not auth.insecure_anonymous and host and not is_loopback(host):
         yield Problem(
             ("server.host", "auth.secret", "auth.insecure_anonymous"),
-            f"{host} can be reached from outside and nobody needs a token: set {SOURCES}, "
+            f"{host} can be reached from outside and nobody needs a token: set {KEY_SOURCES}, "
             "or auth.insecure_anonymous = true to let everybody in",
         )
 
@@ -179,31 +171,6 @@ def _api(config: Config) -> Iterator[Problem]:
             "nobody could read them: add a key to api.keys (sioserver apikey make NAME --for "
             "metrics)",
         )
-
-
-def secret_fault(secret: str) -> str:
-    """Why this is no secret to sign with, and how to make one; it is not repeated."""
-    data = secret.encode()
-    if len(data) < SECRET_BYTES:
-        fault = f"the secret has {len(data)} bytes, at least {SECRET_BYTES} are needed"
-    elif _KEY_TEXT.match(secret):
-        return (
-            "this is a key or certificate, which others may know, and no secret text; public keys "
-            "belong into files that auth.public_keys names"
-        )
-    elif len(set(data)) < SECRET_SIGNS:
-        fault = f"the secret has only {len(set(data))} different signs: it can be guessed"
-    elif _PLACEHOLDER.search(secret):
-        fault = "the secret is an example that everybody knows"
-    else:
-        return ""
-    return f"{fault}; make one with: {HOW_TO_MAKE_ONE}"
-
-
-def _serve(algorithms: Collection[str], secret: str) -> bool:
-    """Is one of them for a secret of this length? (RFC 7518, section 3.2)"""
-    size = len(secret.encode())
-    return any(size >= least and name in algorithms for name, least in _SECRET_SIZES.items())
 
 
 def _origins(config: Config) -> Iterator[Problem]:
@@ -301,13 +268,13 @@ def _cluster(config: Config) -> Iterator[Problem]:
     if cluster.address and not size:
         yield Problem(
             ("cluster.secret", "cluster.address"),
-            f"cluster.address needs cluster.secret, at least {SECRET_BYTES} bytes; "
+            f"cluster.address needs cluster.secret, at least {LEAST_BYTES} bytes; "
             f"make one with: {HOW_TO_MAKE_ONE}",
         )
-    elif 0 < size < SECRET_BYTES:
+    elif 0 < size < LEAST_BYTES:
         yield Problem(
             ("cluster.secret", "cluster.address"),
-            f"the secret has {size} bytes, at least {SECRET_BYTES} are needed; "
+            f"the secret has {size} bytes, at least {LEAST_BYTES} are needed; "
             f"make one with: {HOW_TO_MAKE_ONE}",
         )
 

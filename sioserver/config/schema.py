@@ -7,7 +7,7 @@ from: no file, no environment and no command line is read here.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct, field
 
@@ -125,6 +125,10 @@ Algorithm = Literal[
     "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512",
     "ES256", "ES384", "ES512", "EdDSA",
 ]  # fmt: skip
+
+
+KEY_SOURCES: Final = "auth.secret, auth.public_keys or auth.jwks"
+"""For messages: what one of has to be set, so that tokens can be verified."""
 
 
 class Auth(Section, frozen=True):

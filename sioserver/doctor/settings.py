@@ -13,10 +13,12 @@ from urllib.parse import urlsplit
 from sioserver.config import Config
 from sioserver.config.checks import is_loopback
 from sioserver.config.keys import KEYS
+from sioserver.config.schema import KEY_SOURCES
+from sioserver.config.secrets import HOW_TO_MAKE_ONE
 from sioserver.doctor.findings import Finding, fail, ok, skip, warn
 from sioserver.doctor.strength import weakness
 
-NEW_SECRET: Final = "make one with: openssl rand -base64 32"  # noqa: S105 - words, not a secret
+NEW_SECRET: Final = f"make one with: {HOW_TO_MAKE_ONE}"
 WIDE: Final = {4: 8, 6: 19}
 """Networks of fewer bits, by version of IP, are more than anybody has."""
 
@@ -83,11 +85,11 @@ def _public(config: Config) -> Iterator[Finding]:
             "messages can be read on their way",
             "set tls.cert, or put a proxy with TLS in front and name it in server.trusted_proxies",
         )
-    if auth.insecure_anonymous:
+    if not auth.takes_tokens:
         yield fail(
             "server.host",
             f"{server.host} is public and everybody may join under any name",
-            "set auth.secret and take out auth.insecure_anonymous",
+            f"set {KEY_SOURCES}, and take out auth.insecure_anonymous",
         )
     if not config.limits.enabled:
         yield warn(
@@ -98,13 +100,12 @@ def _public(config: Config) -> Iterator[Finding]:
 
 
 def _origins(config: Config) -> Iterator[Finding]:
+    if config.server.insecure_any_origin:
+        return  # which was complained of by itself, and makes the list mean nothing
     origins = config.server.origins
     near = [origin for origin in origins if is_loopback(urlsplit(origin).hostname or "")]
-    wide = [origin for origin in origins if origin == "*"]
     plain = [one for one in origins if one.startswith("http://") and one not in near]
     local = near if not is_loopback(config.server.host) else []
-    if wide:
-        yield fail("server.origins", "pages of every site may connect", "list the sites instead")
     if plain:
         yield warn(
             "server.origins",
@@ -118,7 +119,7 @@ def _origins(config: Config) -> Iterator[Finding]:
             f"{', '.join(local)}: any program on a user's machine may serve such a page",
             "take it out where it is not a developer's server",
         )
-    if not (wide or plain or local):
+    if not (plain or local):
         yield ok("server.origins", f"{len(origins)} besides the server's own")
 
 

@@ -15,15 +15,14 @@ from hypothesis import strategies as st
 from sioserver.auth.keys import (
     MAX_KEYS,
     PUBLIC_ALGORITHMS,
-    SECRET_ALGORITHMS,
     Key,
     Ring,
     read_pem,
     read_set,
     secret_key,
 )
-from sioserver.config.checks import secret_fault
 from sioserver.config.keys import KEYS
+from sioserver.config.secrets import ALGORITHMS, secret_fault
 from sioserver.config.values import expected
 from sioserver.errors import TOKEN_FAULTS
 
@@ -40,7 +39,7 @@ def certificate(kind: str) -> bytes:
 
 
 def test_the_algorithms_are_those_of_the_settings() -> None:
-    assert {*SECRET_ALGORITHMS, *PUBLIC_ALGORITHMS} == {*SECRETS, *PUBLIC}
+    assert {*ALGORITHMS, *PUBLIC_ALGORITHMS} == {*SECRETS, *PUBLIC}
     named = expected(KEYS["auth.algorithms"].kind)
     assert all(f'"{name}"' in named for name in (*SECRETS, *PUBLIC))
     assert "none" not in named

@@ -57,6 +57,13 @@ def test_a_public_server_as_it_should_be() -> None:
             {"server": PUBLIC, "auth": {"insecure_anonymous": True}},
             [("warn", "auth.insecure_anonymous"), ("warn", "server.host"), ("fail", "server.host")],
         ),
+        (  # it says nothing any more
+            {
+                "server": {**PUBLIC, "trusted_proxies": ["10.0.0.1"]},
+                "auth": {"insecure_anonymous": True, "secret": GOOD},
+            },
+            [("warn", "auth.insecure_anonymous")],
+        ),
         ({"server": {"insecure_any_origin": True}}, [("warn", "server.insecure_any_origin")]),
         ({"server": PUBLIC, "auth": {"secret": GOOD}}, [("warn", "server.host")]),
         (
@@ -91,6 +98,12 @@ def test_a_public_server_as_it_should_be() -> None:
 )
 def test_planted_mistakes(sections: dict[str, Any], expected: list[tuple[str, str]]) -> None:
     assert bad(**sections) == expected
+
+
+def test_a_list_that_means_nothing_is_not_praised() -> None:
+    server = {"insecure_any_origin": True, "origins": ["https://a.example"]}
+    assert "server.origins" not in [one.check for one in found(server=server)]
+    assert "server.origins" in [one.check for one in found()]
 
 
 def test_every_secret_is_looked_at_and_none_is_told() -> None:

@@ -253,8 +253,8 @@ class RedisRevocations:
         call = self._redis.script(READ, (keys.rules, keys.changes), (self._version, PAGE))
         newest, *found = await answer(call)
         if newest < self._version:
-            # Redis has lost its end, and its clock may be behind that of the server before it; or
-            # somebody has made up an announcement. What comes next must not look old.
+            # Redis has lost its end, and its clock may be behind that of the server before it: what
+            # comes next must not look old.
             self._version = 0
             return True
         for name, data in zip(found[::2], found[1::2], strict=True):

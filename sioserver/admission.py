@@ -11,6 +11,7 @@ from collections.abc import Callable, Hashable
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from sioserver.addresses import parse
 from sioserver.config.schema import Limits
 from sioserver.limits import Budgets, NoLimit
 
@@ -44,16 +45,12 @@ def whose(address: str) -> str | None:
     64 bits. None: it is not counted, which goes for loopback (a proxy on the same host that is not
     in server.trusted_proxies would otherwise be one client) and for what is no address, such as the
     empty one of a unix socket."""
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
+    parsed = parse(address)
+    if parsed is None or parsed.is_loopback:
         return None
     if isinstance(parsed, ipaddress.IPv6Address):
-        if parsed.ipv4_mapped is None:
-            network = ipaddress.ip_network((parsed.packed, NETWORK_BITS), strict=False)
-            return None if parsed.is_loopback else str(network)
-        parsed = parsed.ipv4_mapped
-    return None if parsed.is_loopback else str(parsed)
+        return str(ipaddress.ip_network((parsed.packed, NETWORK_BITS), strict=False))
+    return str(parsed)
 
 
 class Places:

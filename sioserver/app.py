@@ -23,6 +23,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from sioserver import wire
+from sioserver.addresses import is_loopback
 from sioserver.admin import Admin
 from sioserver.admission import Admission, Watermark
 from sioserver.api import admin, headers, health, middleware
@@ -30,7 +31,6 @@ from sioserver.api import web as page
 from sioserver.api.hosts import only
 from sioserver.auth import Policy, Signer, Verifier
 from sioserver.config import Config
-from sioserver.config.checks import is_loopback
 from sioserver.config.schema import Auth
 from sioserver.engine import NODE_ID_BYTES, create_engine, store_path
 from sioserver.engine.base import Engine, StoreError

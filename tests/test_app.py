@@ -279,7 +279,9 @@ async def test_what_every_answer_says_to_browsers() -> None:
     [
         ({}, "https", None),  # anybody can say so
         ({"trusted_proxies": ["127.0.0.1"]}, "https", "max-age=2592000"),
-        ({"trusted_proxies": ["127.0.0.1"]}, "https, http", "max-age=2592000"),
+        # from the right: what stands to the left of the proxy's word is the client's
+        ({"trusted_proxies": ["127.0.0.1"]}, "http, https", "max-age=2592000"),
+        ({"trusted_proxies": ["127.0.0.1"]}, "https, http", None),
         ({"trusted_proxies": ["127.0.0.1"]}, "http", None),
         ({"trusted_proxies": ["127.0.0.1"]}, None, None),
         ({"trusted_proxies": ["127.0.0.1"], "hsts": 60.0}, "https", "max-age=60"),

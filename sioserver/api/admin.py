@@ -18,6 +18,7 @@ from sioserver import admission
 from sioserver.admin import NEEDED, Admin
 from sioserver.admission import Admission
 from sioserver.api.headers import ANSWER
+from sioserver.auth.bearer import bearer
 from sioserver.config.api_keys import ADMIN
 from sioserver.errors import Refusal
 from sioserver.metrics import Metrics
@@ -83,10 +84,8 @@ def guard(
 
 def _shown(request: web.Request) -> tuple[str | None, str | None]:
     """What may be a key, and what may be a token."""
-    scheme, _, word = request.headers.get("Authorization", "").partition(" ")
-    bearer = word.strip() if scheme.lower() == "bearer" else ""
-    key = request.headers.get("X-API-Key", "").strip()
-    return key or bearer or None, bearer or None
+    token = bearer(request.headers.get("Authorization"))
+    return request.headers.get("X-API-Key", "").strip() or token, token
 
 
 def routes(admin: Admin, let_in: Guard) -> list[web.RouteDef]:

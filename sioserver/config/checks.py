@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from sioserver import hosts
+from sioserver.addresses import is_loopback
 from sioserver.config.api_keys import parse_api_key
 from sioserver.config.schema import KEY_SOURCES, Config
 from sioserver.config.secrets import HOW_TO_MAKE_ONE, LEAST_BYTES, algorithms_for, secret_fault
@@ -45,16 +46,6 @@ def problems(config: Config, taken_events: Collection[str] = ()) -> Iterator[Pro
     yield from _cluster(config)
     yield from _rooms(config)
     yield from _relays(config, taken_events)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach the address."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _addresses(config: Config) -> Iterator[Problem]:

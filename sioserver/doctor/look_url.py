@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 import aiohttp
 import orjson
 
+from sioserver.addresses import is_loopback
 from sioserver.config import Config
-from sioserver.config.checks import is_loopback
 from sioserver.doctor.look_peers import skew_of
 from sioserver.doctor.url import Site
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
+from sioserver.addresses import is_loopback
 from sioserver.config import Config
-from sioserver.config.checks import is_loopback
 from sioserver.doctor.findings import Finding, fail, ok, skip, warn
 
 SLOW_CLOCK: Final = 1.0

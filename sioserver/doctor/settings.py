@@ -10,8 +10,8 @@ from ipaddress import ip_network
 from typing import Final
 from urllib.parse import urlsplit
 
+from sioserver.addresses import is_loopback
 from sioserver.config import Config
-from sioserver.config.checks import is_loopback
 from sioserver.config.keys import KEYS
 from sioserver.config.schema import KEY_SOURCES
 from sioserver.config.secrets import HOW_TO_MAKE_ONE

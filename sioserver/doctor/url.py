@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
+from sioserver.addresses import is_loopback
 from sioserver.config import Config
-from sioserver.config.checks import is_loopback
 from sioserver.doctor.findings import Finding, fail, ok, skip, warn
 from sioserver.doctor.redis import clock
 

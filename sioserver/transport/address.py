@@ -11,7 +11,8 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+from sioserver.addresses import Address, parse
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -32,7 +33,7 @@ class Proxies:
         """Is this the address of a trusted proxy?"""
         if address is None or not self._networks:
             return False
-        parsed = _parsed(address)
+        parsed = parse(address)
         return parsed is not None and self._has(parsed)
 
     def _has(self, address: Address) -> bool:
@@ -82,19 +83,4 @@ class Proxies:
 def _hop(text: str) -> Address | None:
     """An entry of X-Forwarded-For; some proxies write the port too."""
     found = _WITH_PORT.fullmatch(text)
-    return _parsed((found[1] or found[2]) if found else text)
-
-
-def _parsed(text: str) -> Address | None:
-    """The address: IPv4 in the form of IPv6 as IPv4, and without a zone, which can be anything."""
-    try:
-        parsed = ipaddress.ip_address(text.partition("%")[0])
-    except ValueError:
-        return None
-    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
-    return mapped or parsed
-
-
-def of_this_machine(address: str) -> bool:
-    """Is it a loopback address, or none at all (a unix socket)?"""
-    return not address or address == "::1" or address.startswith(("127.", "::ffff:127."))
+    return parse((found[1] or found[2]) if found else text)

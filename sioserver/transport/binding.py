@@ -15,8 +15,9 @@ from typing import Final, NamedTuple
 from aiohttp import hdrs
 from multidict import istr
 
+from sioserver.addresses import of_this_machine
+from sioserver.auth.bearer import bearer
 from sioserver.origins import same_host
-from sioserver.transport.address import of_this_machine
 
 ORIGIN, TOKEN, ADDRESS = "origin", "token", "address"
 MISMATCHES: Final = (ORIGIN, TOKEN, ADDRESS)
@@ -74,9 +75,3 @@ def read(headers: Mapping[str, str], address: str, host: str | None) -> Binding:
 def _common(origin: str, local: bool) -> Binding:
     """One for all who are alike: nearly everybody is."""
     return Binding(origin, b"", local)
-
-
-def bearer(header: str | None) -> str | None:
-    """The token of an Authorization header (RFC 6750, 2.1)."""
-    scheme, _, token = (header or "").partition(" ")
-    return token.strip() or None if scheme.lower() == "bearer" else None

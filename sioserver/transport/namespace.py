@@ -22,6 +22,7 @@ from socketio import packet as stock
 from sioserver import wire
 from sioserver.admission import Admission
 from sioserver.auth import GUEST, Identity
+from sioserver.auth.bearer import bearer
 from sioserver.config import Config
 from sioserver.config.schema import Deflate
 from sioserver.errors import Disconnect, InvalidToken, Refusal
@@ -31,7 +32,6 @@ from sioserver.metrics import Metrics
 from sioserver.model import Event
 from sioserver.origins import Origins
 from sioserver.rooms import Joined, RoomService
-from sioserver.transport.binding import bearer
 from sioserver.transport.catchup import CatchUp, Spawn
 from sioserver.transport.clients import RoomClient, RoomConnection
 from sioserver.transport.edge import token_in_address

@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import HttpVersion11, web
 from aiohttp.http import SERVER_SOFTWARE
 
+from sioserver.addresses import of_this_machine
 from sioserver.transport import eager, edge, payload
-from sioserver.transport.address import of_this_machine
 from sioserver.transport.caller import CALLER
 from sioserver.transport.heads import Fit, Form, Head, whose
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sioserver.transport.address import Proxies, of_this_machine
+from sioserver.transport.address import Proxies
 
 ADDRESSES = st.ip_addresses().map(str)
 
@@ -165,17 +165,3 @@ def test_trusted_is_membership(
     assert Proxies([network]).trusted(str(address)) is (
         str(address) == str(inside) or getattr(address, "ipv4_mapped", None) == inside
     )
-
-
-@given(ADDRESSES)
-def test_addresses_of_this_machine(address: str) -> None:
-    assert of_this_machine(address) is ipaddress.ip_address(address).is_loopback
-
-
-@given(st.ip_addresses(v=4).map(str))
-def test_addresses_of_this_machine_in_the_clothes_of_version_6(address: str) -> None:
-    assert of_this_machine(f"::ffff:{address}") is ipaddress.ip_address(address).is_loopback
-
-
-def test_a_unix_socket_is_of_this_machine() -> None:
-    assert of_this_machine("")

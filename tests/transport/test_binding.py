@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sioserver.auth.bearer import bearer
 from sioserver.transport import binding
-from sioserver.transport.binding import MISMATCHES, OURS, Binding, bearer, read
+from sioserver.transport.binding import MISMATCHES, OURS, Binding, read
 from sioserver.transport.frames import Outgoing
 
 from . import kit

@@ -14,7 +14,7 @@ import random
 import sys
 import time
 
-from .drive import Drive, fuzz
+from .drive import Drive, Failure, fuzz
 
 
 def main() -> int:
@@ -34,13 +34,12 @@ def main() -> int:
         print(f"{done:>7} of {args.inputs} inputs, {seconds:4.0f} s; next seed {seed}", flush=True)
 
     with Drive(**settings) as drive:
-        fuzz(
-            drive,
-            args.inputs,
-            args.seed,
-            until=began + args.minutes * 60,
-            progress=progress,
-        )
+        try:
+            until = began + args.minutes * 60
+            fuzz(drive, args.inputs, args.seed, until=until, progress=progress)
+        except Failure as failure:
+            print(failure, flush=True)
+            return 1
         print(f"{drive.done} inputs: nobody noticed", flush=True)
         return 0 if drive.done else 1
 

@@ -81,3 +81,11 @@ def inputs(attack: Attack) -> int:
         case Talk(packets=pieces) | Frames(frames=pieces) | Upgrade(frames=pieces):
             return len(pieces)
     return 1
+
+
+def short(attack: Attack, most: int = 200) -> str:
+    """It as Python writes it, and no longer than a line or two of a report."""
+    whole = repr(attack)
+    if len(whole) <= most:
+        return whole
+    return f"{whole[: most - 40]}... ({len(whole)} characters)"

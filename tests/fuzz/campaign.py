@@ -10,6 +10,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from typing import Any
 
 import aiohttp
@@ -19,9 +20,9 @@ from sioserver.testing import ServerProcess
 from ..hostile import ROOM, Victim
 from ..transport import kit
 from . import grammar, invariants
-from .attacks import Attack, Frames, Post, Raw, Talk, Upgrade, inputs
+from .attacks import Attack, Frames, Post, Raw, Talk, Upgrade, short
 from .invariants import Look, Seen
-from .served import LOOK
+from .served import LOOK, Looking
 from .wire import END, SESSION, Line, rejections, rejections_in_poll
 
 SETTINGS: Mapping[str, object] = {
@@ -40,12 +41,7 @@ AT_ONCE = 24
 PATIENCE = 20.0
 """Seconds in which the server has reacted, however busy the machine is."""
 
-FETCHES = 8
-"""Polls after which an attacker has been told everything."""
-
-
-SILENT = 3
-"""Looks at the server, in a row, after which a poll that nothing has come of waits for nothing."""
+NOTHING_ELSE = Looking()
 
 
 class Broken(AssertionError):
@@ -69,8 +65,6 @@ class Attacker:
         self.lines: list[Line] = []
         self.polls: Line | None = None
         self.told: list[str] = []
-        self._asking = False
-        self._silent = 0
 
     # ------------------------------------------------------------ sending
 
@@ -81,7 +75,7 @@ class Attacker:
             async with asyncio.timeout(PATIENCE):
                 await self._begin()
         except TimeoutError as error:
-            raise Broken(f"the server does not react: {self.attack!r:.500}") from error
+            raise Broken(f"the server does not react: {short(self.attack)}") from error
 
     async def _begin(self) -> None:
         match self.attack:
@@ -164,26 +158,27 @@ class Attacker:
 
     # ------------------------------------------------------------ hearing
 
-    async def fetch(self) -> bool:
-        """Ask for what the server has to tell a polling client. False: there is nothing to ask."""
-        if not self.sid or isinstance(self.attack, Upgrade):
-            return False
+    @property
+    def polling(self) -> bool:
+        """Is it told anything by polls?"""
+        return bool(self.sid) and not isinstance(self.attack, Upgrade)
+
+    async def fetch(self) -> None:
+        """Ask for what the server has to tell a polling client."""
         if self.polls is None:
             self.polls = await self._line()
-        if not self._asking:
-            self._asking = True
-            self.polls.send(self._get())
-            await self.polls.sent()
-        return True
+        self.polls.send(self._get())
+        await self.polls.sent()
 
-    def hear(self) -> bool:
-        """Read what has come of `fetch`. False: no more will."""
+    def hear(self) -> bool | None:
+        """Read what has come of `fetch`: is there more to ask for? None: nothing has come yet.
+        Raises `Broken` when nothing will."""
         assert self.polls is not None
         head, body = self.polls.answer()
         if not head:
-            self._silent += 1
-            return self._silent < SILENT
-        self._asking, self._silent = False, 0
+            if self.polls.over:
+                raise Broken(f"a poll was not answered: {short(self.attack)}")
+            return None
         self.told += rejections(head)
         if b" 200 " not in head[:16]:
             return False
@@ -192,8 +187,6 @@ class Attacker:
 
     async def end(self) -> None:
         """Read what has come, and leave nothing open."""
-        if self.polls is not None:
-            self.hear()  # what came later than that
         opened = {self.sid} - {""}
         for line in self.lines:
             data = bytes(line.received)
@@ -212,15 +205,6 @@ class Attacker:
         line.close()
         if self.polls is not None:
             self.polls.close()
-
-    @property
-    def unheard(self) -> int:
-        """How many refusals it may have missed, since it broke the protocol behind what was
-        refused: a connection that is closed tells no more."""
-        closed = any(told.startswith(("closed", "status 4")) for told in self.told)
-        if isinstance(self.attack, Post):
-            return self.attack.body.count(b"\x1e") if closed else 0
-        return inputs(self.attack) - 1 if closed else 0
 
 
 def _framed(packet: str | bytes) -> bytes:
@@ -265,15 +249,13 @@ class Campaign:
         for _ in range(2):
             await self._carry_out(batch)
         async with asyncio.timeout(PATIENCE):
-            # what nobody has fetched lingers a while
-            while (await self.look(memory=False)).kept["sessions"] > len(self.victims):
+            while (await self.look(Looking(forget=True))).kept["sessions"] > len(self.victims):
                 await asyncio.sleep(0.01)
-        self._before = await self.look()
+        self._before = await self.look(Looking(memory=True))
 
-    async def look(self, memory: bool = True) -> Look:
-        """The server, when it has handled everything that has arrived."""
-        url = self.site.origin + LOOK + ("?memory" if memory else "")
-        async with self.http.get(url) as answer:
+    async def look(self, looking: Looking = NOTHING_ELSE) -> Look:
+        """The server, when it has handled everything that has arrived, and has done this."""
+        async with self.http.post(self.site.origin + LOOK, json=asdict(looking)) as answer:
             return invariants.look(await answer.json())
 
     async def attack(self, batch: Sequence[Attack], *, log: bool = True) -> list[str]:
@@ -296,35 +278,45 @@ class Campaign:
             attackers = [Attacker(self, attack) for attack in some]
             healthy = asyncio.create_task(self.echo())
             await asyncio.gather(*(attacker.begin() for attacker in attackers))
-            await self.look(memory=False)
+            await self.look()
             await self._fetch(attackers)
+            await asyncio.gather(*(attacker.end() for attacker in attackers))
             for attacker in attackers:
-                await attacker.end()
                 seen.rejected += len(attacker.told)
-                seen.unheard += attacker.unheard
-                seen.examples.append(f"{attacker.attack!r:.300}: {attacker.told}")
+                seen.examples.append(f"{short(attacker.attack)}: {attacker.told}")
             await healthy
         await self.echo()
         return seen
 
     async def _fetch(self, attackers: list[Attacker]) -> None:
-        asking = attackers
-        for _ in range(FETCHES):
-            asking = [attacker for attacker in asking if await attacker.fetch()]
-            if not asking:
-                return
-            await self.look(memory=False)
-            await asyncio.sleep(0.001)
-            asking = [attacker for attacker in asking if attacker.hear()]
+        """Have everything told that polling clients can be told."""
+        asking = [attacker for attacker in attackers if attacker.polling]
+        while asking:
+            await asyncio.gather(*(attacker.fetch() for attacker in asking))
+            asking = await self._hear(asking)
+
+    async def _hear(self, asking: list[Attacker]) -> list[Attacker]:
+        """Every poll is answered: the server lets go of those that there is nothing for, and then
+        the client has been told everything. Returns those who have to ask again."""
+        again, waiting = [], asking
+        deadline = asyncio.get_running_loop().time() + self.patience
+        while waiting:
+            if asyncio.get_running_loop().time() > deadline:
+                raise Broken(f"a poll is not answered: {short(waiting[0].attack)}")
+            await self.look(Looking(release=[attacker.sid for attacker in waiting]))
+            heard = [(attacker, attacker.hear()) for attacker in waiting]
+            again += [attacker for attacker, more in heard if more]
+            waiting = [attacker for attacker, more in heard if more is None]
+        return again
 
     async def _rest(self, before: Look) -> Look:
         """The server at rest: what ends takes a while."""
         deadline = asyncio.get_running_loop().time() + self.patience
         while True:
-            after = await self.look(memory=False)
+            after = await self.look(Looking(forget=True))
             rested = all(n <= before.kept.get(name, 0) for name, n in after.kept.items())
             if rested or asyncio.get_running_loop().time() > deadline:
-                return await self.look()
+                return await self.look(Looking(memory=True))
             await asyncio.sleep(0.01)
 
 

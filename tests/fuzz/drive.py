@@ -8,16 +8,18 @@ replaced before the next batch.
 from __future__ import annotations
 
 import asyncio
+import tempfile
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any, Final
 
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import seed as seeded
 from hypothesis import strategies as st
 
-from .attacks import Attack, Frames, Post, Raw, Talk, Upgrade, attacks, inputs
+from .attacks import Attack, Frames, Post, Raw, Talk, Upgrade, attacks, inputs, short
 from .campaign import Campaign, campaign
 from .grammar import frame
 
@@ -36,6 +38,10 @@ WARM: Final[Sequence[Attack]] = [
     *(Upgrade((), probed) for probed in (True, False)),
     *(Raw(b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n" * 3) for _ in range(8)),
 ]
+
+
+class Failure(AssertionError):
+    """A promise was broken; says by what, and where to read it whole."""
 
 
 class Drive:
@@ -68,7 +74,7 @@ class Drive:
             for half in (batch[:middle], batch[middle:]):
                 try:
                     self.attack(half)
-                except AssertionError:
+                except Exception:
                     batch = half
                     break
             else:
@@ -103,19 +109,22 @@ def fuzz(
     until: float = float("inf"),
     progress: Callable[[int, int], None] = lambda done, seed: None,
 ) -> None:
-    """Send `count` inputs, or fewer when `time.monotonic()` is beyond `until`.
+    """Send `count` inputs, or fewer when `time.monotonic()` is beyond `until`. Raises `Failure`.
 
     `progress` is told how many were sent, and the seed of the next round: who begins with it goes
     on from there.
     """
 
+    failed: list[Exception] = []
+
     def batch(attacks: list[Attack]) -> None:
-        if drive.done < count and time.monotonic() < until:
+        if drive.done < count and time.monotonic() < until and not failed:
             try:
                 drive.attack(attacks)
-            except AssertionError as error:
-                culprits = "\n".join(map(repr, drive.narrowed(attacks)))
-                raise AssertionError(f"seed {seed}: {error}\nby:\n{culprits}") from error
+            except Exception as error:
+                # hypothesis is not told: it would print everything, and more than once
+                failed.append(Failure(_report(drive, seed, error, attacks)))
+                failed[0].__cause__ = error
 
     lists = st.lists(attacks, min_size=BATCH // 2, max_size=BATCH)
     wanted = settings(
@@ -128,5 +137,18 @@ def fuzz(
     )
     while drive.done < count and time.monotonic() < until:
         seeded(seed)(wanted(given(lists)(batch)))()
+        if failed:
+            raise failed[0]
         seed += 1
         progress(drive.done, seed)
+
+
+def _report(drive: Drive, seed: int, error: Exception, batch: Sequence[Attack]) -> str:
+    """What went wrong, with all inputs shortened, and where they are as they were."""
+    culprits = drive.narrowed(batch)
+    path = Path(tempfile.mkdtemp(prefix="fuzz-")) / f"seed-{seed}.txt"
+    parts = [f"seed {seed}: {error!r}", "the batch:", *map(repr, batch)]
+    parts += ["part of it that fails again:", *map(repr, culprits)]
+    path.write_text("\n".join(parts) + "\n", errors="backslashreplace")
+    again = "all of it" if len(culprits) == len(batch) else "\n".join(map(short, culprits))
+    return f"seed {seed}: {error!s:.20000}\nfails again, at the most: {again}\nthe whole: {path}"

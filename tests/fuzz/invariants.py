@@ -16,6 +16,10 @@ BROKE: Final = ("parse_error",)
 REJECTED: Final = ("refusals", "request_refusals")
 """The counters of answers that say no, whatever their labels."""
 
+OVER: Final = frozenset({"over", "parse_error"})
+"""Why a refusal may be told to nobody (served.py): when it was made the session was over, or the
+client broke the protocol before it asked for it."""
+
 LINE: Final = re.compile(r"^\S+ (ERROR|CRITICAL) ")
 
 MEMORY: Final = 24 * 2**20
@@ -44,20 +48,24 @@ class Seen:
 
     rejected: int = 0
     """Answers that say no: HTTP statuses from 400, refusals, connections closed for a fault."""
-    unheard: int = 0
-    """Refusals that they could not be told any more, at the most."""
     examples: list[str] = field(default_factory=list)
 
 
 def rejections(before: Look, after: Look) -> dict[str, int]:
     """What the server has counted between the two, by counter and label."""
-    found = {}
-    for name in (*REJECTED, "disconnects"):
-        for label, value in after.counted[name].items():
-            grown = int(value - before.counted[name].get(label, 0))
-            if grown and (name in REJECTED or label in BROKE):
-                found[f"{name} {label}"] = grown
-    return found
+    return {
+        f"{name} {label}": grown
+        for name in (*REJECTED, "disconnects")
+        for label, grown in _grown(before, after, name).items()
+        if name in REJECTED or label in BROKE
+    }
+
+
+def _grown(before: Look, after: Look, name: str) -> dict[str, int]:
+    """What a counter has grown by, by label; without those that are the same."""
+    earlier = before.counted[name]
+    grown = {label: int(n - earlier.get(label, 0)) for label, n in after.counted[name].items()}
+    return {label: number for label, number in grown.items() if number}
 
 
 def broken(before: Look, after: Look, seen: Seen, log: Iterable[str]) -> list[str]:
@@ -69,9 +77,12 @@ def broken(before: Look, after: Look, seen: Seen, log: Iterable[str]) -> list[st
     grown = after.memory - before.memory
     if grown > MEMORY:
         found.append(f"memory: {grown / 2**20:.1f} MiB more")
-    counted = rejections(before, after)
-    if not 0 <= sum(counted.values()) - seen.rejected <= seen.unheard:
-        what = f"{seen.rejected} inputs were rejected, but counted were {counted}"
-        found.append("\n    ".join([what, *seen.examples[:40]]))
+    counted, untold = rejections(before, after), _grown(before, after, "untold")
+    over = sum(number for why, number in untold.items() if why in OVER)
+    if sum(counted.values()) != seen.rejected + over:
+        what = f"{seen.rejected} inputs were rejected, but counted were {counted}; untold: {untold}"
+        found.append("\n    ".join([what, *seen.examples]))
+    for why in untold.keys() - OVER:
+        found.append(f"{untold[why]} refusals were never told ({why})")
     found += [f"log: {line}" for line in log if "Traceback" in line or LINE.match(line)]
     return found

@@ -12,13 +12,20 @@ import os
 import signal
 import sys
 from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from aiohttp import web
 
 from sioserver import app
 from sioserver.cli import main
-from sioserver.transport import engineio
+from sioserver.errors import Refusal
+from sioserver.transport.clients import RoomConnection
+from sioserver.transport.guard import Guard
+from sioserver.transport.session import Session
+
+from .wire import refused
 
 LOOK: Final = "/@look"
 TURNS: Final = 20
@@ -27,6 +34,58 @@ TURNS: Final = 20
 _COUNTERS: Final = (
     "refusals", "request_refusals", "disconnects", "limit_hits", "events", "http_requests",
 )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Looking:
+    """What is to be done when everything that has arrived has been handled, and before the server
+    is looked at."""
+
+    memory: bool = False
+    """Tidy up, and measure the memory."""
+    release: list[str] = field(default_factory=list)
+    """Answer the polls of these sessions, also when there is nothing for them."""
+    forget: bool = False
+    """Let go of closed sessions whose last packets wait to be fetched."""
+
+
+class Untold:
+    """Counts refusals that nobody is told, by why that is so.
+
+    "over": the session was over when the request was refused; a code of a disconnect: the session
+    ended so, and what waited for a poll was thrown away; "forgotten": nobody fetched it.
+    """
+
+    def __init__(self) -> None:
+        self.counted: Counter[str] = Counter()
+
+    def watch(self) -> None:
+        """Look on, in this process, from now on."""
+        end, refuse, counted = Session.end, Guard.refused, self.counted
+
+        def ends(session: Session, reason: str, code: str, *, flush: bool = True) -> None:
+            waiting = [] if session.closed else list(session._buffer)
+            end(session, reason, code, flush=flush)
+            if not session._buffer and session.ws is None:
+                self.lost(code, waiting)
+
+        def refuses(
+            guard: Guard, session: Session | None, connection: RoomConnection, refusal: Refusal
+        ) -> bool:
+            if session is None or session.closing or (session.ws and session.ws._closing):
+                counted["over"] += 1
+            return refuse(guard, session, connection, refusal)
+
+        Session.end = ends  # type: ignore[method-assign]
+        Guard.refused = refuses  # type: ignore[method-assign]
+
+    def lost(self, why: str, packets: Iterable[str]) -> None:
+        """These packets were thrown away."""
+        if number := sum(bool(refused(packet)) for packet in packets):
+            self.counted[why] += number
+
+
+UNTOLD: Final = Untold()
 
 
 async def settle(server: Any, http: web.Server) -> None:
@@ -42,6 +101,12 @@ async def settle(server: Any, http: web.Server) -> None:
         if any(session.handling for session in server.eio.sockets.values()):
             quiet = 0
             await asyncio.sleep(0.001)
+
+
+def _forget_closed(server: Any) -> None:
+    for session in [session for session in server.eio.sockets.values() if session.closed]:
+        UNTOLD.lost("forgotten", session._buffer)
+        server.eio._forget(session.sid)
 
 
 def _memory() -> int:
@@ -77,14 +142,24 @@ async def tell(request: web.Request) -> web.Response:
     application = request.app
     http = request.protocol._manager
     assert http is not None
-    await settle(application[app.SERVER], http)
+    looking, server = Looking(**await request.json()), application[app.SERVER]
+    await settle(server, http)
+    for session in [
+        server.eio.sockets[sid] for sid in looking.release if sid in server.eio.sockets
+    ]:
+        session.let_poll_go()
+    if looking.release:
+        await settle(server, http)
+    if looking.forget:
+        _forget_closed(server)
     told: dict[str, Any] = {"kept": _kept(application), "memory": 0}
-    if "memory" in request.query:
+    if looking.memory:
         gc.collect()
         ctypes.CDLL(None).malloc_trim(0)
         told["memory"] = _memory()
     counters = application[app.METRICS]
     told["counted"] = {name: getattr(counters, name) for name in _COUNTERS}
+    told["counted"]["untold"] = UNTOLD.counted
     return web.json_response(told)
 
 
@@ -93,7 +168,7 @@ _made = app.create_app
 
 def _create(*args: Any, **options: Any) -> web.Application:
     application = _made(*args, **options)
-    application.router.add_get(LOOK, tell)
+    application.router.add_post(LOOK, tell)
     return application
 
 
@@ -102,5 +177,5 @@ def run() -> int:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # no longer than who started it
     app.create_app = _create
-    engineio.LINGER = 0.05  # type: ignore[misc]  # what nobody fetches is forgotten soon
+    UNTOLD.watch()
     return main(["serve", *sys.argv[1:]])

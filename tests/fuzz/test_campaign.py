@@ -19,8 +19,6 @@ from .grammar import frame
 
 pytestmark = [
     pytest.mark.timeout(400),
-    # a batch that breaks a promise is printed whole; it is large
-    pytest.mark.filterwarnings("ignore:Generating overly large repr"),
 ]
 
 
@@ -50,13 +48,28 @@ async def test_what_attackers_are_told_is_what_was_counted() -> None:
                 Frames((frame(3, b""),)),
                 Talk("websocket", ('42/hall,1["nothing"]',)),
                 Raw(b"nonsense\r\n\r\n"),
+                Raw(b"GET /socket.io/?EIO=4&transport=polling&sid=nobody\r\n\r\n"),
+                # what is refused before the client breaks the protocol is thrown away with the rest
+                Talk("polling", ('42/hall,1["nothing"]', "4nonsense")),
             ]
         )
     assert [line.rpartition(": ")[2] for line in told] == [
         "['closed 1002 not a frame that may come here']",
         "['unknown_event']",
         "['status 400']",
+        "['status 400']",
+        "['status 400', 'status 400', 'status 400 of a goodbye']",
     ]
+
+
+@pytest.mark.parametrize("way", ["polling", "lane"])
+async def test_an_attacker_that_is_behind_is_told_everything(way: str) -> None:
+    """Its refusal comes behind all that was posted since its user was here, in many polls."""
+    async with campaign() as ready:
+        await ready.warm_up(WARM)
+        await ready.attack([Talk("websocket", ('42/hall,1["message","x"]',) * 300)])
+        [told] = await ready.attack([Talk(way, ('42/hall,1["nothing"]',))])
+    assert told.endswith(": ['unknown_event']")
 
 
 async def test_a_session_that_is_left_behind_is_found() -> None:

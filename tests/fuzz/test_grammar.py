@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from . import grammar
-from .attacks import Attack, Frames, Post, Raw, Talk, Upgrade, attacks, inputs
+from .attacks import Attack, Frames, Post, Raw, Talk, Upgrade, attacks, inputs, short
 
 SOME = settings(
     max_examples=800,
@@ -61,7 +61,10 @@ REACHED: dict[str, tuple[st.SearchStrategy[Any], Callable[[Any], bool]]] = {
     "a key of a prototype": (grammar.packets, lambda packet: '"__proto__":' in packet),
     "an attachment too much": (grammar.conversations, lambda packets: packets[0][:4] == "4511"),
     "a binary": (grammar.conversations, lambda packets: isinstance(packets[-1], bytes)),
-    "a body that is not UTF-8": (grammar.bodies, lambda body: b"\xff" in body),
+    "a body that is not UTF-8": (
+        grammar.bodies,
+        lambda body: "\ufffd" in body.decode(errors="replace"),
+    ),
     "a smuggled request": (grammar.requests, lambda data: data.count(b"HTTP/1.1\r\n") > 1),
     "both lengths": (
         grammar.requests,
@@ -113,3 +116,11 @@ def test_a_frame_is_what_a_client_writes() -> None:
 )
 def test_inputs_are_counted(attack: Attack, number: int) -> None:
     assert inputs(attack) == number
+
+
+def test_an_attack_is_told_in_a_line_or_two() -> None:
+    assert short(Raw(b"GET")) == "Raw(data=b'GET', way='polling')"
+    told = short(Frames((b"p" * 70_000,)))
+    assert len(told) < 200
+    assert told.startswith("Frames(frames=(b'ppp")
+    assert told.endswith("(70034 characters)")

@@ -10,7 +10,12 @@ from .invariants import MEMORY, Look, Seen, broken, look, rejections
 
 
 def at_rest(**counted: dict[str, float]) -> Look:
-    counters = {"refusals": {"bad_request": 1}, "request_refusals": {}, "disconnects": {"left": 2}}
+    counters: dict[str, dict[str, float]] = {
+        "refusals": {"bad_request": 1},
+        "request_refusals": {},
+        "disconnects": {"left": 2},
+        "untold": {"over": 1},
+    }
     return Look({"sessions": 2, "files": 9}, 50_000_000, {**counters, **counted})
 
 
@@ -52,7 +57,8 @@ def test_what_is_left_behind_is_found(fault: dict[str, Any], found: str) -> None
         (at_rest(), Seen(1)),  # rejected and not counted
         (at_rest(refusals={"bad_request": 2}), Seen()),  # counted, but nobody was told
         (at_rest(refusals={"bad_request": 3}), Seen(1)),  # counted twice
-        (at_rest(refusals={"bad_request": 4}), Seen(1, unheard=1)),
+        (at_rest(refusals={"bad_request": 4}, untold={"over": 2}), Seen(1)),
+        (at_rest(untold={"parse_error": 1}), Seen()),  # one that is untold is counted as well
         (at_rest(disconnects={"parse_error": 1}, refusals={"bad_request": 2}), Seen(1)),
     ],
 )
@@ -62,7 +68,15 @@ def test_a_rejection_that_is_not_counted_once_is_found(counted: Look, seen: Seen
 
 
 def test_a_refusal_that_could_not_be_told_is_none_too_much() -> None:
-    assert broken(at_rest(), at_rest(refusals={"bad_request": 3}), Seen(1, unheard=1), []) == []
+    after = at_rest(refusals={"bad_request": 4}, untold={"over": 2, "parse_error": 1})
+    assert broken(at_rest(), after, Seen(1), []) == []
+
+
+@pytest.mark.parametrize("why", ["forgotten", "transport_close"])
+def test_a_refusal_that_could_have_been_told_is_found(why: str) -> None:
+    after = at_rest(refusals={"bad_request": 2}, untold={"over": 1, why: 1})
+    found = broken(at_rest(), after, Seen(1), [])
+    assert found == [f"1 refusals were never told ({why})"]
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,7 @@ UPGRADED = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"
     ("data", "found"),
     [
         (b"HTTP/1.1 400 Bad Request\r\n\r\nHTTP/1.0 200 OK\r\n\r\nHTTP/1.1 503 X", ["400", "503"]),
+        (b"HTTP/0.9 400 Bad Request\r\n\r\nHTTP/2.0 400 Bad Request\r\n\r\n", ["400", "400"]),
         (UPGRADED + text(REFUSED[0][0]) + frame(BINARY, b"44") + text("2"), ["bad_request"]),
         (UPGRADED + closed(1002, b"why"), ["closed 1002 why"]),
         (UPGRADED + closed(1000), []),

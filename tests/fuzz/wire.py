@@ -7,12 +7,18 @@ than that takes.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import re
+import sys
+import termios
+from array import array
 from collections.abc import Callable, Iterator
 from typing import Final
 
-STATUS: Final = re.compile(rb"HTTP/1\.[01] (\d\d\d) ")
+STATUS: Final = re.compile(rb"HTTP/\d\.\d (\d\d\d) ")
+"""The beginning of an answer: it has the version of its request."""
+
 END: Final = b"\r\n\r\n"
 SESSION: Final = re.compile(rb'"sid":"([\w-]+)","upgrades":\["websocket"')
 
@@ -55,10 +61,20 @@ class Line(asyncio.Protocol):
             self._tcp.write(data)
 
     async def sent(self) -> None:
-        """Wait until the kernel has most of what was sent."""
+        """Wait until everything that was sent is where the server only has to read it."""
         assert self._tcp is not None
-        while not self.over and self._tcp.get_write_buffer_size():
+        while not self.over and (self._tcp.get_write_buffer_size() or self._under_way()):
             await asyncio.sleep(0.001)
+
+    def _under_way(self) -> int:
+        """Bytes that the other end's kernel has not got yet, where that can be known."""
+        assert self._tcp is not None
+        number = self._tcp.get_extra_info("socket").fileno()
+        if sys.platform != "linux" or number < 0:
+            return 0
+        count = array("i", [0])
+        fcntl.ioctl(number, termios.TIOCOUTQ, count)
+        return count[0]
 
     async def until(self, condition: Callable[[bytes], bool]) -> None:
         """Wait until what has come is enough, or nothing more comes."""

@@ -131,7 +131,7 @@ def test_the_checker_reads_the_tree() -> None:
         ("client/publisher.py", "from sioserver.hub import Hub", "imports hub, but may know only"),
         ("client/line.py", "import socketio", "imports socketio"),
         ("app.py", "from sioserver.client import RoomClient", "imports client, which is above it"),
-        ("cli.py", "import sioserver.testing", "imports testing, a stranger"),
+        ("cli/program.py", "import sioserver.testing", "imports testing, a stranger"),
         ("rooms.py", "import socketio", "imports socketio"),
         ("rooms.py", "from engineio.packet import Packet", "imports engineio"),
         ("node.py", "from aiohttp import web", "imports aiohttp"),

@@ -198,14 +198,19 @@ class Admission:
     # ------------------------------------------------------------ tokens
 
     def try_token(self, address: Hashable | None, now: float) -> float:
-        """May a token from this address be looked at? 0.0: yes, and it counts as a failure until
-        `token_was_good`. Else the seconds to wait: too many were no good."""
-        wait = 0.0 if address is None else self._auth_failures.take(address, now)
+        """May a token from this address be looked at? 0.0: yes. Else the seconds to wait: too many
+        were no good. Any number may be looked at at the same time (when a server was started again,
+        all who share an address come at once): only what is known to be bad counts."""
+        if address is None:
+            return 0.0
+        wait = self._auth_failures.take(address, now)
         if wait:
             self._hit("auth_failure_rate")
+        else:
+            self._auth_failures.give_back(address)
         return wait
 
-    def token_was_good(self, address: Hashable | None) -> None:
-        """It was no failure."""
+    def token_was_bad(self, address: Hashable | None, now: float) -> None:
+        """It was no good, and never has been."""
         if address is not None:
-            self._auth_failures.give_back(address)
+            self._auth_failures.take(address, now)

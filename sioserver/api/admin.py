@@ -70,14 +70,12 @@ def guard(
         try:
             if token is None:
                 raise Refusal("unauthorized", NEEDED)
-            name = await admin.by_token(token)
+            return await admin.by_token(token)
         except Refusal as error:
-            if error.code != "unauthorized":
-                admit.token_was_good(whose)
+            if error.code == "unauthorized" and shown is not None:
+                admit.token_was_bad(whose, clock())
             metrics.count_admin_refusal(error.code)
             raise
-        admit.token_was_good(whose)
-        return name
 
     return let_in
 

@@ -291,14 +291,12 @@ class RoomServer(AsyncServer):
         if wait:
             raise Refusal("rate_limited", "too many bad tokens; try later", retry_after=wait)
         try:
-            identity = await self._rooms.identify(hello, "")
-        except BaseException as error:
+            return await self._rooms.identify(hello, "")
+        except Refusal as error:
             # one that has expired was good once: nobody has made it up
-            if not (isinstance(error, Refusal) and error.code == "unauthorized"):
-                self._admission.token_was_good(address)
+            if error.code == "unauthorized":
+                self._admission.token_was_bad(address, self._clock())
             raise
-        self._admission.token_was_good(address)
-        return identity
 
     def _speaks_for(self, connection: RoomConnection, user_id: str) -> None:
         full = self._admission.enter_user(user_id)

@@ -13,6 +13,7 @@ from typing import Final, Literal
 
 from sioserver.auth import Identity, Policy
 from sioserver.auth.api_keys import ApiKeys
+from sioserver.auth.claims import MAX_TIME
 from sioserver.config import Config
 from sioserver.config.api_keys import ADMIN
 from sioserver.engine.base import Engine
@@ -22,8 +23,6 @@ from sioserver.model import Revocation
 
 log = logging.getLogger(__name__)
 
-MAX_TIME: Final = 253_402_300_799.0
-"""The last second of the year 9999."""
 MAX_ID: Final = 256
 
 NEEDED: Final = "an API key, or a token that permits admin, is needed"

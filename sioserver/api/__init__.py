@@ -1,1 +1,1 @@
-"""The HTTP edge: health, metrics, the page. It knows nothing of Socket.IO."""
+"""The HTTP edge: health, metrics, the page, the operator's API. It knows nothing of Socket.IO."""

@@ -12,7 +12,7 @@ from typing import Final
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from sioserver.api.middleware import refused
+from sioserver.api.middleware import mount_of, refused
 from sioserver.errors import Refusal
 from sioserver.hosts import Hosts
 from sioserver.metrics import Metrics
@@ -46,7 +46,9 @@ def only(
         handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
     ) -> web.StreamResponse:
         name = name_of(request)
-        if name is None or name in hosts or request.path in HEALTH or exempt(request):
+        if name is None or name in hosts or exempt(request):
+            return await handler(request)
+        if request.path[len(mount_of(request)) :] in HEALTH:
             return await handler(request)
         log.warning("a request for the host %.100r was refused; %s", name, WHY)
         refusal = Refusal("forbidden", WHY)

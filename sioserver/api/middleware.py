@@ -69,7 +69,7 @@ def middleware(
         def note(status: int) -> None:
             metrics.count_http(status)
             refused = 400 <= status < 500 or status == HTTPStatus.SERVICE_UNAVAILABLE
-            expected = status < 500 and request.path.startswith(quiet, len(_mount(request)))
+            expected = status < 500 and request.path.startswith(quiet, len(mount_of(request)))
             level = logging.DEBUG if refused or expected else logging.INFO
             if access_log.isEnabledFor(level):
                 access_log.log(
@@ -98,7 +98,7 @@ def is_quiet() -> bool:
     return not access_log.isEnabledFor(logging.DEBUG)
 
 
-def _mount(request: web.Request) -> str:
+def mount_of(request: web.Request) -> str:
     """The path that the application of this middleware was mounted at; empty: nowhere."""
     apps = request.match_info.apps
     place = apps.index(request.app)

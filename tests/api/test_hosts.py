@@ -67,6 +67,22 @@ async def test_its_own_name_and_none() -> None:
     assert seen == ["/x", "/x", "/healthz", "/readyz"]
 
 
+async def test_health_is_told_below_a_mount_too() -> None:
+    async def handler(request: web.Request) -> web.Response:
+        return web.Response(text="ok")
+
+    listed = Listed(["chat.example"])
+    below = web.Application(
+        middlewares=[only(listed, Metrics(), name_of=lambda request: "10.0.0.1")]
+    )
+    below.router.add_route("*", "/{path:.*}", handler)
+    app = web.Application()
+    app.add_subapp("/chat", below)
+    async with TestClient(TestServer(app, access_log=None)) as http:
+        for path, status in (("healthz", 200), ("readyz", 200), ("chat/healthz", 421), ("x", 421)):
+            assert (await http.get(f"/chat/{path}")).status == status, path
+
+
 async def test_those_who_are_let_through() -> None:
     client, seen = asked(Metrics(), lambda request: request.path == "/y")
     async with client as http:

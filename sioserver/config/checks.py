@@ -116,6 +116,12 @@ def _auth(config: Config) -> Iterator[Problem]:
             "none of them is for auth.secret: HS256, and with at least 48 and 64 bytes HS384 and "
             "HS512, are",
         )
+    public = [key for key in ("public_keys", "jwks") if getattr(auth, key)]
+    if auth.algorithms and public and not set(auth.algorithms) - _SECRET_SIZES.keys():
+        yield Problem(
+            ("auth.algorithms", *(f"auth.{key}" for key in public)),
+            f"none of them is for auth.{public[0]}: those that begin with HS are for secrets only",
+        )
     if not auth.takes_tokens and not auth.insecure_anonymous and host and not is_loopback(host):
         yield Problem(
             ("server.host", "auth.secret", "auth.insecure_anonymous"),

@@ -139,6 +139,10 @@ def test_what_is_too_many() -> None:
         ({"algorithms": ["HS384", "HS256"], "secret": SECRET}, None),
         ({"algorithms": ["HS384"], "secret": SECRET * 2}, None),
         ({"algorithms": ["RS256"], "public_keys": ["a.pem"]}, None),
+        ({"algorithms": ["HS256"], "public_keys": ["a.pem"]}, "none of them is for auth.public_k"),
+        ({"algorithms": ["HS512", "HS256"], "jwks": "k.json"}, "none of them is for auth.jwks"),
+        ({"algorithms": ["HS256"], "jwks": "k.json", "secret": SECRET}, "is for auth.jwks"),
+        ({"algorithms": ["HS256", "ES256"], "jwks": "k.json", "secret": SECRET}, None),
     ],
 )
 def test_algorithms_have_keys(auth: dict[str, Any], says: str | None) -> None:

@@ -18,7 +18,13 @@ from sioserver import hosts
 from sioserver.addresses import is_loopback
 from sioserver.config.api_keys import parse_api_key
 from sioserver.config.schema import KEY_SOURCES, Config
-from sioserver.config.secrets import HOW_TO_MAKE_ONE, LEAST_BYTES, algorithms_for, secret_fault
+from sioserver.config.secrets import (
+    ALGORITHMS,
+    HOW_TO_MAKE_ONE,
+    LEAST_BYTES,
+    algorithms_for,
+    secret_fault,
+)
 from sioserver.origins import LAST_PORT, parse_pattern
 
 MAX_API_KEYS: Final = 100
@@ -117,7 +123,7 @@ def _auth(config: Config) -> Iterator[Problem]:
             "HS512, are",
         )
     public = [key for key in ("public_keys", "jwks") if getattr(auth, key)]
-    if auth.algorithms and public and not set(auth.algorithms) - _SECRET_SIZES.keys():
+    if auth.algorithms and public and not set(auth.algorithms) - ALGORITHMS.keys():
         yield Problem(
             ("auth.algorithms", *(f"auth.{key}" for key in public)),
             f"none of them is for auth.{public[0]}: those that begin with HS are for secrets only",

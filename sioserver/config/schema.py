@@ -384,14 +384,14 @@ class Limits(Section, frozen=True):
             "Connections to this node that have not finished their TLS handshake; 0 means no "
             "limit. Then the oldest is closed."
         ),
-    ] = 10_000
+    ] = 4000
     address_tls_handshakes: Annotated[
         Count,
         about(
             "The same from one address (IPv6: from one /64); 0 means no limit. Loopback and "
             "trusted proxies are not counted."
         ),
-    ] = 2000
+    ] = 1000
     header_timeout: Annotated[
         Positive, about("The head of an HTTP request has to be there by then.")
     ] = 10.0

@@ -143,7 +143,8 @@ SPECIAL: dict[str, st.SearchStrategy[Any]] = {
     "auth.secret": SECRETS,
     "auth.jwks": st.sampled_from(["", "keys.json", "https://issuer.example/keys"]),
     "auth.old_secrets": st.lists(SECRETS, max_size=8),
-    "auth.algorithms": st.sampled_from([[], ["HS256"], ["EdDSA", "HS256"]]),
+    # one for secrets and one for public keys: either kind has to be served where it is set
+    "auth.algorithms": st.sampled_from([[], ["HS256", "RS256"], ["EdDSA", "HS256"]]),
     "api.keys": st.sampled_from(
         [f"a:admin:sha256:{'0f' * 32}", f"b:admin+metrics:sha256:{'1e' * 32}"]
     ).map(lambda entry: [entry]),

@@ -162,7 +162,8 @@ SPECIAL: dict[str, st.SearchStrategy[Any]] = {
     "limits.max_body": st.integers(1, 16_384),
     "limits.max_payload": st.integers(16_384, 2**31 - 1),
     "rooms.max_body": st.integers(0, 16_384),
-    "rooms.relay": st.lists(NAMES, max_size=3),
+    # the libraries' own names begin with two of these
+    "rooms.relay": st.lists(NAMES.filter(lambda name: not name.startswith("__")), max_size=3),
 }
 
 

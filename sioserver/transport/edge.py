@@ -111,9 +111,12 @@ class Edge(engineio.AsyncServer):
         trusted proxy says."""
         return self._said(request, "X-Forwarded-Proto").lower() or caller_of(request).scheme
 
-    def binding_of(self, request: web.Request) -> Binding:
-        """To whom the request's session belongs, if it opens one; or who asks for it."""
-        return binding.read(request.headers, self.address_of(request), self.host_of(request))
+    def binding_of(self, request: web.Request, address: str | None = None) -> Binding:
+        """To whom the request's session belongs, if it opens one; or who asks for it. `address`:
+        what `address_of` says, where it was asked already (it takes 3 to 5 us)."""
+        if address is None:
+            address = self.address_of(request)
+        return binding.read(request.headers, address, self.host_of(request))
 
     def comes_from_proxy(self, request: web.Request) -> bool:
         """Has a trusted proxy passed it on?"""

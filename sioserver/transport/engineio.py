@@ -269,13 +269,14 @@ class EngineServer(Edge):
 
     async def _open(self, request: web.Request) -> web.StreamResponse:
         over_websocket = request.query["transport"] == "websocket"
-        address = whose(self.address_of(request))
+        client = self.address_of(request)
+        address = whose(client)
         full = self.admission.enter(address, asyncio.get_running_loop().time())
         if full is not None:
             return self._full(request, full, address)
         sid = self.generate_id()
         session = Session(self, f"{self.node_id}-{sid}" if self.node_id else sid, address)
-        session.binding = self.binding_of(request)
+        session.binding = self.binding_of(request, client)
         self.sockets[session.sid] = session
         # the first packet, whatever the connect handler may send
         opening = self.dump(self._handshake(session, over_websocket)).decode()

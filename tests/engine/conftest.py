@@ -24,6 +24,9 @@ from sioserver.valkey import Valkey
 from tests.redis_servers import Cluster, acl_rules, ask, free_port, settings, standalone
 
 GRACE = 5.0
+PATIENCE = 60.0
+"""Seconds after which Redis counts as away, where no test is about that: a machine that stands
+still for some seconds, or a loop that nobody runs meanwhile, is no outage."""
 CACHED = 8  # few, so that history comes from the store as well
 WINDOW = 1000.0
 
@@ -115,13 +118,16 @@ def server(kind: str) -> Valkey | Cluster:
         directory = Path(tempfile.mkdtemp(prefix="sioserver-"))  # short: a socket's path is
         made: Valkey | Cluster
         if kind == "redis-cluster":
-            made = Cluster(directory)
+            made = cluster = Cluster(directory)
         elif kind == "redis-system":
             made = Valkey(directory, port=free_port(), program=SYSTEM)
         else:
             made = standalone(directory)
         made.start()
         _servers[kind] = made, directory
+        if kind == "redis-cluster":
+            for node in cluster.nodes:  # or who is slow for two seconds is out
+                ask(node, "CONFIG", "SET", "cluster-node-timeout", int(PATIENCE * 1000))
     return _servers[kind][0]
 
 
@@ -150,7 +156,7 @@ def config(where: Any, prefix: str, *, lease: float = 15.0, **redis: Any) -> Con
 def build(kind: str, directory: Path, **store: Any) -> Engine:
     if kind in REDIS:
         prefix = sha256(str(directory).encode()).hexdigest()[:12]
-        return RedisEngine(config(kind, prefix), Peer(token_hex(4)))
+        return RedisEngine(config(kind, prefix, timeout=PATIENCE), Peer(token_hex(4)))
     path = directory / "data" / "rooms.db" if kind == "embedded-file" else ":memory:"
     options = {
         "durability": "normal",

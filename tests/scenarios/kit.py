@@ -18,6 +18,8 @@ from sioserver.testing import ServerProcess
 UNREADY_WITHIN = 5.0
 READY_WITHIN = 10.0
 """Seconds in which a node's readiness follows its store."""
+PATIENCE = 30.0
+"""Seconds for what has to come and is not measured, however busy the machine."""
 
 
 class Bare:
@@ -40,6 +42,7 @@ class Bare:
         self.sio = socketio.AsyncClient(
             handle_sigint=False,
             reconnection_delay=0.1,  # type: ignore[arg-type]
+            request_timeout=PATIENCE,
             http_session=http,
         )
         self.messages: list[dict[str, Any]] = []
@@ -69,7 +72,7 @@ class Bare:
             auth=lambda: self.auth,
             namespaces=[self._room],
             transports=self.transports,
-            wait_timeout=10,
+            wait_timeout=PATIENCE,
         )
         await until(lambda: self.welcomes)
         return self
@@ -104,12 +107,12 @@ class Bare:
         return told["online"], told["total"]
 
     async def call(self, event: str, *args: Any) -> dict[str, Any]:
-        answer = await self.sio.call(event, args, namespace=self._room, timeout=10)
+        answer = await self.sio.call(event, args, namespace=self._room, timeout=PATIENCE)
         assert isinstance(answer, dict)
         return answer
 
 
-async def until(condition: Callable[[], object], timeout: float = 10.0) -> None:
+async def until(condition: Callable[[], object], timeout: float = PATIENCE) -> None:
     async with asyncio.timeout(timeout):
         while not condition():
             await asyncio.sleep(0.01)
@@ -118,7 +121,7 @@ async def until(condition: Callable[[], object], timeout: float = 10.0) -> None:
 async def take(room: RoomClient, count: int) -> list[Message]:
     """The next messages, and no gap among them."""
     found: list[Message] = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while len(found) < count:
             item = await anext(room)
             assert isinstance(item, Message), item

@@ -128,7 +128,12 @@ class Person:
         self.heard: list[str] = []
         self.welcomed = asyncio.Event()
         self.lost = 0
-        self.sio = socketio.AsyncClient(reconnection=False, handle_sigint=False)  # type: ignore[arg-type]
+        # one process is all of them: a request of one may well wait five seconds for its turn
+        self.sio = socketio.AsyncClient(
+            reconnection=False,
+            handle_sigint=False,  # type: ignore[arg-type]
+            request_timeout=60,
+        )
         self.sio.on("message", self._message, namespace=self.namespace)
         self.sio.on("welcome", self._welcome, namespace=self.namespace)
         self.sio.on("disconnect", self._disconnect, namespace=self.namespace)

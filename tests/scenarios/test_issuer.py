@@ -24,6 +24,8 @@ from .kit import Bare, becomes, status
 
 TRANSPORTS: tuple[Transport, ...] = ("polling", "websocket")
 COOLDOWN = 0.2
+PATIENCE = 30
+"""Seconds for whatever has to come, however busy the machine."""
 
 
 class Provider:
@@ -71,12 +73,17 @@ def signed(user: str, kind: str, algorithm: str, kid: str | None, **more: Any) -
 async def refusal(url: str, transport: Transport, text: str) -> dict[str, Any]:
     """What a client is told that comes with this token."""
     told: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-    client = socketio.AsyncClient(handle_sigint=False, reconnection=False)
+    client = socketio.AsyncClient(handle_sigint=False, reconnection=False, request_timeout=PATIENCE)
     client.on("connect_error", told.set_result, namespace="/lobby")
     try:
         with pytest.raises(socketio.exceptions.ConnectionError):
+            # who gives up earlier is told nothing
             await client.connect(
-                url, auth={"token": text}, namespaces=["/lobby"], transports=[transport]
+                url,
+                auth={"token": text},
+                namespaces=["/lobby"],
+                transports=[transport],
+                wait_timeout=PATIENCE,
             )
         error = await told
     finally:
@@ -87,7 +94,7 @@ async def refusal(url: str, transport: Transport, text: str) -> dict[str, Any]:
 
 async def settled(url: str, transport: Transport, text: str) -> dict[str, Any]:
     """The refusal, when the server has asked the issuer about it."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while (found := await refusal(url, transport, text))["code"] == "unavailable":
             assert found["temporary"]
             await asyncio.sleep(found["retry_after"])
@@ -97,7 +104,7 @@ async def settled(url: str, transport: Transport, text: str) -> dict[str, Any]:
 @asynccontextmanager
 async def entered(url: str, transport: Transport, text: str) -> AsyncIterator[Bare]:
     """A client that is let in, when the server has asked the issuer about its token."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while True:
             client = Bare(url, transport, token=text)
             try:
@@ -171,7 +178,7 @@ async def test_keys_change_and_the_issuer_is_away(provider: Provider, transport:
             provider.well = False
             unknown = signed("cat", "ed25519", "EdDSA", "4")
             failures = await metric(url, 'sioserver_key_fetches_total{result="failed"}')
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE):
                 while await metric(url, 'sioserver_key_fetches_total{result="failed"}') == failures:
                     assert (await refusal(url, transport, unknown))["code"] == "unavailable"
             assert await status(f"{url}/readyz") == 200
@@ -184,9 +191,9 @@ async def test_keys_change_and_the_issuer_is_away(provider: Provider, transport:
                 assert (await cat.call("message", "hi"))["ok"]
 
             # a live connection ends with its token, whoever has signed it
-            brief = signed("ann", "ed25519", "EdDSA", "4", exp=time.time() + 1)
+            brief = signed("ann", "ed25519", "EdDSA", "4", exp=time.time() + 3)
             assert (await ann.call("auth", {"token": brief}))["ok"]
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE):
                 while not ann.disconnects:
                     await asyncio.sleep(0.01)
             assert ann.notices[-1]["code"] == "token_expired"

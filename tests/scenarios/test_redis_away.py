@@ -18,7 +18,12 @@ from .kit import READY_WITHIN, UNREADY_WITHIN, Bare, becomes, nodes, status, unt
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-QUICK = {"presence.batch": 0.05, "presence.grace": 0.5, "presence.lease": 1}
+QUICK = {
+    "presence.batch": 0.05,
+    "presence.grace": 0.5,
+    "presence.lease": 1,
+    "redis.timeout": 1.5,  # longer than the lease, and far from what has to be done in time
+}
 POSTED = 20
 LINES = 20
 """Most lines that a node prints of one outage (requests apart)."""

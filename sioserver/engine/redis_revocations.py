@@ -150,8 +150,8 @@ class RedisRevocations:
     def tick(self, now: float) -> None:
         """Some time has passed (`now`: seconds since 1970): read what may have been missed."""
         at = asyncio.get_running_loop().time()
-        if at - self._forgot >= ROUND:  # it looks at every rule
-            self._forgot = at
+        if now - self._forgot >= ROUND:  # it looks at every rule
+            self._forgot = now
             self._rules.forget(now)
         if not self.current or at - self._read_at >= ROUND:
             self._read_soon()

@@ -22,6 +22,7 @@ from sioserver.config import Config
 from sioserver.config.schema import Limits, Store, Tls
 from sioserver.site import Site
 from sioserver.tls import HANDSHAKE_TIMEOUT, SHUTDOWN_TIMEOUT, Encryption
+from sioserver.transport.http_connections import FREE_FILES
 
 from .certificates import Certificates
 
@@ -149,9 +150,16 @@ def test_nobody_takes_for_ever_to_end_with_tls(
         runner.run(run())
 
 
+@pytest.mark.parametrize("short_of", ["places", "files"])
 @pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
-def test_who_says_nothing_keeps_nobody_from_a_handshake(loop: Any, tmp_path: Path) -> None:
-    config = msgspec.structs.replace(CONFIG, limits=Limits(tls_handshakes=3))
+def test_who_says_nothing_keeps_nobody_from_a_handshake(
+    loop: Any, short_of: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if short_of == "places":
+        config = msgspec.structs.replace(CONFIG, limits=Limits(tls_handshakes=3))
+    else:
+        config = CONFIG
+        monkeypatch.setattr("sioserver.app.most_files", lambda: FREE_FILES + 3)
 
     async def run() -> None:
         files = Certificates(tmp_path)

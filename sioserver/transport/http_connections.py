@@ -76,7 +76,7 @@ class HttpConnections:
         self._others = others
         self._places = Places(limits.http_connections, limits.address_http_connections)
         self._open: dict[HttpConnection, str | None] = {}  # idle longest first, about
-        self.handshakes = Handshakes(limits, proxies, hit, short=self._short_of_files)
+        self.handshakes = Handshakes(limits, proxies, hit, short=self._no_file_for_more)
 
     def __len__(self) -> int:
         return len(self._open)
@@ -118,11 +118,15 @@ class HttpConnections:
             self._places.free(self._open.pop(connection))
 
     def _full(self) -> bool:
-        return self._places.full or self._short_of_files()
+        # handshakes are not in it, or those that never end would keep out who has shaken hands
+        return self._places.full or self._short_of_files(len(self._open))
 
-    def _short_of_files(self) -> bool:
+    def _no_file_for_more(self) -> bool:
+        return self._short_of_files(len(self._open) + len(self.handshakes))
+
+    def _short_of_files(self, taken: int) -> bool:
         most = self._files - FREE_FILES
-        return 0 < most <= len(self._open) + len(self.handshakes) + self._others()
+        return 0 < most <= taken + self._others()
 
     def _address(self, tcp: asyncio.BaseTransport) -> str | None:
         peer = tcp.get_extra_info("peername")

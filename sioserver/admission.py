@@ -137,10 +137,12 @@ class Admission:
         self._accepts: Budgets | NoLimit = NoLimit()
         self._address_accepts: Budgets | NoLimit = NoLimit()
         self._auth_failures: Budgets | NoLimit = NoLimit()
+        self._guesses: Budgets | NoLimit = NoLimit()
         if limits.enabled:
             self._accepts = Budgets(limits.accept_rate, limits.accept_burst, 1)
             self._address_accepts = Budgets(limits.address_accept_rate, limits.address_accept_burst)
             self._auth_failures = Budgets(limits.auth_failure_rate, limits.auth_failure_burst)
+            self._guesses = Budgets(limits.unknown_session_rate, limits.unknown_session_burst)
 
     # ------------------------------------------------------------ connections
 
@@ -180,6 +182,14 @@ class Admission:
     def leave(self, address: str | None) -> None:
         """A place is free again."""
         self.connections.free(address)
+
+    def ask_for_unknown(self, address: str | None, now: float) -> Full | None:
+        """A session was asked for that is not there: after a restart each client does that once,
+        who guesses does it all the time. None: it may be told so; else it has to wait."""
+        if address is None or not (wait := self._guesses.take(address, now)):
+            return None
+        self._hit("unknown_session_rate")
+        return Full("unknown_session_rate", wait)
 
     # ------------------------------------------------------------ users
 

@@ -193,6 +193,18 @@ def test_a_user_has_places() -> None:
     assert hits == ["user_connections"]
 
 
+def test_questions_for_sessions_that_are_not_there_have_a_pace() -> None:
+    door, hits = admission(unknown_session_rate=1, unknown_session_burst=2)
+    assert [door.ask_for_unknown("a", 0.0) for _ in range(2)] == [None, None]
+    full = door.ask_for_unknown("a", 0.0)
+    assert full is not None
+    assert (full.limit, full.retry_after) == ("unknown_session_rate", pytest.approx(1.0, abs=1e-5))
+    assert hits == ["unknown_session_rate"]
+    assert door.ask_for_unknown("b", 0.0) is None
+    assert not any(door.ask_for_unknown(None, 0.0) for _ in range(10))
+    assert door.ask_for_unknown("a", 1.1) is None
+
+
 def test_bad_tokens_slow_an_address_down() -> None:
     door, hits = admission(auth_failure_rate=1, auth_failure_burst=3)
     # as many as like may be under way, and good ones cost nothing

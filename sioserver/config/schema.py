@@ -456,6 +456,17 @@ class Limits(Section, frozen=True):
     auth_failure_burst: Annotated[
         AtLeastOne, about("Tokens from one address that may be no good at once.")
     ] = 100
+    unknown_session_rate: Annotated[
+        Rate,
+        about(
+            "Requests per second for sessions that are not there, from one address (IPv6: /64); "
+            "not of loopback."
+        ),
+    ] = 20.0
+    unknown_session_burst: Annotated[
+        AtLeastOne,
+        about("Such requests from one address at once: each client has one after a restart."),
+    ] = 4000
     connect_timeout: Annotated[
         Positive, about("A connection that has joined no room by then is closed.")
     ] = 10.0

@@ -62,6 +62,7 @@ CROWDED: Final = Refused(3, "Too many connections from this address", 503)
 TOO_FAST: Final = Refused(3, "Too many new connections just now", 503)
 TOO_FAST_THERE: Final = Refused(3, "Too many new connections from this address", 503)
 NO_MEMORY: Final = Refused(3, "No memory for more connections", 503)
+GUESSING: Final = Refused(3, "Too many unknown sessions from this address", 503)
 STOPPING: Final = Refused(3, "The server is stopping", 503)
 
 FULL: Final = {
@@ -70,8 +71,9 @@ FULL: Final = {
     "address_connections": CROWDED,
     "accept_rate": TOO_FAST,
     "address_accept_rate": TOO_FAST_THERE,
+    "unknown_session_rate": GUESSING,
 }
-"""What a new session is told when there is no place for it, by the limit that was reached."""
+"""What who comes is told when there is no place for them, by the limit that was reached."""
 
 TOKEN_FIELDS: Final = ("token", "access_token")
 """Fields of the query that tokens are put into: the second is that of RFC 6750, 2.3."""

@@ -193,7 +193,7 @@ class EngineServer(Edge):
             if answer is not None:
                 return answer
         if refused is not None:
-            return self.refuse(request, refused)
+            return self._turn_away(request, refused)
         sid = request.query.get("sid")
         if sid is None:
             return await self._open(request)
@@ -203,6 +203,14 @@ class EngineServer(Edge):
         if request.method == "GET":
             return await self._poll(request, session)
         return await self._post(request, session)
+
+    def _turn_away(self, request: web.Request, refused: Refused) -> web.Response:
+        if refused is edge.SESSION_UNKNOWN:
+            address = whose(self.address_of(request))
+            now = asyncio.get_running_loop().time()
+            if (full := self.admission.ask_for_unknown(address, now)) is not None:
+                return self._full(request, full, address)
+        return self.refuse(request, refused)
 
     def refuse(
         self, request: web.Request, refused: Refused, retry_after: float = 1.0
@@ -305,7 +313,7 @@ class EngineServer(Edge):
         return self.answer(request, payload.encode(session.fetch()), headers=headers)
 
     def _full(self, request: web.Request, full: Full, address: str | None) -> web.Response:
-        if full.limit.startswith("address_"):
+        if full.limit.startswith(("address_", "unknown_")):
             self.logger.warning(
                 "limits.%s is reached by %s; if that is a proxy, name it in server.trusted_proxies "
                 "and let it send X-Forwarded-For",

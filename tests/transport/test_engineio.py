@@ -420,6 +420,32 @@ async def test_who_finds_no_place_is_told_so_at_the_door(
         assert eio.admission.connections.taken == len(eio.sockets) == 4 - refused
 
 
+async def test_who_guesses_sessions_is_slowed_down_and_who_has_one_is_not() -> None:
+    eio, hits = admitting(unknown_session_rate=0.01, unknown_session_burst=2)
+    async with serve(eio, "engine.io") as site:
+
+        async def ask(sid: str, address: str = "203.0.113.1") -> tuple[int, str | None, str]:
+            headers = {"X-Forwarded-For": address}
+            url = site.url(sid=sid)
+            async with site.http.post(url, headers=headers, data="3") as answer:
+                body = await answer.text()
+                return answer.status, answer.headers.get("Retry-After"), body
+
+        headers = {"X-Forwarded-For": "203.0.113.1"}
+        async with site.http.get(site.url(), headers=headers) as answer:
+            own = json.loads((await answer.text())[1:])["sid"]
+        unknown = (400, None, '{"code":1,"message":"Session ID unknown"}')
+        assert [await ask(f"guess{number}") for number in range(2)] == [unknown] * 2
+        status, retry_after, body = await ask("guess2")
+        assert (status, retry_after) == (503, "100")
+        assert "Too many unknown sessions from this address" in body
+        assert hits == ["unknown_session_rate"]
+        assert await ask(own) == (200, None, "ok")
+        assert await ask("guess3", "203.0.113.2") == unknown
+        assert await ask("guess4", "127.0.0.1") == unknown
+        assert own in eio.sockets
+
+
 async def test_a_session_that_is_over_has_no_place_whoever_still_fetches_its_end() -> None:
     eio, _ = admitting(connections=1)
     async with serve(eio, "engine.io") as site:

@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # Each module or package directly under sioserver/, lowest layer first.
 LAYERS = (
-    {"model", "errors", "ids", "addresses", "_version"},
+    {"model", "errors", "ids", "addresses", "characters", "_version"},
     {"config", "wire", "auth", "origins", "hosts", "limits", "admission", "metrics", "signature"},
     {"hub", "holders", "local", "engine"},
     {"rooms", "admin"},

@@ -5,23 +5,15 @@ Knows texts only: neither tokens nor who asks.
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from typing import Final
+
+from sioserver.characters import INVISIBLE, MAX_MARKS
 
 MAX_NAME: Final = 128
 
 GUEST: Final = "guest:"
 """User ids that begin so are made up by the server and can be claimed by nobody."""
-
-# Signs that show as nothing although Unicode does not file them under control or format: fillers,
-# variation selectors, the empty Braille pattern. With them two ids could look the same.
-_INVISIBLE: Final = re.compile(
-    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
-)
-# Marks that may stand on one letter. Four is enough for every living script; more is a flood that
-# paints over the neighbours.
-_MAX_MARKS: Final = 4
 
 
 def check_user_id(text: str) -> str:
@@ -30,14 +22,14 @@ def check_user_id(text: str) -> str:
     if not 0 < len(text) <= MAX_NAME:
         raise ValueError(f"a user id has 1 to {MAX_NAME} characters")
     # no control, bidi, zero-width, private or unassigned sign, no surrogate, no space but " "
-    if not text.isprintable() or _INVISIBLE.search(text):
+    if not text.isprintable() or INVISIBLE.search(text):
         raise ValueError("a user id has visible characters only")
     if text[0] == " " or text[-1] == " ":
         raise ValueError("a user id does not begin or end with a space")
     if not unicodedata.is_normalized("NFC", text):
         raise ValueError("a user id is in Unicode form NFC")
     if _thin_out(text) != text:
-        raise ValueError(f"a user id has at most {_MAX_MARKS} marks on a letter")
+        raise ValueError(f"a user id has at most {MAX_MARKS} marks on a letter")
     if text.startswith(GUEST):
         raise ValueError(f"a user id does not begin with {GUEST!r}")
     if text == "__proto__":
@@ -55,7 +47,7 @@ def clean_name(text: str, limit: int = MAX_NAME) -> str:
     words = " ".join(text.split())
     if not words.isascii() or not words.isprintable():
         seen = "".join(sign for sign in words if sign.isprintable())
-        seen = unicodedata.normalize("NFC", _INVISIBLE.sub("", seen))
+        seen = unicodedata.normalize("NFC", INVISIBLE.sub("", seen))
         words = " ".join(_thin_out(seen).split())
     return words[:limit].rstrip()
 
@@ -65,13 +57,13 @@ def _thin_out(text: str) -> str:
     if text.isascii():
         return text
     kept: list[str] = []
-    marks = _MAX_MARKS  # at the beginning and behind a space there is no letter
+    marks = MAX_MARKS  # at the beginning and behind a space there is no letter
     for sign in text:
         if unicodedata.category(sign) in ("Mn", "Me"):
             marks += 1
-            if marks > _MAX_MARKS:
+            if marks > MAX_MARKS:
                 continue
         else:
-            marks = _MAX_MARKS if sign == " " else 0
+            marks = MAX_MARKS if sign == " " else 0
         kept.append(sign)
     return "".join(kept)

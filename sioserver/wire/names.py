@@ -5,10 +5,10 @@ It says which names there are and which are allowed; not what comes with them, n
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from typing import Final
 
+from sioserver.characters import INVISIBLE, MAX_MARKS
 from sioserver.errors import Refusal
 
 CLIENT_EVENTS: Final = ("message", "history", "members", "read", "typing", "auth", "leave")
@@ -21,18 +21,10 @@ MAX_ROOM_NAME: Final = 128
 """Characters."""
 MAX_ROOM_BYTES: Final = 256
 """Bytes in UTF-8: names are in keys, in session tokens and in every packet."""
-_MAX_MARKS: Final = 4
-"""Combining marks on one letter: enough for every living script; more paint over their neighbours
-(as in user ids)."""
 SESSION_ROOM: Final = "@me"
 """The reserved name under which a client finds its own session."""
 
 _ROOM_SIGNS: Final = frozenset("_.:-/")
-# Letters and marks by Unicode's file, but they show as nothing: fillers, variation selectors. With
-# them two rooms could look the same (user ids are held to the same, in auth.py).
-_INVISIBLE: Final = re.compile(
-    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
-)
 
 # What the protocol itself uses, and what the JavaScript and Python libraries keep for themselves: a
 # room may not pass these on, or one member could run the others' own handlers.
@@ -61,20 +53,20 @@ def check_room(name: str) -> str:
     if not 0 < len(name) <= MAX_ROOM_NAME:
         raise Refusal("bad_room", f"a room name has 1 to {MAX_ROOM_NAME} characters")
     rest = name.removeprefix("@")
-    marks = _MAX_MARKS  # at the beginning there is no letter for them
+    marks = MAX_MARKS  # at the beginning there is no letter for them
     for sign in rest:
         # combining marks belong to the letters of many scripts
         category = unicodedata.category(sign)
         if sign not in _ROOM_SIGNS and category[0] not in "LNM":
             raise Refusal("bad_room", "a room name has letters, digits and _ . : - / only")
         marks = marks + 1 if category in ("Mn", "Me") else 0
-        if marks > _MAX_MARKS:
-            raise Refusal("bad_room", f"a room name has at most {_MAX_MARKS} marks on a letter")
+        if marks > MAX_MARKS:
+            raise Refusal("bad_room", f"a room name has at most {MAX_MARKS} marks on a letter")
     if len(name.encode()) > MAX_ROOM_BYTES:  # no surrogates: those are no letters
         raise Refusal("bad_room", f"a room name has at most {MAX_ROOM_BYTES} bytes in UTF-8")
     if rest == "__proto__":
         raise Refusal("bad_room", "__proto__ is no room: it breaks JavaScript objects kept by name")
-    if _INVISIBLE.search(rest):
+    if INVISIBLE.search(rest):
         raise Refusal("bad_room", "a room name has visible signs only")
     if not rest or not unicodedata.is_normalized("NFC", name):
         raise Refusal("bad_room", "a room name is not empty and in Unicode form NFC")

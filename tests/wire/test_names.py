@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sioserver import auth, wire
-from sioserver.auth import names
+from sioserver.characters import INVISIBLE
 from sioserver.errors import Refusal
 
 from .kit import answer, refused
@@ -106,7 +106,7 @@ def test_a_room_name_that_is_accepted_is_harmless(name: str) -> None:
 
 def test_what_shows_as_nothing_is_nowhere_in_names() -> None:
     """User ids and room names are held to the same."""
-    invisible = [sign for sign in map(chr, range(0x110000)) if names._INVISIBLE.match(sign)]
+    invisible = [sign for sign in map(chr, range(0x110000)) if INVISIBLE.match(sign)]
     assert len(invisible) > 250
     for sign in invisible:
         assert refused(wire.check_room, f"a{sign}b") == "bad_room"

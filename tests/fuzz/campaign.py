@@ -168,7 +168,6 @@ class Attacker:
         if self.polls is None:
             self.polls = await self._line()
         self.polls.send(self._get())
-        await self.polls.sent()
 
     def hear(self) -> bool | None:
         """Read what has come of `fetch`: is there more to ask for? None: nothing has come yet.
@@ -285,6 +284,7 @@ class Campaign:
                 seen.rejected += len(attacker.told)
                 seen.examples.append(f"{short(attacker.attack)}: {attacker.told}")
             await healthy
+            await self.look(Looking(forget=True))
         await self.echo()
         return seen
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import struct
 from typing import Any
 
 import pytest
@@ -88,3 +90,15 @@ def test_an_answer_in_two_pieces_is_taken_when_it_is_whole() -> None:
     line.data_received(b"hiHTTP/1.1 400 ")
     assert line.answer() == (b"HTTP/1.1 200 OK\r\nContent-Length: 3", b"4hi")
     assert line.answer() == (b"", b"")
+
+
+async def test_what_came_before_a_write_that_fails_is_read() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        line = await Line.open(listening.getsockname()[1])
+        server, _ = listening.accept()
+    server.send(b"told")
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    server.close()  # resets the connection
+    line.send(b"too late")
+    await line.until(lambda data: False)
+    assert bytes(line.received) == b"told"

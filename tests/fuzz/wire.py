@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import json
+import os
 import re
 import sys
 import termios
 from array import array
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Final
 
 STATUS: Final = re.compile(rb"HTTP/\d\.\d (\d\d\d) ")
@@ -52,8 +54,17 @@ class Line(asyncio.Protocol):
         self._news.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._read_the_rest()
         self.over = True
         self._news.set()
+
+    def _read_the_rest(self) -> None:
+        # a write that fails ends the connection for asyncio, whatever there is still to be read
+        assert self._tcp is not None
+        number = self._tcp.get_extra_info("socket").fileno()
+        with suppress(OSError):
+            while data := os.read(number, 65_536):
+                self.received += data
 
     def send(self, data: bytes) -> None:
         """Send, unless it is over."""

@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sioserver.origins import Origins
+from sioserver.transport import engineio
 from sioserver.transport import polling as module
 from sioserver.transport.frames import Outgoing
 from sioserver.transport.polling import Bypass, Lane
@@ -825,7 +826,9 @@ def _said(answer: Answer) -> tuple[int, bytes]:
 
 @pytest.fixture(scope="module")
 def twins() -> Iterator[Twins]:
-    with asyncio.Runner() as loop:
+    with pytest.MonkeyPatch.context() as patch, asyncio.Runner() as loop:
+        # all sessions have the same id here: none may be forgotten in the place of an earlier one
+        patch.setattr(engineio, "LINGER", 3600)
         twins = Twins(loop)
         yield twins
         twins.close()

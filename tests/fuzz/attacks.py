@@ -45,11 +45,13 @@ class Post:
 @dataclass(frozen=True)
 class Upgrade:
     """Raw bytes over a WebSocket that a polling client opens to move there. `probed`: the server
-    has answered the probe before; `twice`: there is such a WebSocket already."""
+    has answered the probe before; `twice`: there is such a WebSocket already; `joined`: the client
+    has joined the room."""
 
     frames: tuple[bytes, ...]
     probed: bool = False
     twice: bool = False
+    joined: bool = True
 
 
 @dataclass(frozen=True)

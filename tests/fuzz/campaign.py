@@ -91,8 +91,8 @@ class Attacker:
             case Post(way, body):
                 line = await self._polling(way)
                 line.send(self._post(body))
-            case Upgrade(frames, probed, twice):
-                await self._polling("polling")
+            case Upgrade(frames, probed, twice, joined):
+                await self._polling("polling", joined)
                 line = await self._upgrade()
                 if twice:
                     line = await self._upgrade()

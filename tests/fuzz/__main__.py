@@ -4,7 +4,8 @@
     make fuzz ARGS="--inputs 5000 --seed 7"       as many, as they were drawn from this seed
     make fuzz ARGS="--set transport.websocket=picows"
 
-What breaks a promise is printed with its seed, and the exit code is 1.
+What breaks a promise is printed with its seed, all inputs shortened, and with the name of a file
+that has them whole; the exit code is then 1.
 """
 
 from __future__ import annotations

@@ -299,7 +299,7 @@ class Campaign:
         """Every poll is answered: the server lets go of those that there is nothing for, and then
         the client has been told everything. Returns those who have to ask again."""
         again, waiting = [], asking
-        deadline = asyncio.get_running_loop().time() + self.patience
+        deadline = asyncio.get_running_loop().time() + PATIENCE
         while waiting:
             if asyncio.get_running_loop().time() > deadline:
                 raise Broken(f"a poll is not answered: {short(waiting[0].attack)}")

@@ -181,7 +181,7 @@ async def test_a_log_that_redis_has_lost_is_told_as_a_gap(far: Far, room: str) -
         assert (answer["ok"], answer["offset"]) == (True, 1)
         await until(lambda: ann.gaps and bob.gaps)
         assert (await bob.call("message", "behind it"))["offset"] == 2
-        await until(lambda: ann.offsets[-1] == bob.offsets[-1] == 2)
+        await until(lambda: ann.offsets[-1:] == bob.offsets[-1:] == [2])
         for bare in (ann, bob):
             (gap,) = bare.gaps
             assert (gap["from"], gap["to"]) == (0, 0)

@@ -166,6 +166,20 @@ def test_a_number_or_a_name_that_is_too_large_is_found_wherever_it_is(body: Any)
     assert isinstance(found, Refusal) == wrong(body)
 
 
+@given(
+    st.lists(st.fixed_dictionaries({"x": st.floats(0, 1), "y": st.floats(0, 1)}), min_size=50),
+    st.none()
+    | st.sampled_from([{"n": 2**53 + 1}, [-(2**63)], {"ʬ" * (MAX_KEY + 1): 0}, PLACEHOLDER]),
+    st.integers(0, 50),
+)
+def test_what_is_wrong_is_found_between_a_hundred_fractions(
+    points: list[Any], wrong: Any, place: int
+) -> None:
+    """Whose bytes look like anything."""
+    body = points if wrong is None else [*points[:place], wrong, *points[place:], b"binary"]
+    assert isinstance(answer(check_body, body, 1_000_000, "it"), Refusal) == (wrong is not None)
+
+
 @pytest.mark.parametrize("name", ["__proto__", "constructor", "prototype", "toString", "\0", ""])
 def test_no_name_of_a_member_is_special(name: str) -> None:
     """JSON.parse makes a member like any other of each, so they are passed on as they are."""

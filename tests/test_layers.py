@@ -13,9 +13,9 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS = (
     {"model", "errors", "ids", "addresses", "characters", "_version"},
     {"config", "wire", "auth", "origins", "hosts", "limits", "admission", "metrics", "signature"},
-    {"hub", "holders", "local", "engine"},
+    {"hub", "holders", "local", "engine", "timers"},
     {"rooms", "admin"},
-    {"node", "keys", "memory"},
+    {"node", "keys", "memory", "connections", "requests"},
     {"transport", "api", "gateway"},
     {"app", "site", "startup", "tls"},
     {
@@ -44,6 +44,7 @@ NEIGHBOURS = {
     "limits": {"config"},
     "admission": {"config", "limits"},
     "node": {"memory"},
+    "requests": {"connections"},
     "metrics": {"config"},
     "app": {"site", "startup", "tls"},
     "site": {"startup", "tls"},

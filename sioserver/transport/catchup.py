@@ -17,10 +17,10 @@ from typing import Any, Final
 from sioserver.errors import Refusal
 from sioserver.model import Event
 from sioserver.rooms import RoomService
+from sioserver.timers import Deadline, Wheel
 from sioserver.transport.clients import RoomClient
 from sioserver.transport.frames import Outgoing
 from sioserver.transport.session import DRAINED, Session
-from sioserver.transport.timers import Deadline, Wheel
 
 CHUNK: Final = 262_144
 """Bytes that are written to a connection at once, at most: then it is its next room's turn, and

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from sioserver.auth import Identity
-from sioserver.hub import Client, Outbox
+from sioserver.connections.clients import ConnectedClient
+from sioserver.hub import Outbox
 from sioserver.ids import random_id
 from sioserver.limits import Allowance, Bucket, NoAllowance
 from sioserver.transport.server import Connection
 from sioserver.transport.session import Session
-from sioserver.transport.timers import Deadline
 
 
-class RoomClient(Client):
+class RoomClient(ConnectedClient):
     """A client that is reached over Socket.IO: in a room (then the hub knows it too), or in the
     session room."""
 
-    __slots__ = ("bucket", "connection", "expiry", "namespace", "owed", "session", "sid")
+    __slots__ = ("connection", "namespace", "session", "sid")
 
     def __init__(
         self,
@@ -27,23 +29,22 @@ class RoomClient(Client):
         namespace: str,
         bucket: Bucket,
     ) -> None:
-        super().__init__(random_id(16), identity, room, outbox)
-        # of the user's events, shared by all connections
-        self.bucket = bucket
-        # events that have not been taken from it yet
-        self.owed = 0.0
+        super().__init__(identity, room, outbox, bucket)
         self.session = session
         self.connection = connection
         self.namespace = namespace
         # empty until it is let in
         self.sid = ""
-        # the notice before the token's end, or the end
-        self.expiry: Deadline | None = None
 
     @property
     def here(self) -> bool:
         """It has not left, nor been made to."""
         return self.connection.clients.get(self.namespace) is self
+
+    @property
+    def beside(self) -> Collection[RoomClient]:
+        """All clients of its connection, itself too while it is here."""
+        return self.connection.clients.values()
 
 
 class RoomConnection(Connection):

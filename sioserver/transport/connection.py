@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from sioserver.timers import Deadline, Wheel
 from sioserver.transport import packet
-from sioserver.transport.timers import Deadline, Wheel
 
 ATTACHMENT_TIMEOUT: Final = 10.0
 """Seconds that the attachments of a packet may take."""

@@ -22,6 +22,7 @@ from sioserver.config.schema import Limits
 from sioserver.errors import DISCONNECTS
 from sioserver.ids import random_id
 from sioserver.origins import Origins
+from sioserver.timers import Wheel
 from sioserver.transport import caller, deflate, eager, edge, payload, polling, takeover, upgrade
 from sioserver.transport.control import NOOP, Control
 from sioserver.transport.edge import Edge, Refused, on_connection_lost, takes
@@ -31,7 +32,6 @@ from sioserver.transport.inbox import resolve
 from sioserver.transport.packet import StrictJSON
 from sioserver.transport.session import LINGER, Overlap, Session
 from sioserver.transport.slices import Slices
-from sioserver.transport.timers import Wheel
 from sioserver.transport.websocket import PROTOCOL_ERROR, Receiver, WebSocket
 from sioserver.transport.websocket_deflate import Codec
 

@@ -21,10 +21,10 @@ from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
 from sioserver.admission import FULL_RETRY, Places, whose
 from sioserver.config.schema import Limits
+from sioserver.timers import Deadline, Wheel
 from sioserver.transport.address import Proxies
 from sioserver.transport.edge import BUSY
 from sioserver.transport.handshakes import Handshakes
-from sioserver.transport.timers import Deadline, Wheel
 
 log = logging.getLogger(__name__)
 

@@ -25,23 +25,23 @@ from sioserver.auth import GUEST, Identity
 from sioserver.auth.bearer import bearer
 from sioserver.config import Config
 from sioserver.config.schema import Deflate
+from sioserver.connections.expiry import Expiry
 from sioserver.errors import Disconnect, InvalidToken, Refusal
 from sioserver.hub import Client, Hub
 from sioserver.limits import Budget
 from sioserver.metrics import Metrics
 from sioserver.model import Event
 from sioserver.origins import Origins
+from sioserver.requests import Pages, Requests
 from sioserver.rooms import Joined, RoomService
 from sioserver.transport.catchup import CatchUp, Spawn
 from sioserver.transport.clients import RoomClient, RoomConnection
 from sioserver.transport.edge import token_in_address
-from sioserver.transport.expiry import Expiry
 from sioserver.transport.frames import Outgoing
 from sioserver.transport.guard import Guard
 from sioserver.transport.manager import Manager
 from sioserver.transport.packet import MAX_ATTACHMENTS, Packet
 from sioserver.transport.recovery import Claim, Recovery
-from sioserver.transport.requests import Requests
 from sioserver.transport.server import AsyncServer
 from sioserver.transport.session import Session
 from sioserver.transport.witness import Witness
@@ -142,15 +142,13 @@ class RoomServer(AsyncServer):
             slow_after=limits.slow_after,
         )
         self._expiry = Expiry(wheel, clock, notice=config.auth.expiry_notice)
-        self._requests = Requests(
-            rooms,
-            clock,
-            history_page=config.rooms.history_page,
-            page_binaries=MAX_ATTACHMENTS,
+        pages = Pages(
+            messages=config.rooms.history_page,
+            binaries=MAX_ATTACHMENTS,
             # half of what may wait for a client, or what comes next would close it as too slow
-            page_bytes=min(limits.max_payload, limits.client_queue // 2),
-            refreshed=self._expiry.watch,
+            bytes=min(limits.max_payload, limits.client_queue // 2),
         )
+        self._requests = Requests(rooms, clock, pages, self._expiry.watch)
         if self.eio.codec is not None:
             self.eio.codec.bytes = metrics.deflate_bytes
             metrics.deflate_now = self.eio.codec.now

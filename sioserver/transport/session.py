@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any, Final
 from engineio.packet import MESSAGE as MESSAGE_PACKET
 
 from sioserver.errors import DISCONNECTS
+from sioserver.timers import Deadline
 from sioserver.transport import frames, websocket
 from sioserver.transport.control import CLOSE, MESSAGE, NOOP, PING_PACKET, PONG, Control
 from sioserver.transport.frames import Outgoing
 from sioserver.transport.inbox import Inbox, resolve
-from sioserver.transport.timers import Deadline
 from sioserver.transport.upgrade import Probe
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from sioserver.timers import Deadline
 from sioserver.transport import frames, websocket
-from sioserver.transport.timers import Deadline
 
 if TYPE_CHECKING:
     from sioserver.transport.session import Session

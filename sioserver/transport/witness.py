@@ -14,11 +14,11 @@ from typing import Final
 from sioserver.hub import Hub
 from sioserver.metrics import Metrics
 from sioserver.rooms import RoomService
+from sioserver.timers import Wheel
 from sioserver.transport.clients import RoomClient, RoomConnection
 from sioserver.transport.edge import TOKEN_IN_ADDRESS, TOO_LARGE
 from sioserver.transport.hooks import Hooks
 from sioserver.transport.session import Session
-from sioserver.transport.timers import Wheel
 
 Sent = list[tuple[RoomClient, int]]
 """The offset that was written to each client."""

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from sioserver.timers import Wheel
 from sioserver.transport import connection as module
 from sioserver.transport.connection import LEFT_NAMES, Connection
 from sioserver.transport.packet import Packet
-from sioserver.transport.timers import Wheel
 
 from .kit import Site, until
 

@@ -33,12 +33,12 @@ from sioserver.errors import REFUSALS, Refusal
 from sioserver.hub import Hub
 from sioserver.metrics import Metrics
 from sioserver.model import Revocation
+from sioserver.timers import Deadline
 from sioserver.transport import engineio as engineio_module
 from sioserver.transport import namespace as namespace_module
 from sioserver.transport.namespace import RoomServer
 from sioserver.transport.packet import Packet
 from sioserver.transport.recovery import Claim
-from sioserver.transport.timers import Deadline
 
 from ..fakes import StagedEngine
 from .kit import until

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from sioserver.transport.timers import Deadline
+from sioserver.timers import Deadline
 
 from .kit import CLOSE, PING, Site, engineio_server, serve, until
 

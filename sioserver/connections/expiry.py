@@ -9,9 +9,9 @@ from collections.abc import Callable
 from functools import partial
 
 from sioserver import wire
+from sioserver.connections.clients import ConnectedClient
 from sioserver.errors import Disconnect
-from sioserver.transport.clients import RoomClient
-from sioserver.transport.timers import Wheel
+from sioserver.timers import Wheel
 
 
 class Expiry:
@@ -23,7 +23,7 @@ class Expiry:
         self._clock = clock
         self._notice = notice
 
-    def watch(self, client: RoomClient) -> None:
+    def watch(self, client: ConnectedClient) -> None:
         """The client has come, or has shown a fresh token."""
         self.forget(client)
         expires = client.identity.expires_at
@@ -36,13 +36,13 @@ class Expiry:
             self._tell(client)
 
     @staticmethod
-    def forget(client: RoomClient) -> None:
+    def forget(client: ConnectedClient) -> None:
         """The client has left."""
         if client.expiry is not None:
             client.expiry.cancel()
             client.expiry = None
 
-    def _tell(self, client: RoomClient) -> None:
+    def _tell(self, client: ConnectedClient) -> None:
         expires = client.identity.expires_at
         assert expires is not None
         left = max(0.0, expires - self._clock())
@@ -54,6 +54,6 @@ class Expiry:
         client.outbox.broadcast([client], event)
         client.expiry = self._wheel.after(left, partial(self._end, client))
 
-    def _end(self, client: RoomClient) -> None:
+    def _end(self, client: ConnectedClient) -> None:
         client.expiry = None
         client.outbox.close(client, Disconnect("token_expired"))

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from sioserver.auth import Identity
+from sioserver.connections.clients import ConnectedClient
+from sioserver.connections.expiry import Expiry
 from sioserver.errors import Disconnect
 from sioserver.hub import Client
-from sioserver.limits import NoAllowance, NoBucket
+from sioserver.limits import NoBucket
 from sioserver.model import Event, User
-from sioserver.transport.clients import RoomClient, RoomConnection
-from sioserver.transport.expiry import Expiry
 
 
 class Deadline:
@@ -81,11 +81,9 @@ def expiry(time: Time) -> Expiry:
     return Expiry(wheel, time, notice=60.0)
 
 
-def client_until(told: Told, expires_at: float | None) -> RoomClient:
-    session: Any = None
-    identity = Identity(User("a", "A"), expires_at=expires_at)
-    return RoomClient(
-        identity, "lobby", told, session, RoomConnection(NoAllowance(), None), "/", NoBucket()
+def client_until(told: Told, expires_at: float | None) -> ConnectedClient:
+    return ConnectedClient(
+        Identity(User("a", "A"), expires_at=expires_at), "lobby", told, NoBucket()
     )
 
 

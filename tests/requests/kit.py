@@ -1,0 +1,113 @@
+"""A desk where requests are answered, by a service that writes down what it is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from sioserver import wire
+from sioserver.auth import Identity
+from sioserver.connections.clients import ConnectedClient
+from sioserver.errors import Refusal
+from sioserver.limits import NoBucket
+from sioserver.model import Counts, Message, Page, Position, Published, User
+from sioserver.requests import Pages, Requests
+
+ALICE = User("alice", "Alice")
+
+
+class Seat(ConnectedClient):
+    """A client whose connection is a set."""
+
+    def __init__(self, identity: Identity, room: str) -> None:
+        nobody: Any = None
+        super().__init__(identity, room, nobody, NoBucket())
+        self.connection: list[Seat] = []
+
+    @property
+    def here(self) -> bool:
+        return self in self.connection
+
+    @property
+    def beside(self) -> Collection[ConnectedClient]:
+        return self.connection
+
+
+class Service:
+    """A `RoomService` that writes down what it is asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Any, ...]] = []
+        self.refreshed = Identity(ALICE, expires_at=7.0)
+        self.closed_to_tokens = ""
+        self.page = Page([Message("m1", 5, "alice", "Alice", "hi", 1234)], 5, Position("e", 5))
+
+    def max_body(self, room: str) -> int:
+        return 100
+
+    async def send(self, client: ConnectedClient, request: wire.SendRequest) -> Published:
+        self.asked.append(("send", request.body, request.id))
+        return Published("m1", Position("e", 5), 1234, False)
+
+    async def history(self, client: ConnectedClient, request: wire.HistoryRequest) -> Page:
+        self.asked.append(("history", request.before, request.after, request.limit))
+        return self.page
+
+    async def members(self, client: ConnectedClient, *, everybody: bool) -> Any:
+        self.asked.append(("members", everybody))
+        return [ALICE], Counts(1, 2), [ALICE] if everybody else None
+
+    async def read(self, client: ConnectedClient, offset: int) -> int:
+        self.asked.append(("read", offset))
+        return 3
+
+    def typing(self, client: ConnectedClient, on: bool) -> None:
+        self.asked.append(("typing", on))
+
+    async def refresh(self, client: ConnectedClient, token: str) -> Identity:
+        self.asked.append(("refresh", token))
+        if client.room == self.closed_to_tokens:
+            raise Refusal("forbidden")
+        return self.refreshed
+
+    def adopt(self, client: ConnectedClient, identity: Identity) -> None:
+        client.identity = identity
+
+    async def identify(self, hello: wire.Hello, made_up: str) -> Identity:
+        self.asked.append(("identify", hello.token))
+        return self.refreshed
+
+    async def leave_for_good(self, client: ConnectedClient) -> None:
+        self.asked.append(("leave for good",))
+
+    def relays(self, room: str, name: str) -> bool:
+        return name == "move"
+
+    def relay(self, client: ConnectedClient, name: str, args: Any) -> None:
+        self.asked.append(("relay", name, list(args)))
+
+    async def rooms_of(self, identity: Identity) -> dict[str, dict[str, int]]:
+        self.asked.append(("rooms_of", identity.user.id))
+        return {"a": {"unread": 1, "last": 2}}
+
+
+class Desk:
+    """Requests and what became of them."""
+
+    def __init__(self) -> None:
+        self.service = Service()
+        self.refreshed: list[ConnectedClient] = []
+        service: Any = self.service
+        self.now = 100.0
+        self.requests = Requests(
+            service,
+            lambda: self.now,
+            Pages(messages=50, binaries=2, bytes=100),
+            self.refreshed.append,
+        )
+
+    def client(self, room: str = "den", expires_at: float | None = None) -> Seat:
+        return Seat(Identity(ALICE, expires_at=expires_at), room)
+
+    async def ask(self, name: Any, *args: Any, room: str = "den") -> dict[str, Any]:
+        return await self.requests.answer(self.client(room), name, list(args))

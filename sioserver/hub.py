@@ -185,7 +185,7 @@ class Hub:
 
     def _tell(self, room: LocalRoom, event: Event, later: Event, but: Client | None = None) -> None:
         """`later`: what those are told instead who cannot be told now."""
-        state = wire.state_of(event)
+        state = None if room.is_private else wire.state_of(event)
         dropped = 0
         for outbox, clients in room.groups():
             others = [client for client in clients if client is not but]

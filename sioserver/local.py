@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Final, Protocol
 
-from sioserver import wire
+from sioserver import private, wire
 from sioserver.auth import Identity
 from sioserver.errors import Disconnect
 from sioserver.model import Event, Message, User
@@ -94,6 +94,7 @@ class LocalRoom:
         "behind",
         "clients",
         "epoch",
+        "is_private",
         "joining",
         "name",
         "presence",
@@ -105,6 +106,8 @@ class LocalRoom:
     def __init__(self, name: str, presence: bool) -> None:
         self.name = name
         self.presence = presence
+        # somebody's sessions: there is no log in which they could be behind
+        self.is_private = private.is_session(name)
         # live, by outbox; those for whom live messages are kept; those who were let in but are not
         # live. The second and the third may have a client in common.
         self.clients: dict[Outbox, dict[str, Client]] = {}

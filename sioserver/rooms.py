@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from sioserver import wire
+from sioserver import private, wire
 from sioserver.auth import Identity, Policy, Verifier
 from sioserver.config import Config, RoomRule
 from sioserver.engine.base import Engine
@@ -32,6 +32,7 @@ from sioserver.model import (
     Published,
     User,
 )
+from sioserver.sessions import Sessions
 
 AT_ONCE: Final = 262_144
 """Bytes of bodies that a join brings along. More is not held for the client: it is behind, and
@@ -107,6 +108,7 @@ class RoomService:
         self._metrics = metrics
         self._clock = clock
         self._renew_keys = renew_keys
+        self.sessions = Sessions(config, engine, hub)
 
     # ------------------------------------------------------------ who
 
@@ -182,6 +184,16 @@ class RoomService:
         self._policy.check(identity, "read", room)
 
     # ------------------------------------------------------------ coming and going
+
+    @staticmethod
+    def find(name: str, user: User) -> str:
+        """The room that a user means by a name: what it is called inside. Whether they may go there
+        is asked later."""
+        if name == private.SESSION:
+            return private.session_room(user.id)
+        if wire.check_room(name).startswith("@"):
+            raise Refusal("forbidden", "rooms that begin with @ are reserved")
+        return name
 
     async def join(self, client: Client, since: Position | None) -> Joined:
         """Bring a client into its room, with everything it missed since `since`.
@@ -313,6 +325,9 @@ class RoomService:
 
         `for_good`: they will not come back soon, so the others are told without the grace time.
         """
+        if private.is_session(client.room):
+            self.sessions.leave(client)
+            return
         was_in = self._hub.is_in(client)
         if self._hub.remove(client):
             self._engine.unwatch(client.room)
@@ -434,13 +449,9 @@ class RoomService:
         self._policy.check(client.identity, "post", client.room)
         self._tell(client.room, wire.relayed_event(name, args, client.user), but=client)
 
-    async def rooms_of(self, identity: Identity) -> dict[str, dict[str, int]]:
-        """The user's rooms: room -> {unread, last}, at most `rooms.members_page`."""
-        found = await self._engine.rooms_of(identity.user.id, limit=self._config.rooms.members_page)
-        return {
-            room: {"unread": max(0, top - membership.read), "last": top}
-            for room, (membership, top) in found.items()
-        }
+    def tell_user(self, user_id: str, event: Event) -> None:
+        """Tell all sessions (`@me`) of a user, wherever they are: see `Sessions.tell`."""
+        self.sessions.tell(user_id, event)
 
     # ------------------------------------------------------------ common
 

@@ -190,6 +190,7 @@ class FakeEngine:
         self.watched: list[str] = []
         self.advanced: list[tuple[str, int]] = []
         self.passed_on: list[tuple[str, Event]] = []
+        self.listened: list[str] = []
         self.at: Callable[[str], object] = lambda point: None
 
     # what the test does
@@ -236,6 +237,12 @@ class FakeEngine:
 
     def unwatch(self, room: str) -> None:
         self.watched.remove(room)
+
+    def listen(self, room: str) -> None:
+        self.listened.append(room)
+
+    def unlisten(self, room: str) -> None:
+        self.listened.remove(room)
 
     async def publish(self, room: str, draft: Draft, keep: Retention) -> Published:
         raise NotImplementedError

@@ -740,3 +740,23 @@ def test_who_left_elsewhere_is_ended_here(hub: Hub, outbox: FakeOutbox) -> None:
     hub.on_left("elsewhere", "ben")
     assert outbox.closed == [(one, "left"), (joining, "left")]
     assert two not in [who for who, _ in outbox.closed]
+
+
+# -- sessions -------------------------------------------------------------------------------------
+
+
+def test_nobody_falls_behind_in_a_room_without_a_log(
+    hub: Hub, outbox: FakeOutbox, metrics: Metrics
+) -> None:
+    """There is nothing from which it could catch up."""
+    phone, page = (client(outbox, id, ANN, "@me:ann") for id in ("phone", "page"))
+    for device in (phone, page):
+        hub.begin(device, presence=False)
+        assert hub.live(device) == []
+    outbox.slow = {"phone"}
+    hub.tell("@me:ann", TYPING)
+    assert (outbox.told["page"], outbox.behind) == ([TYPING], [])
+    assert metrics.dropped["slow"] == 1
+    outbox.slow.clear()
+    hub.tell("@me:ann", TYPING)
+    assert outbox.told["phone"] == [TYPING]

@@ -11,10 +11,10 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # Each module or package directly under sioserver/, lowest layer first.
 LAYERS = (
-    {"model", "errors", "ids", "addresses", "characters", "_version"},
+    {"model", "errors", "ids", "addresses", "characters", "private", "_version"},
     {"config", "wire", "auth", "origins", "hosts", "limits", "admission", "metrics", "signature"},
     {"hub", "holders", "local", "engine", "timers"},
-    {"rooms", "admin"},
+    {"rooms", "sessions", "admin"},
     {"node", "keys", "memory", "connections", "requests"},
     {"transport", "api", "gateway"},
     {"app", "site", "startup", "tls"},
@@ -46,6 +46,7 @@ NEIGHBOURS = {
     "node": {"memory"},
     "requests": {"connections"},
     "metrics": {"config"},
+    "rooms": {"sessions"},
     "app": {"site", "startup", "tls"},
     "site": {"startup", "tls"},
     "tls": {"startup"},

@@ -7,7 +7,7 @@ from sioserver.auth.claims import MAX_TIME
 from sioserver.auth.identity import Grant, Identity
 from sioserver.auth.jws import MAX_TOKEN
 from sioserver.auth.names import GUEST, MAX_NAME, check_user_id, clean_name
-from sioserver.auth.policy import PERMISSIONS, SESSION_ROOM, Policy
+from sioserver.auth.policy import PERMISSIONS, Policy
 from sioserver.auth.signer import Signer
 from sioserver.auth.verifier import Verifier
 
@@ -17,7 +17,6 @@ __all__ = [
     "MAX_TIME",
     "MAX_TOKEN",
     "PERMISSIONS",
-    "SESSION_ROOM",
     "Grant",
     "Identity",
     "Policy",

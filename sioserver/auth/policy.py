@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import Final, Literal, get_args
 
+from sioserver import private
 from sioserver.auth.identity import Identity
 from sioserver.config import Config, RoomRule
 from sioserver.errors import Refusal
 
-SESSION_ROOM: Final = "@me"
 ADMIN: Final = "admin"
 """What one may do with the server: it is a matter of no room."""
 
@@ -76,9 +76,7 @@ class Policy:
     def objection(self, identity: Identity, what: Question, room: str) -> str | None:
         """Why not, or None. Who may not come in may do nothing else from outside either."""
         if room.startswith("@"):
-            if room != SESSION_ROOM:
-                return "rooms that begin with @ are reserved"
-            return None if what in ("join", "read") else f"there is nothing to {what} in @me"
+            return _reserved(identity, what, room)
         granted = identity.grants is not None
         if granted and not identity.permits(what, room):
             return f"your token does not permit: {what}"
@@ -96,6 +94,13 @@ class Policy:
         if what == "moderate":
             return _moderator_objection(identity, granted, rule)
         return None
+
+
+def _reserved(identity: Identity, what: Question, room: str) -> str | None:
+    """Of a room with a name that is not anybody's choice (the one inside: see `private`)."""
+    if room != private.session_room(identity.user.id):
+        return "rooms that begin with @ are reserved"
+    return None if what in ("join", "read") else f"there is nothing to {what} in @me"
 
 
 def _moderator_objection(identity: Identity, granted: bool, rule: RoomRule) -> str | None:

@@ -221,8 +221,16 @@ class Nodes(Protocol):
     """Who else serves clients. An engine for one node knows nobody, and has nothing to do here."""
 
     def tell(self, room: str, event: Event) -> None:
-        """Pass an ephemeral event to the other nodes that watch the room: at most once, in no order
+        """Pass an ephemeral event to the other nodes that watch (or `listen` to) the room: at most
+        once, in no order
         with the messages, and not at all while they cannot be reached. Never fails."""
+
+    def listen(self, room: str) -> None:
+        """Pass on from now on what other nodes `tell` in this room, which has no log (a user's
+        sessions): as in a watched one, but nothing is asked of the store."""
+
+    def unlisten(self, room: str) -> None:
+        """No more."""
 
     async def peer(self, node: str) -> Peer | None:
         """The node of this id, if it is alive, and is not this one. Costs next to nothing also for

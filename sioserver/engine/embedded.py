@@ -461,6 +461,12 @@ class EmbeddedEngine:
     def tell(self, room: str, event: Event) -> None:
         """See `Nodes.tell`."""
 
+    def listen(self, room: str) -> None:
+        """See `Nodes.listen`."""
+
+    def unlisten(self, room: str) -> None:
+        """See `Nodes.unlisten`."""
+
     async def peer(self, node: str) -> Peer | None:
         """See `Nodes.peer`."""
         return None

@@ -106,6 +106,8 @@ class RedisEngine:
             on_subscribed=self._on_subscribed,
             on_lost=self._on_deaf,
         )
+        self._listened: dict[str, str] = {}
+        """Rooms without a log, by channel."""
         self._tidied = float("-inf")
         self._foreign = 0
         self._unwatched = 0
@@ -198,6 +200,7 @@ class RedisEngine:
             "publish_late_total": self._log.late,
             "bus_unwatched_total": self._unwatched,
             "bus_foreign_total": self._foreign,
+            "rooms_listened": len(self._listened),
         }
 
     # -- the log ----------------------------------------------------------------------------------
@@ -351,6 +354,18 @@ class RedisEngine:
         if self._running:
             self._nodes.tell(room, event)
 
+    def listen(self, room: str) -> None:
+        """See `Nodes.listen`."""
+        channel = self._keys.room(room).channel
+        self._listened[channel] = room
+        self._bus.subscribe(channel)
+
+    def unlisten(self, room: str) -> None:
+        """See `Nodes.unlisten`."""
+        channel = self._keys.room(room).channel
+        if self._listened.pop(channel, None) is not None:
+            self._bus.unsubscribe(channel)
+
     async def peer(self, node: str) -> Peer | None:
         """See `Nodes.peer`."""
         return await self._nodes.peer(node) if self._running else None
@@ -388,6 +403,11 @@ class RedisEngine:
                 self._revocations.on_bus(payload[1:])
             elif channel in (self._keys.nodes, self._keys.tokens):
                 self._foreign += 1
+            elif (heard := self._listened.get(channel)) is not None:
+                if kind == b"e":
+                    self._nodes.on_room(heard, payload[1:])
+                else:
+                    self._foreign += 1
             else:
                 self._unwatched += 1  # still subscribed for a moment
         elif kind == b"m":
@@ -429,7 +449,7 @@ class RedisEngine:
             self._listener.on_presence(room, diff)
 
     def _on_event(self, room: str, event: Event) -> None:
-        if room in self._watch.rooms:
+        if room in self._watch.rooms or self._keys.room(room).channel in self._listened:
             self._listener.on_event(room, event)
 
     def _check_running(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sioserver import wire
+from sioserver import private, wire
 from sioserver.connections.clients import ConnectedClient
 from sioserver.errors import Refusal
 from sioserver.requests.handler import Answer, Handlers
@@ -36,7 +36,8 @@ class Session:
 
     async def _list_rooms(self, client: ConnectedClient, args: list[Any]) -> Answer:
         wire.parse_nothing(args, "rooms")
-        return {"ok": True, "rooms": wire.rooms_list(await self._rooms.rooms_of(client.identity))}
+        rooms = await self._rooms.sessions.rooms_of(client.user.id)
+        return {"ok": True, "rooms": wire.rooms_list(rooms)}
 
     async def _auth_session(self, client: ConnectedClient, args: list[Any]) -> Answer:
         token = wire.parse_auth(args)
@@ -48,7 +49,7 @@ class Session:
         self._rooms.adopt(client, identity)
         self._refreshed(client)
         for other in list(client.beside):
-            if other.room != wire.SESSION_ROOM and other.identity.authenticated:
+            if not private.is_session(other.room) and other.identity.authenticated:
                 await self._refresh_too(other, token)
         return {"ok": True, "expires_at": identity.expires_at}
 

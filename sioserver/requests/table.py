@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sioserver import wire
+from sioserver import private
 from sioserver.auth import Identity
 from sioserver.connections.clients import ConnectedClient
 from sioserver.errors import Refusal
@@ -39,7 +39,7 @@ class Requests:
 
     async def answer(self, client: ConnectedClient, name: object, args: list[Any]) -> Answer:
         """Do what the event asks for. Raises `Refusal`."""
-        if client.room == wire.SESSION_ROOM:
+        if private.is_session(client.room):
             if not isinstance(name, str) or (handler := self._in_session.get(name)) is None:
                 known = " and ".join(self._in_session)
                 raise Refusal("unknown_event", f"the session knows the events {known} only")

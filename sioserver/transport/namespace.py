@@ -19,7 +19,7 @@ from aiohttp import web
 from msgspec.structs import asdict
 from socketio import packet as stock
 
-from sioserver import wire
+from sioserver import private, wire
 from sioserver.admission import Admission
 from sioserver.auth import GUEST, Identity
 from sioserver.auth.bearer import bearer
@@ -236,20 +236,21 @@ class RoomServer(AsyncServer):
                 f"a connection has at most {self.max_namespaces} rooms",
                 limit="rooms_per_connection",
             )
-        room = wire.check_room(namespace[1:] or self._config.rooms.root)
+        name = wire.check_room(namespace[1:] or self._config.rooms.root)
         hello = wire.parse_hello(data, connection.token)
-        claim = self._recovery.read(hello.pid, room, self._clock())
+        claim = self._recovery.read(hello.pid, name, self._clock())
         identity = await self._identify(session, connection, hello, claim)
         if claim is not None and claim.user != identity.user.id:
             claim = None
         if connection.gone:
             return
         bucket = self._guard.join(identity.user)
+        room = self._rooms.find(name, identity.user)
         client = RoomClient(identity, room, self, session, connection, namespace, bucket)
         connection.clients[namespace] = client
         try:
             await self._rooms.admit(client)
-            if room == wire.SESSION_ROOM:
+            if private.is_session(room):
                 await self._let_into_session(client)
                 return
             joined = await self._rooms.join(client, hello.offset or hello.position)
@@ -349,7 +350,7 @@ class RoomServer(AsyncServer):
             self._catch_up.add(client)
 
     async def _let_into_session(self, client: RoomClient) -> None:
-        rooms = await self._rooms.rooms_of(client.identity)
+        rooms = await self._rooms.sessions.enter(client)
         await self._rooms.check(client)
         if not client.here:
             return
@@ -357,6 +358,8 @@ class RoomServer(AsyncServer):
         await self._enter(client, {"sid": client.sid})
         payload = {**wire.person(client.user), "rooms": wire.rooms_list(rooms)}
         client.session.write(self.encode_event(client.namespace, Event("welcome", payload)))
+        self._rooms.sessions.go_live(client)
+        self._metrics.clients += 1
         self._expiry.watch(client)
 
     async def _enter(self, client: RoomClient, answer: dict[str, str]) -> None:
@@ -460,8 +463,7 @@ class RoomServer(AsyncServer):
         if client.sid:
             self._metrics.clients -= client.joined
             await self.manager.disconnect(client.sid, client.namespace, ignore_queue=True)
-        if client.room != wire.SESSION_ROOM:
-            await self._rooms.leave(client, for_good=for_good)
+        await self._rooms.leave(client, for_good=for_good)
 
     async def _end(self, client: RoomClient, ending: Disconnect) -> None:
         session, namespace = client.session, client.namespace

@@ -36,7 +36,6 @@ from sioserver.wire.names import (
     MAX_ROOM_NAME,
     NEVER_RELAYED,
     SERVER_EVENTS,
-    SESSION_ROOM,
     check_room,
     may_be_relayed,
 )
@@ -68,7 +67,6 @@ __all__ = [
     "NEVER_RELAYED",
     "PRESENCE",
     "SERVER_EVENTS",
-    "SESSION_ROOM",
     "Hello",
     "HistoryRequest",
     "SendRequest",

@@ -21,8 +21,6 @@ MAX_ROOM_NAME: Final = 128
 """Characters."""
 MAX_ROOM_BYTES: Final = 256
 """Bytes in UTF-8: names are in keys, in session tokens and in every packet."""
-SESSION_ROOM: Final = "@me"
-"""The reserved name under which a client finds its own session."""
 
 _ROOM_SIGNS: Final = frozenset("_.:-/")
 

@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sioserver import wire
-from sioserver.auth import PERMISSIONS, SESSION_ROOM, Grant, Identity, Policy
+from sioserver.auth import PERMISSIONS, Grant, Identity, Policy
 from sioserver.config import Config, RoomRule
 from sioserver.config.schema import Rooms
 from sioserver.errors import Refusal
@@ -35,7 +34,7 @@ def test_the_first_rule_that_matches() -> None:
         "support": 10_000,
         "attic": 3,
         "lobby": 10_000,
-        "@me": 10_000,
+        "@me:ann": 10_000,
     }
     for _ in range(2):  # the second time from the cache
         assert {room: rules.rule(room).history_length for room in lengths} == lengths
@@ -45,7 +44,7 @@ def test_the_first_rule_that_matches() -> None:
 def test_a_rule_for_everything_is_not_for_reserved_rooms() -> None:
     rules = policy(RoomRule(match="*", history_length=7), RoomRule(match="@*", history_length=8))
     assert rules.rule("lobby").history_length == 7
-    assert rules.rule("@me").history_length == 10_000
+    assert rules.rule("@me:ann").history_length == 10_000
 
 
 def test_the_cache_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,9 +134,12 @@ NOTHING = "there is nothing to"
         (None, TEAM, "staff/a", "", "", "", NO_PERM, ""),
         (None, ADMIN, "lobby", *[NO_PERM] * 5),
         # reserved
-        (CLOSED, GUEST, "@me", "", "", *[NOTHING] * 3),
-        (None, NOWHERE, "@me", "", "", *[NOTHING] * 3),
-        (None, MODERATOR, "@me", "", "", *[NOTHING] * 3),
+        (CLOSED, GUEST, "@me:guest:1", "", "", *[NOTHING] * 3),
+        (None, NOWHERE, "@me:alice", "", "", *[NOTHING] * 3),
+        (None, MODERATOR, "@me:alice", "", "", *[NOTHING] * 3),
+        (None, ALICE, "@me:bob", *[RESERVED] * 5),
+        (None, ADMIN, "@me:bob", *[RESERVED] * 5),
+        (None, ALICE, "@me", *[RESERVED] * 5),  # nobody's: it is a name that means another to each
         (None, ALICE, "@dm/bob", *[RESERVED] * 5),
         (None, ALICE, "@", *[RESERVED] * 5),
         (None, Identity(User("alice", "A"), rooms=("*", "@*")), "@other", *[RESERVED] * 5),
@@ -200,7 +202,3 @@ def test_any_pattern_can_be_asked(room: str, pattern: str) -> None:
     assert policy().permissions(who, "x" + room) in ([], EVERYTHING)
     who = Identity(User("alice", "A"), grants=(Grant(pattern, frozenset(EVERYTHING)),))
     assert policy().permissions(who, "x" + room) in ([], EVERYTHING)
-
-
-def test_the_session_room_is_the_wires() -> None:
-    assert SESSION_ROOM == wire.SESSION_ROOM

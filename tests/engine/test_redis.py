@@ -275,6 +275,26 @@ async def test_events_and_peers_reach_the_engine(start: Start) -> None:
     assert await two.engine.peer(two.peer.id) is None
 
 
+async def test_events_are_heard_where_there_is_no_log(start: Start, kind: str) -> None:
+    one, two = await start(kind), await start(kind)
+    heard, event = two.counted("bus_heard"), Event("news", {"n": 1})
+    two.engine.listen("@me:{ann}")
+    await until(lambda: two.counted("bus_heard") == heard + 1, "listened to")
+    one.engine.tell("@me:{ben}", event)
+    one.engine.tell("@me:{ann}", event)
+    await until(lambda: two.listener.events, "passed on")
+    assert two.listener.events == [("@me:{ann}", event)]
+    assert (two.counted("rooms_listened"), two.counted("rooms_watched")) == (1, 0)
+    two.engine.unlisten("@me:{ann}")
+    two.engine.unlisten("@me:{ann}")
+    await watched(two, "a")
+    one.engine.tell("@me:{ann}", event)  # still subscribed for a moment
+    one.engine.tell("a", event)
+    await until(lambda: len(two.listener.events) == 2, "passed on")
+    assert two.listener.events[1] == ("a", event)
+    assert (two.counted("rooms_listened"), two.counted("bus_foreign_total")) == (0, 0)
+
+
 async def test_a_member_of_one_node_is_one_on_all(start: Start, kind: str) -> None:
     one, two = await start(kind), await start(kind)
     await one.engine.join("a", ANN)

@@ -86,8 +86,12 @@ class Service:
     def relay(self, client: ConnectedClient, name: str, args: Any) -> None:
         self.asked.append(("relay", name, list(args)))
 
-    async def rooms_of(self, identity: Identity) -> dict[str, dict[str, int]]:
-        self.asked.append(("rooms_of", identity.user.id))
+    @property
+    def sessions(self) -> Service:
+        return self
+
+    async def rooms_of(self, user_id: str) -> dict[str, dict[str, int]]:
+        self.asked.append(("rooms_of", user_id))
         return {"a": {"unread": 1, "last": 2}}
 
 

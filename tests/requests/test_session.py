@@ -23,7 +23,7 @@ async def test_a_fresh_token_is_passed_on(desk: Desk) -> None:
 
 
 async def test_a_fresh_token_in_the_session_room(desk: Desk) -> None:
-    client = desk.client("@me", expires_at=200.0)
+    client = desk.client("@me:alice", expires_at=200.0)
     client.connection.append(client)
     answer = await desk.requests.answer(client, "auth", [{"token": "t"}])
     assert answer == {"ok": True, "expires_at": 7.0}
@@ -39,7 +39,7 @@ async def test_a_fresh_token_in_the_session_room(desk: Desk) -> None:
 
 
 async def test_a_fresh_token_saves_nobody_who_was_ended_meanwhile(desk: Desk) -> None:
-    client = desk.client("@me", expires_at=200.0)
+    client = desk.client("@me:alice", expires_at=200.0)
     with pytest.raises(Refusal) as refused:
         await desk.requests.answer(client, "auth", [{"token": "t"}])
     assert refused.value.code == "not_member"
@@ -47,7 +47,7 @@ async def test_a_fresh_token_saves_nobody_who_was_ended_meanwhile(desk: Desk) ->
 
 
 async def test_a_fresh_token_in_the_session_room_is_for_the_rooms_too(desk: Desk) -> None:
-    session = desk.client("@me", expires_at=200.0)
+    session = desk.client("@me:alice", expires_at=200.0)
     room, guest, closed = (desk.client(name) for name in ("den", "yard", "vault"))
     for client in (session, room, guest, closed):
         client.connection = session.connection

@@ -115,16 +115,16 @@ async def test_what_looks_like_an_attachment_gets_no_further(desk: Desk) -> None
 
 
 async def test_the_session_room(desk: Desk) -> None:
-    answer = await desk.ask("rooms", room="@me")
+    answer = await desk.ask("rooms", room="@me:alice")
     assert answer == {"ok": True, "rooms": [{"room": "a", "unread": 1, "last": 2}]}
     for name in ("message", "history", "members", "read", "typing", "leave", "move", 5):
         with pytest.raises(Refusal) as refused:
-            await desk.ask(name, room="@me")
+            await desk.ask(name, room="@me:alice")
         assert refused.value.code == "unknown_event"
 
 
 async def test_an_expired_token_in_the_session_room(desk: Desk) -> None:
-    client = desk.client("@me", expires_at=100.0)
+    client = desk.client("@me:alice", expires_at=100.0)
     with pytest.raises(Refusal) as refused:
         await desk.requests.answer(client, "rooms", [])
     assert refused.value.code == "token_expired"

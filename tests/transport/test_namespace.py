@@ -32,7 +32,7 @@ from sioserver.engine.embedded import EmbeddedEngine
 from sioserver.errors import REFUSALS, Refusal
 from sioserver.hub import Hub
 from sioserver.metrics import Metrics
-from sioserver.model import Revocation
+from sioserver.model import Event, Revocation
 from sioserver.timers import Deadline
 from sioserver.transport import engineio as engineio_module
 from sioserver.transport import namespace as namespace_module
@@ -1483,6 +1483,33 @@ async def test_the_session_room(serve: Serve, transport: str) -> None:
     await alice.write(stock.DISCONNECT, "/@me")
     await alice.marker(bob, "/b")
     assert "/@me" not in running.server.manager.rooms
+
+
+async def test_a_user_is_told_something_wherever_they_are(serve: Serve, transport: str) -> None:
+    running = await serve()
+    phone, page = await running.open(transport), await running.open()
+    bob = await running.enter("bob", "/b")
+    for client in (phone, page):
+        await client.connect("/@me", {"user": "alice"})
+        await client.event("welcome", "/@me")
+    assert running.metrics.clients == 3
+    running.app[ROOMS].tell_user("alice", Event("news", {"about": "x"}))
+    for client in (phone, page):
+        assert await client.event("news", "/@me") == [{"about": "x"}]
+    await phone.write(stock.DISCONNECT, "/@me")
+    await bob.connect("/@me", {"user": "bob"})
+    running.app[ROOMS].tell_user("alice", Event("news", {"about": "y"}))
+    assert await page.event("news", "/@me") == [{"about": "y"}]
+    await bob.call("rooms", room="/@me")
+    assert bob.events("/@me", "news") == []
+
+
+@pytest.mark.parametrize("room", ["/@me:alice", "/@me:bob"])
+async def test_a_session_is_not_reached_by_its_name_inside(serve: Serve, room: str) -> None:
+    running = await serve()
+    client = await running.open()
+    answer = await client.connect(room, {"user": "alice"})
+    assert answer.data["data"]["code"] == "forbidden"
 
 
 async def test_the_session_room_of_a_guest(serve: Serve) -> None:

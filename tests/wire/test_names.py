@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sioserver import auth, wire
+from sioserver import wire
 from sioserver.characters import INVISIBLE
 from sioserver.errors import Refusal
 
@@ -110,11 +110,6 @@ def test_what_shows_as_nothing_is_nowhere_in_names() -> None:
     assert len(invisible) > 250
     for sign in invisible:
         assert refused(wire.check_room, f"a{sign}b") == "bad_room"
-
-
-def test_the_session_has_a_name_that_no_room_can_have() -> None:
-    assert wire.SESSION_ROOM == auth.SESSION_ROOM
-    assert wire.check_room(wire.SESSION_ROOM).startswith("@")
 
 
 def test_nothing_of_the_protocol_or_the_libraries_is_relayed() -> None:

@@ -120,6 +120,7 @@ def create_app(
 
         shared = ClusterManager(config.redis, metrics.count_bus)
     node = Node(config, engine, hub, metrics, time.time, watermark)
+    node.chores.append(rooms.sweep)
     if issuer is not None:
         node.conditions.append(issuer.ready)
     try:

@@ -87,18 +87,28 @@ class Budgets:
     def __len__(self) -> int:
         return len(self._buckets)
 
-    def take(self, key: Hashable, now: float, cost: float = 1.0, *, rate: float = 0.0) -> float:
-        """See `TokenBucket.take`. `rate`, unless 0, is this key's own."""
-        return self.bucket(key, now, rate=rate).take(now, cost)
+    def take(
+        self,
+        key: Hashable,
+        now: float,
+        cost: float = 1.0,
+        *,
+        rate: float = 0.0,
+        burst: float = 0.0,
+    ) -> float:
+        """See `TokenBucket.take`. `rate` and `burst`, unless 0, are this key's own."""
+        return self.bucket(key, now, rate=rate, burst=burst).take(now, cost)
 
-    def bucket(self, key: Hashable, now: float, *, rate: float = 0.0) -> TokenBucket:
+    def bucket(
+        self, key: Hashable, now: float, *, rate: float = 0.0, burst: float = 0.0
+    ) -> TokenBucket:
         """The key's own, for whoever wants to keep it: then it is used without being looked up, and
         it counts as used last at this moment."""
         bucket = self._buckets.pop(key, None)
         if bucket is None:
             if len(self._buckets) >= self._capacity:
                 del self._buckets[next(iter(self._buckets))]
-            bucket = TokenBucket(rate or self._rate, self._burst, now)
+            bucket = TokenBucket(rate or self._rate, burst or self._burst, now)
         self._buckets[key] = bucket
         return bucket
 
@@ -117,7 +127,15 @@ class NoLimit:
     def __len__(self) -> int:
         return 0
 
-    def take(self, key: Hashable, now: float, cost: float = 1.0, *, rate: float = 0.0) -> float:
+    def take(
+        self,
+        key: Hashable,
+        now: float,
+        cost: float = 1.0,
+        *,
+        rate: float = 0.0,
+        burst: float = 0.0,
+    ) -> float:
         """Always allowed."""
         return 0.0
 
@@ -194,9 +212,11 @@ class Budget:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._messages: Budgets | NoLimit = NoLimit()
+        self._relayed: Budgets | NoLimit = NoLimit()
         self._users: Budgets | None = None
         if limits.enabled:
             self._messages = Budgets(limits.message_rate, limits.message_burst)
+            self._relayed = Budgets(1.0, 1.0)  # each room's rule has its own rate
             self._users = Budgets(limits.user_event_rate, limits.user_event_burst)
 
     def connection(self, now: float) -> Allowance | NoAllowance:
@@ -216,3 +236,12 @@ class Budget:
         wait = self._messages.take((room, user_id), now, rate=rule.message_rate)
         if wait:
             raise Refusal("rate_limited", retry_after=wait, limit="message_rate")
+
+    def take_relayed(self, user_id: str, room: str, rule: RoomRule, now: float) -> float:
+        """One more event of a user for the others in a room, on whichever connection: 0.0 when it
+        is allowed, else nothing is taken, and these are the seconds to wait. What one second allows
+        may come at once."""
+        rate = rule.relay_rate
+        if not rate:
+            return 0.0
+        return self._relayed.take((room, user_id), now, rate=rate, burst=rate)

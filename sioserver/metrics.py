@@ -66,6 +66,7 @@ LIMITS: Final = (
     "user_event_rate",
     "refused_rate",
     "message_rate",
+    "relay_rate",
     "slow_mode",
 )
 REQUEST_REFUSALS: Final = (

@@ -146,6 +146,9 @@ class Event(msgspec.Struct, frozen=True):
     before: tuple[Any, ...] = ()
     """Arguments that come before the payload (those of a relayed event, whose payload is the
     sender)."""
+    latest: bool = False
+    """Of a relayed event: only the sender's newest of this name counts. Whoever cannot be told now
+    is told the newest later."""
 
 
 class Credentials(msgspec.Struct, frozen=True):

@@ -51,6 +51,9 @@ class Node:
         self._tasks: set[asyncio.Task[None]] = set()
         self._started = False
         self.draining = False
+        self.chores: list[Callable[[float], None]] = []
+        """What else is to be done every `presence.batch`: each is told the time, and waits for
+        nothing."""
         self.conditions: list[Callable[[], str | None]] = []
         """What else has to hold before clients should be sent here: each says why not, or None."""
 
@@ -114,6 +117,8 @@ class Node:
     async def _announce(self, *, quiet: bool = False) -> bool:
         """Tell who came and who left. False: it failed, and the next time tells that as well."""
         try:
+            for chore in self.chores:
+                chore(self._clock())
             await self._engine.sweep(self._clock())
         except Exception:
             if not quiet:

@@ -32,6 +32,7 @@ from sioserver.model import (
     Published,
     User,
 )
+from sioserver.relay import Relay
 from sioserver.sessions import Sessions
 
 AT_ONCE: Final = 262_144
@@ -109,6 +110,11 @@ class RoomService:
         self._clock = clock
         self._renew_keys = renew_keys
         self.sessions = Sessions(config, engine, hub)
+        self._relay = Relay(policy, budget, metrics, tell=self._tell, is_in=hub.is_in)
+
+    def sweep(self, now: float) -> None:
+        """Do what has become due; called by the node every `presence.batch`."""
+        self._relay.sweep(now)
 
     # ------------------------------------------------------------ who
 
@@ -441,13 +447,13 @@ class RoomService:
 
     def relays(self, room: str, name: str) -> bool:
         """Is this one of the events that the room passes on?"""
-        return name in self._policy.rule(room).relay and wire.may_be_relayed(name)
+        return self._relay.passes(room, name)
 
     def relay(self, client: Client, name: str, args: Sequence[Any]) -> None:
         """Pass an event on to the others: ephemeral, in no log."""
-        self._check(client)
+        now = self._check(client)
         self._policy.check(client.identity, "post", client.room)
-        self._tell(client.room, wire.relayed_event(name, args, client.user), but=client)
+        self._relay.send(client, name, args, now)
 
     def tell_user(self, user_id: str, event: Event) -> None:
         """Tell all sessions (`@me`) of a user, wherever they are: see `Sessions.tell`."""

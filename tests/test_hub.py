@@ -395,6 +395,24 @@ def test_too_much_while_the_end_is_read(
     assert catch_up(hub, slow, 4) == []
 
 
+def test_of_what_is_latest_the_newest_is_kept_for_who_is_behind(
+    hub: Hub, outbox: FakeOutbox, metrics: Metrics
+) -> None:
+    slow, other = behind(hub, outbox), enter(hub, client(outbox, "c2"), at=1)
+    cursors = [wire.relayed_event("cursor", [at], BEN, latest=True) for at in range(9)]
+    for cursor in cursors:
+        hub.tell("lobby", cursor)
+    hub.tell("lobby", RELAYED)
+    assert outbox.told[other.id] == [*cursors, RELAYED]
+    assert states(hub, slow) == [cursors[-1]]
+    assert (metrics.dropped["coalesced"], metrics.dropped["slow"]) == (8, 1)
+    # who has no space for one falls behind, or would never be told where the cursor came to rest
+    outbox.slow.add(other.id)
+    hub.tell("lobby", cursors[0])
+    assert outbox.behind == [slow, other]
+    assert states(hub, other) == [cursors[0]]
+
+
 def test_states_kept_for_others_who_are_no_longer_behind_are_old(
     hub: Hub, outbox: FakeOutbox
 ) -> None:

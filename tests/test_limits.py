@@ -282,5 +282,15 @@ def test_limits_that_are_off() -> None:
     allowance, bucket = budget.connection(0.0), budget.user(ALICE, 0.0)
     for _ in range(1000):
         budget.check_message("alice", "lobby", RoomRule(message_rate=0.1), 0.0)
+        assert budget.take_relayed("alice", "lobby", RoomRule(relay_rate=0.1), 0.0) == 0.0
         assert allowance.take(0.0) == bucket.take(0.0) == 0.0
         assert allowance.refused("bad_request", 0.0)
+
+
+def test_what_is_passed_on_at_the_pace_of_the_room() -> None:
+    budget, paced = Budget(Limits()), RoomRule(relay_rate=3.0)
+    assert [budget.take_relayed("alice", "a", paced, 0.0) for _ in range(3)] == [0.0] * 3
+    assert budget.take_relayed("alice", "a", paced, 0.0) == pytest.approx(1 / 3, abs=1e-4)
+    assert budget.take_relayed("alice", "b", paced, 0.0) == 0.0
+    assert budget.take_relayed("bob", "a", paced, 0.0) == 0.0
+    assert {budget.take_relayed("alice", "a", RoomRule(), 0.0) for _ in range(100)} == {0.0}

@@ -220,7 +220,7 @@ def test_the_names_are_those_of_their_owners() -> None:
     knobs = {*Limits.__struct_fields__}
     # no limits of their own: a burst belongs to its rate
     switches = {"enabled", *(name for name in knobs if name.endswith("_burst"))}
-    assert set(LIMITS) == knobs - switches | {"slow_mode"}  # which is a rule of rooms
+    assert set(LIMITS) == knobs - switches | {"slow_mode", "relay_rate"}  # rules of rooms
 
 
 def test_which_node_it_is() -> None:

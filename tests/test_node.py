@@ -63,6 +63,14 @@ async def test_from_start_to_stop(node: Node, engine: NodeEngine) -> None:
     assert engine.calls[-2:] == ["sweep", "stop"]  # a last one, for those who have just left
 
 
+async def test_chores_are_done_with_each_sweep(node: Node, engine: NodeEngine) -> None:
+    done: list[float] = []
+    node.chores.append(done.append)
+    await node.start()
+    await engine.sweeps(2)
+    assert done[:2] == [FakeClock().now] * 2
+
+
 async def test_a_store_that_cannot_be_opened(node: Node, engine: NodeEngine) -> None:
     engine.failures["start"] = [StoreError("it is a directory")]
     with pytest.raises(StoreError, match="it is a directory"):

@@ -170,6 +170,11 @@ class RoomClient:
         """Tell the others, if there is a connection; it is not worth waiting for one."""
         await self._line.tell("typing", on)
 
+    async def relay(self, event: str, *args: Any) -> None:
+        """Pass an event on to the others, if it is on the room's list and there is a connection: it
+        is kept nowhere. What is refused is told as a `notice`."""
+        await self._line.tell(event, *args)
+
     async def _page(
         self, before: int | None, after: int | None, limit: int
     ) -> tuple[list[Message], Position]:

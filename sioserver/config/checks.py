@@ -379,9 +379,10 @@ def _covers(pattern: str, later: str) -> bool:
 
 def _relays(config: Config, taken: Collection[str]) -> Iterator[Problem]:
     for number, rule in enumerate(config.rooms.rules):
-        for name in rule.relay:
-            if not name or name in taken or name.startswith("__"):
-                yield Problem(
-                    (f"rooms.rules.{number}.relay",),
-                    f'"{name}" cannot be relayed: the protocol uses the name itself',
-                )
+        for setting in ("relay", "relay_latest"):
+            for name in getattr(rule, setting):
+                if not name or name in taken or name.startswith("__"):
+                    yield Problem(
+                        (f"rooms.rules.{number}.{setting}",),
+                        f'"{name}" cannot be relayed: the protocol uses the name itself',
+                    )

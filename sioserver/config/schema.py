@@ -270,6 +270,21 @@ class RoomRule(Section, frozen=True):
     relay: Annotated[
         list[str], about("Names of events that are passed on to the others unchanged.")
     ] = []
+    relay_latest: Annotated[
+        list[str],
+        about(
+            "The same of events of which only a sender's newest counts, such as where a cursor is: "
+            "whoever cannot be told each is told the newest."
+        ),
+    ] = []
+    relay_rate: Annotated[
+        RateOrZero,
+        about(
+            "Events of both lists a user may send per second here; 0: as many as "
+            "limits.event_rate lets through. More of `relay` are refused; of `relay_latest` the "
+            "newest waits for its turn."
+        ),
+    ] = 0.0
     max_body: Annotated[Count, about("Largest message body here; 0 means limits.max_body.")] = 0
     message_rate: Annotated[
         RateOrZero, about("Messages a user may post per second here; 0 means limits.message_rate.")

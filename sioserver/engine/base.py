@@ -222,8 +222,8 @@ class Nodes(Protocol):
 
     def tell(self, room: str, event: Event) -> None:
         """Pass an ephemeral event to the other nodes that watch (or `listen` to) the room: at most
-        once, in no order
-        with the messages, and not at all while they cannot be reached. Never fails."""
+        once, in no order with the messages, and not at all while they cannot be reached. Of what is
+        `latest`, one may be left out that a newer one has overtaken. Never fails."""
 
     def listen(self, room: str) -> None:
         """Pass on from now on what other nodes `tell` in this room, which has no log (a user's

@@ -39,6 +39,7 @@ class _Event(msgspec.Struct, array_like=True, forbid_unknown_fields=True, frozen
     name: str
     payload: dict[str, Any]
     before: tuple[Any, ...]
+    latest: bool
 
 
 class _Notice(msgspec.Struct, array_like=True, forbid_unknown_fields=True, frozen=True):
@@ -75,24 +76,42 @@ class RedisNodes:
         """The next reading of the list, while it is waited for: done with whether it went well."""
         self._timer: asyncio.TimerHandle | None = None
         self._stopped = False
-        self._told = self._dropped = self._reads = self._foreign = 0
+        self._under_way: dict[tuple[str, str, str], Event | None] = {}
+        """By (room, name, user id): an event of which only the newest counts has been sent and is
+        not answered. The newest that has come since, if any, is sent then."""
+        self._told = self._dropped = self._overtaken = self._reads = self._foreign = 0
 
     # -- events -----------------------------------------------------------------------------------
 
     def tell(self, room: str, event: Event) -> None:
-        """See `Nodes.tell`."""
+        """See `Nodes.tell`. Of what only the newest counts, one is under way at a time: where Redis
+        is slow, the others are left out instead of standing in its queue."""
+        if not event.latest:
+            self._send(room, event, self._sent)
+            return
+        what = room, event.name, event.payload["user"]
+        if what in self._under_way:
+            self._overtaken += self._under_way[what] is not None
+            self._under_way[what] = event
+        else:
+            self._send(room, event, partial(self._sent_latest, what))
+
+    def _send(self, room: str, event: Event, done: Callable[[asyncio.Future[Any]], None]) -> None:
         if self._is_away():
             self._dropped += 1
             return
+        told = self._id, event.name, event.payload, event.before, event.latest
         try:
-            body = self._encode((self._id, event.name, event.payload, event.before))
+            body = self._encode(told)
         except (TypeError, ValueError, OverflowError, RecursionError):
             self._dropped += 1
             return
         channel = self._keys.room(room).channel
         publish = "SPUBLISH" if self._redis.cluster else "PUBLISH"
         self._told += 1
-        self._redis.command(channel, publish, channel, b"e" + body).add_done_callback(self._sent)
+        if event.latest:
+            self._under_way[room, event.name, event.payload["user"]] = None
+        self._redis.command(channel, publish, channel, b"e" + body).add_done_callback(done)
 
     def on_room(self, room: str, body: bytes | memoryview) -> None:
         """An event came over a room's channel, without the byte that says so."""
@@ -103,8 +122,11 @@ class RedisNodes:
             return
         if told.node == self._id:
             return
+        if told.latest and not isinstance(told.payload.get("user"), str):
+            self._foreign += 1
+            return
         try:
-            self._on_event(room, Event(told.name, told.payload, None, told.before))
+            self._on_event(room, Event(told.name, told.payload, None, told.before, told.latest))
         except Exception:
             log.exception("an event of another node could not be passed on")
 
@@ -171,6 +193,7 @@ class RedisNodes:
             "peers_read_total": self._reads,
             "events_told_total": self._told,
             "events_not_told_total": self._dropped,
+            "events_overtaken_total": self._overtaken,
             "nodes_foreign_total": self._foreign,
         }
 
@@ -208,6 +231,12 @@ class RedisNodes:
     def _sent(self, call: asyncio.Future[Any]) -> None:
         if call.cancelled() or call.exception() is not None:
             self._dropped += 1
+
+    def _sent_latest(self, what: tuple[str, str, str], call: asyncio.Future[Any]) -> None:
+        self._sent(call)
+        newest = self._under_way.pop(what)
+        if newest is not None and not self._stopped:
+            self.tell(what[0], newest)
 
     @staticmethod
     def _answer(asked: asyncio.Future[bool], well: bool) -> None:

@@ -30,7 +30,10 @@ PRESENCE: Final = "presence"
 
 def state_of(event: Event) -> str | None:
     """What the event tells the newest of: who is online, whether somebody types, how far somebody
-    has read. Only the last event of a state counts. None: it tells something that happened."""
+    has read, where somebody's cursor is. Only the last event of a state counts. None: it tells
+    something that happened."""
+    if event.latest:
+        return f"{event.name}\0{event.payload['user']}"  # a name may have spaces
     if event.name == "presence":
         return PRESENCE
     if event.name in ("typing", "read"):
@@ -75,10 +78,10 @@ def read_event(user: User, offset: int) -> Event:
     return Event("read", {**person(user), "offset": offset})
 
 
-def relayed_event(name: str, args: Sequence[Any], sender: User) -> Event:
+def relayed_event(name: str, args: Sequence[Any], sender: User, *, latest: bool = False) -> Event:
     """An event of a client for the others, the sender appended (as an object: a string in the last
-    place would be taken for a position)."""
-    return Event(name, person(sender), before=tuple(args))
+    place would be taken for a position). `latest`: only the sender's newest counts."""
+    return Event(name, person(sender), before=tuple(args), latest=latest)
 
 
 def notice_event(code: str, message: str, **more: Any) -> Event:

@@ -63,6 +63,19 @@ async def test_what_else_happens_is_told(served: Served) -> None:
     assert next(one for one in told if one[0] == "typing")[1]["user"] == "bob"
 
 
+async def test_events_for_the_others() -> None:
+    told: list[tuple[Any, ...]] = []
+    rules = Rooms(rules=[RoomRule(relay=["draw"])])
+    async with (
+        serve(config(rooms=rules)) as served,
+        RoomClient(served.url, user="ann", on_event=lambda *event: told.append(event)),
+        RoomClient(served.url, user="bob") as bob,
+    ):
+        await bob.relay("draw", [1, 2], b"\xff")
+        await until(lambda: told[-1][0] == "draw")
+        assert told[-1][1:] == ([1, 2], b"\xff", {"user": "bob", "name": "bob"})
+
+
 async def test_a_callback_that_fails_harms_nobody(
     served: Served, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -480,6 +480,9 @@ def test_names_of_the_protocol_are_not_relayed() -> None:
     (first, second) = problems(config(rooms=rooms), {"message"})
     assert first.text.startswith('"message" cannot be relayed')
     assert second.text.startswith('"" cannot be relayed')
+    rooms = {"rules": [RoomRule(relay_latest=["cursor", "typing"])]}
+    (problem,) = problems(config(rooms=rooms), {"typing"})
+    assert problem.keys == ("rooms.rules.0.relay_latest",)
 
 
 def test_all_problems_are_told_at_once() -> None:

@@ -131,6 +131,8 @@ ORIGINS = st.sampled_from(
 )
 NAMES = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=20)
 SECRETS = st.text("abc'\"\\ é", min_size=32, max_size=40).map("0123456789".__add__)
+# the libraries' own names begin with two of these
+EVENTS = st.lists(NAMES.filter(lambda name: not name.startswith("__")), max_size=3)
 SPECIAL: dict[str, st.SearchStrategy[Any]] = {
     "server.host": st.sampled_from(["127.0.0.1", "::1", "localhost"]),
     "server.path": st.from_regex(r"(/[a-z0-9._~-]{1,5}){1,3}", fullmatch=True),
@@ -162,8 +164,8 @@ SPECIAL: dict[str, st.SearchStrategy[Any]] = {
     "limits.max_body": st.integers(1, 16_384),
     "limits.max_payload": st.integers(16_384, 2**31 - 1),
     "rooms.max_body": st.integers(0, 16_384),
-    # the libraries' own names begin with two of these
-    "rooms.relay": st.lists(NAMES.filter(lambda name: not name.startswith("__")), max_size=3),
+    "rooms.relay": EVENTS,
+    "rooms.relay_latest": EVENTS,
 }
 
 

@@ -136,6 +136,39 @@ async def test_what_cannot_be_told_is_counted(server: Valkey) -> None:
         assert node.nodes.stats()["events_told_total"] == 0
 
 
+async def test_of_what_is_latest_one_is_under_way(server: Valkey) -> None:
+    def cursor(at: int, user: str = "ann", name: str = "cursor") -> Event:
+        return Event(name, {"user": user, "name": "?"}, None, (at,), latest=True)
+
+    async with nodes(redis_settings(server), "a") as (one, two):
+        for at in range(50):
+            one.nodes.tell("a", cursor(at))
+            one.nodes.tell("b", cursor(at))  # nobody listens: it does not count for the other room
+        one.nodes.tell("a", cursor(0, "ben"))
+        one.nodes.tell("a", cursor(0, name="scroll"))
+        await until(lambda: len(two.events) == 4)
+        assert [event for _, event in two.events] == [
+            cursor(0),
+            cursor(0, "ben"),
+            cursor(0, name="scroll"),
+            cursor(49),
+        ]
+        assert one.nodes.stats()["events_overtaken_total"] == 2 * 48
+        one.nodes.tell("a", cursor(50))
+        await until(lambda: len(two.events) == 5)
+        assert two.events[-1] == ("a", cursor(50))
+
+
+async def test_what_is_latest_does_not_wait_for_what_could_not_be_told(server: Valkey) -> None:
+    async with nodes(redis_settings(server), "a") as (one, two):
+        strange = Event("cursor", {"user": "ann"}, None, (object(),), latest=True)
+        one.nodes.tell("a", strange)
+        assert one.nodes.stats()["events_not_told_total"] == 1
+        one.nodes.tell("a", Event("cursor", {"user": "ann"}, None, (1,), latest=True))
+        await until(lambda: two.events)
+        assert two.events[0][1].before == (1,)
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -145,6 +178,8 @@ async def test_what_cannot_be_told_is_counted(server: Valkey) -> None:
         msgspec.msgpack.encode(["n", "x", [], []]),
         msgspec.msgpack.encode(["n", "x", {1: 2}, []]),
         msgspec.msgpack.encode(["n", "x", {}, [], 1]),
+        msgspec.msgpack.encode(["n", "x", {}, []]),
+        msgspec.msgpack.encode(["n", "x", {"user": 1}, [], True]),
         msgspec.msgpack.encode(["l", '{"id": 1}']),
         msgspec.msgpack.encode(["l", "{"]),
     ],

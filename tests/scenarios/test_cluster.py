@@ -62,7 +62,7 @@ class Site:
 async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
     directory = tmp_path_factory.mktemp("site")
     config = directory / "config.toml"
-    config.write_text('[[rooms]]\nmatch = "*"\nrelay = ["cursor"]\n')
+    config.write_text('[[rooms]]\nmatch = "*"\nrelay = ["cursor"]\nrelay_latest = ["pointer"]\n')
     with Valkey(directory / "valkey", port=free_port()) as valkey:
         site = Site(valkey, config)
         async with site.nodes(2) as (site.a, site.b):
@@ -436,6 +436,25 @@ async def test_a_relayed_event_reaches_the_other_node_with_its_bytes(site: Site,
         await ann.call("message", "after it")
         await until(lambda: len(ann.messages) == len(bob.messages) == 2)
         assert echoed == []
+
+
+@both
+async def test_the_newest_of_a_storm_of_pointers_reaches_the_other_node(
+    site: Site, room: str, transport: Transport
+) -> None:
+    last = 300
+    async with (
+        Bare(site.a.url, transport, room, user="ann") as ann,
+        Bare(site.b.url, transport, room, user="bob") as bob,
+    ):
+        seen: list[int] = []
+        bob.sio.on("pointer", lambda at, who: seen.append(at), namespace=f"/{room}")
+        await ann.call("message", "both hear of the room")
+        await until(lambda: bob.messages)
+        for at in range(last + 1):
+            await ann.sio.emit("pointer", at, namespace=f"/{room}")
+        await until(lambda: seen and seen[-1] == last)
+        assert seen == sorted(seen)
 
 
 @both

@@ -117,6 +117,8 @@ class Running:
         return client
 
     async def sweep(self, later: float = 0.0) -> None:
+        for chore in self.app[NODE].chores:
+            chore(time.time() + later)
         await self.engine.sweep(time.time() + later)
 
     def expiry(self, client: Client, room: str) -> Deadline:
@@ -1426,6 +1428,47 @@ async def test_relayed_events(serve: Serve, transport: str) -> None:
     # and only in this room
     await alice.connect("/other", {"user": "alice"})
     assert error_of(await alice.call("move", room="/other"))["code"] == "unknown_event"
+
+
+async def test_a_pace_for_relayed_events(serve: Serve, transport: str) -> None:
+    rules = [{"match": "*", "relay": ["draw"], "relay_latest": ["cursor"], "relay_rate": 3}]
+    running = await serve(rooms={"rules": rules}, presence=MANUALLY)
+    alice = await running.enter("alice", "/", transport)
+    bob = await running.enter("bob", "/", transport)
+    for at in range(10):
+        assert await alice.call("cursor", at) == {"ok": True}
+    refusal = error_of(await alice.call("draw", 1))
+    assert (refusal["code"], refusal["temporary"]) == ("rate_limited", True)
+    await running.sweep(later=1.0)
+    # how many got through before depends on how long it took
+    await bob.until(lambda: [data[1] for data in bob.events("/", "cursor")][-1:] == [9])
+    seen = [data[1] for data in bob.events("/", "cursor")]
+    assert seen[:3] == [0, 1, 2]
+    assert seen == sorted(seen)
+
+
+async def test_a_slow_reader_is_told_where_a_cursor_came_to_rest(serve: Serve) -> None:
+    rules = [{"match": "*", "relay_latest": ["cursor"]}]
+    running = await serve(
+        limits={"client_queue": 100_000, "enabled": False}, rooms={"rules": rules}
+    )
+    bob = await running.enter("bob")
+    slow = await running.open("polling", polls=False)
+    await slow.write(stock.CONNECT, "/", {"user": "alice"})
+    while not slow.events():
+        await slow.poll()
+    for at in range(20):
+        assert (await bob.call("cursor", at, "x" * 30_000))["ok"]
+    assert running.metrics.dropped["coalesced"] >= 15
+    seen: list[int] = []
+    while 19 not in seen:
+        await slow.poll()
+        seen = [data[1] for data in slow.events("/", "cursor")]
+    assert seen == sorted(seen)
+    assert len(seen) < 5
+    await bob.post("durable")
+    while slow.bodies() != ["durable"]:
+        await slow.poll()
 
 
 async def test_ephemeral_events_never_end_with_a_string(serve: Serve, transport: str) -> None:

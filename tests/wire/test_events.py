@@ -122,5 +122,11 @@ def test_only_the_last_event_of_a_state_counts() -> None:
     ]
     assert [wire.state_of(event) for event in states] == [wire.PRESENCE, "typing ann", "read ann"]
     assert wire.state_of(wire.typing_event(ANN, on=False)) == "typing ann"
+    cursors = [
+        wire.relayed_event(name, [at], user, latest=True)
+        for name, at, user in (("at a", 1, ANN), ("at", 1, User("a ann", "")), ("at a", 2, ANN))
+    ]
+    one, other, same = map(wire.state_of, cursors)
+    assert one == same != other
     news = [wire.relayed_event("shout", [], ANN), wire.notice_event("c", "m")]
     assert [wire.state_of(event) for event in news] == [None, None]

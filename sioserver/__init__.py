@@ -7,11 +7,19 @@ from sioserver._version import __version__
 if TYPE_CHECKING:
     from sioserver.app import create_app
     from sioserver.config import Config
+    from sioserver.errors import Refusal
+    from sioserver.hooks import Hooks
     from sioserver.transport.server import AsyncServer
 
-__all__ = ["AsyncServer", "Config", "__version__", "create_app"]
+__all__ = ["AsyncServer", "Config", "Hooks", "Refusal", "__version__", "create_app"]
 
-_HOMES = {"AsyncServer": "transport.server", "Config": "config", "create_app": "app"}
+_HOMES = {
+    "AsyncServer": "transport.server",
+    "Config": "config",
+    "Hooks": "hooks",
+    "Refusal": "errors",
+    "create_app": "app",
+}
 
 
 def __getattr__(name: str) -> Any:

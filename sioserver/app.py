@@ -34,6 +34,7 @@ from sioserver.config import Config
 from sioserver.config.schema import Auth
 from sioserver.engine import NODE_ID_BYTES, create_engine, store_path
 from sioserver.engine.base import Engine, StoreError
+from sioserver.hooks import HookCalls, Hooks
 from sioserver.hosts import Listed, Local
 from sioserver.hub import Hub
 from sioserver.keys.fetch import fetch
@@ -90,13 +91,15 @@ def create_app(
     engine: Engine | None = None,
     peer: Peer | None = None,
     served: bool = False,
+    hooks: Hooks | None = None,
 ) -> web.Application:
     """The whole server as an aiohttp application.
 
     It can be run by itself or mounted with `add_subapp`. Starting it opens the store; that raises
-    `StoreError`. `peer`: how other nodes find this one; without it they do not. `served`: it is not
-    mounted but stands at `server.host`; where that is loopback and there are no `server.hosts`, it
-    answers to local names only. The parts are found under `NODE`, `ROOMS`, `SERVER` and `METRICS`.
+    `StoreError`. `hooks`: functions that are asked, and told, what happens in rooms. `peer`: how
+    other nodes find this one; without it they do not. `served`: it is not mounted but stands at
+    `server.host`; where that is loopback and there are no `server.hosts`, it answers to local names
+    only. The parts are found under `NODE`, `ROOMS`, `SERVER` and `METRICS`.
 
     Raises `CannotStart` where a library is missing, or aiohttp has no parser in C.
     """
@@ -112,7 +115,10 @@ def create_app(
     admission = Admission(config.limits, metrics.count_limit, watermark)
     issuer = _issuer(config.auth, verifier, metrics)
     renew = issuer.renew if issuer is not None else None
-    rooms = RoomService(config, engine, hub, verifier, policy, budget, metrics, time.time, renew)
+    calls = None if hooks is None else HookCalls(hooks, metrics, config.hooks.timeout)
+    rooms = RoomService(
+        config, engine, hub, verifier, policy, budget, metrics, time.time, renew, calls
+    )
     recovery = Recovery(config.auth.recovery_max_age)
     shared = None
     if config.redis.url:
@@ -168,6 +174,8 @@ def create_app(
             yield
         finally:
             await router.stop()
+            if calls is not None:
+                await calls.stop()
             await node.stop()
 
     async def stopping(_: web.Application) -> None:

@@ -8,7 +8,8 @@ samples when somebody asks. Label sets are fixed: a name that a client made up i
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate
 from typing import Final
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -147,12 +148,18 @@ UNASKED: Final = ("pong", "noop", "ack", "late")
 """What clients send that asks for nothing and answers nothing: pongs without a ping, empty packets,
 acks that nobody waits for, packets for a room that they have been put out of."""
 
+HOOKS: Final = ("join", "message", "leave")
+HOOK_RESULTS: Final = ("done", "refused", "timeout", "failed", "dropped")
+"""What became of a call of an embedder's hook: done; it refused; it took longer than
+`hooks.timeout`; it raised something else; it was not made, since too many waited."""
+
 STATUSES: Final = ("1xx", "2xx", "3xx", "4xx", "5xx")
 OTHER: Final = "other"
 
 PUBLISH_BUCKETS: Final = (
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 )  # fmt: skip
+HOOK_BUCKETS: Final = (0.0001, 0.001, 0.01, 0.1, 1.0, 10.0)
 
 
 def _table(names: Iterable[str]) -> dict[str, int]:
@@ -161,6 +168,27 @@ def _table(names: Iterable[str]) -> dict[str, int]:
 
 def _count(table: dict[str, int], name: str) -> None:
     table[name if name in table else OTHER] += 1
+
+
+class Durations:
+    """How long something took, by buckets."""
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        """`bounds`: seconds, ascending."""
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+        """Seconds, of all together."""
+
+    def observe(self, seconds: float) -> None:
+        """Once more."""
+        self._counts[bisect_left(self._bounds, seconds)] += 1
+        self.total += seconds
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """As the library has it: how often it took at most that long."""
+        names = (*map(str, self._bounds), "+Inf")
+        return list(zip(names, map(float, accumulate(self._counts)), strict=True))
 
 
 class Metrics(Collector):
@@ -216,8 +244,9 @@ class Metrics(Collector):
         self.http_requests = _table(STATUSES)
         self.bus = _table(BUS)
         self.deflate_bytes = dict.fromkeys(DEFLATE, 0)
-        self._publish_counts = [0] * (len(PUBLISH_BUCKETS) + 1)
-        self._publish_seconds = 0.0
+        self._publish_seconds = Durations(PUBLISH_BUCKETS)
+        self._hooks = {(hook, result): 0 for hook in HOOKS for result in HOOK_RESULTS}
+        self._hook_seconds = {hook: Durations(HOOK_BUCKETS) for hook in HOOKS}
         self._gauges: list[Callable[[], Mapping[str, float]]] = []
         self.registry = CollectorRegistry(auto_describe=False)
         self.registry.register(self)
@@ -308,8 +337,12 @@ class Metrics(Collector):
 
     def observe_publish(self, seconds: float) -> None:
         """The engine published a message."""
-        self._publish_counts[bisect_left(PUBLISH_BUCKETS, seconds)] += 1
-        self._publish_seconds += seconds
+        self._publish_seconds.observe(seconds)
+
+    def observe_hook(self, hook: str, result: str, seconds: float) -> None:
+        """A hook of `HOOKS` was called, with a result of `HOOK_RESULTS`."""
+        self._hooks[hook, result] += 1
+        self._hook_seconds[hook].observe(seconds)
 
     def add_gauges(self, read: Callable[[], Mapping[str, float]]) -> None:
         """Expose what `read` returns as `sioserver_engine_...`, each time somebody asks."""
@@ -384,7 +417,13 @@ class Metrics(Collector):
             yield _counters("tls_handshakes", "TLS handshakes.", "result", self.tls_handshakes())
         yield _counters("bus", "Messages of the API between nodes.", "what", self.bus)
         yield _counters("deflate_bytes", "Compressed, inflated.", "what", self.deflate_bytes)
-        yield self._publish_histogram()
+        yield HistogramMetricFamily(
+            "sioserver_publish_seconds",
+            "Seconds until the engine had published a message.",
+            buckets=self._publish_seconds.buckets(),
+            sum_value=self._publish_seconds.total,
+        )
+        yield from self._hook_samples()
 
         gauges: dict[str, float] = {}  # one sample for a name, or no scraper would read any
         for read in self._gauges:
@@ -392,20 +431,19 @@ class Metrics(Collector):
         for name, value in sorted(gauges.items()):
             yield _gauge(f"engine_{name}", "Of the engine.", value)
 
-    def _publish_histogram(self) -> Metric:
-        total = 0
-        buckets = []
-        for bound, number in zip(
-            (*map(str, PUBLISH_BUCKETS), "+Inf"), self._publish_counts, strict=True
-        ):
-            total += number
-            buckets.append((bound, float(total)))
-        return HistogramMetricFamily(
-            "sioserver_publish_seconds",
-            "Seconds until the engine had published a message.",
-            buckets=buckets,
-            sum_value=self._publish_seconds,
+    def _hook_samples(self) -> Iterator[Metric]:
+        calls = CounterMetricFamily(
+            "sioserver_hooks", "Calls of the embedder's hooks.", labels=["hook", "result"]
         )
+        for labels, number in self._hooks.items():
+            calls.add_metric(labels, number)
+        yield calls
+        seconds = HistogramMetricFamily(
+            "sioserver_hook_seconds", "Seconds that such a call took.", labels=["hook"]
+        )
+        for hook, durations in self._hook_seconds.items():
+            seconds.add_metric([hook], durations.buckets(), durations.total)
+        yield seconds
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

@@ -18,6 +18,7 @@ from sioserver.config import Config, RoomRule
 from sioserver.engine.base import Engine
 from sioserver.errors import Disconnect, InvalidToken, Refusal
 from sioserver.holders import credentials
+from sioserver.hooks import HookCalls, Posting
 from sioserver.hub import Client, Hub
 from sioserver.ids import random_id
 from sioserver.limits import Budget
@@ -97,10 +98,12 @@ class RoomService:
         metrics: Metrics,
         clock: Callable[[], float],
         renew_keys: Callable[[], Awaitable[None]] | None = None,
+        hooks: HookCalls | None = None,
     ) -> None:
         """`renew_keys`: called when a token names a key that is not known; returns when the issuer
-        has been asked since, or raises `Refusal`."""
+        has been asked since, or raises `Refusal`. `hooks`: an embedder's."""
         self._config = config
+        self._hooks = hooks
         self._engine = engine
         self._hub = hub
         self._verifier = verifier
@@ -215,6 +218,10 @@ class RoomService:
         if first:
             self._engine.watch(room)
         try:
+            if self._hooks is not None:
+                await self._hooks.joining(room, user, client.id)
+                if not self._hub.knows(client):
+                    raise _left_meanwhile()
             if first:
                 # the rule may have become stricter, and messages older, while nobody was here
                 await self._engine.trim(room, rule, self._clock())
@@ -339,6 +346,8 @@ class RoomService:
             self._engine.unwatch(client.room)
         if was_in and client.typing_at is not None:
             self._tell(client.room, wire.typing_event(client.user, on=False))
+        if was_in and self._hooks is not None:
+            self._hooks.left(client.room, client.user, client.id)
         grace = self._config.presence.grace if for_good else 0.0
         await self._engine.exit(client.room, client.user.id, client.id, self._clock() - grace)
 
@@ -377,10 +386,17 @@ class RoomService:
         self._policy.check(client.identity, "post", client.room)
         rule = self._policy.rule(client.room)
         self._budget.check_message(client.user.id, client.room, rule, now)
+        id, body = request.id or random_id(16), request.body
+        if self._hooks is not None:
+            asked = Posting(client.room, client.user, client.id, id, body)
+            body = await self._hooks.posting(asked, self.max_body(client.room))
+            # it may have left meanwhile, or may post no longer
+            now = self._check(client)
+            self._policy.check(client.identity, "post", client.room)
         draft = Draft(
-            id=request.id or random_id(16),
+            id=id,
             user=client.user,
-            body=request.body,
+            body=body,
             at=int(now * 1000),
             resendable=request.id is not None,
             pause=self._pause(client, rule),

@@ -37,6 +37,8 @@ from sioserver.config import Config
 from sioserver.config.schema import Auth
 from sioserver.engine import create_engine
 from sioserver.engine.base import StoreError
+from sioserver.errors import Refusal
+from sioserver.hooks import Hooks, Joining, Left, Posting
 from sioserver.metrics import Metrics
 from sioserver.model import Peer
 from sioserver.node import Node
@@ -532,6 +534,43 @@ async def test_mounted_below_a_path(prefix: str) -> None:
     # the end of the host is the end of what it mounted
     assert inner[SERVER].eio.sockets == {}
     assert "draining" in inner[NODE].ready()
+
+
+async def test_hooks_of_an_embedder() -> None:
+    hooks, left = Hooks(), asyncio.Event()
+
+    @hooks.on_message
+    async def no_links(posting: Posting) -> Posting:
+        await asyncio.sleep(0)  # past where our own handlers have no task
+        if "http://" in posting.body:
+            raise Refusal("forbidden", "no links here")
+        return posting.with_body(posting.body.upper())
+
+    @hooks.on_join
+    def not_everybody(joining: Joining) -> None:
+        if joining.user.id == "mallory":
+            raise Refusal("forbidden", "not you")
+
+    @hooks.on_leave
+    async def gone(event: Left) -> None:
+        left.set()
+
+    async with client_of(create_app(configured(), hooks=hooks)) as http:
+        alice = await WebSocket.open(http, auth={"user": "alice"})
+        assert (await alice.call("message", "hello"))["offset"] == 1
+        assert any('"body":"HELLO"' in text for text in alice.passed)
+        answer = await alice.call("message", "http://spam.example")
+        assert answer["error"]["message"] == "no links here"
+        mallory = await http.ws_connect("/socket.io/?EIO=4&transport=websocket")
+        await mallory.send_str('40{"user":"mallory"}')
+        told = [await mallory.receive_str() for _ in range(2)]
+        assert told[1].startswith('44{"message":"not you"')
+        await alice.ws.close()
+        await asyncio.wait_for(left.wait(), PATIENCE)
+        samples = await metrics_of(http)
+    assert samples['hooks_total{hook="message",result="refused"}'] == 1
+    assert samples['hooks_total{hook="join",result="refused"}'] == 1
+    assert samples['hook_seconds_count{hook="message"}'] == 2
 
 
 async def test_two_of_them_in_one_process() -> None:

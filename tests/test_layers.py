@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS = (
     {"model", "errors", "ids", "addresses", "characters", "private", "_version"},
     {"config", "wire", "auth", "origins", "hosts", "limits", "admission", "metrics", "signature"},
-    {"hub", "holders", "local", "engine", "timers"},
+    {"hub", "holders", "local", "engine", "timers", "hooks"},
     {"rooms", "sessions", "relay", "admin"},
     {"node", "keys", "memory", "connections", "requests"},
     {"transport", "api", "gateway"},

@@ -21,6 +21,7 @@ from sioserver.config import Config, RoomRule
 from sioserver.config.schema import Auth, Limits, Rooms, Store
 from sioserver.engine.embedded import EmbeddedEngine
 from sioserver.errors import Refusal
+from sioserver.hooks import HookCalls, Hooks, Joining, Left, Posting
 from sioserver.hub import Client, Hub
 from sioserver.limits import Budget
 from sioserver.metrics import Metrics
@@ -68,6 +69,7 @@ class World:
 
     def __init__(self, config: Config, engine: Any) -> None:
         self.config = config
+        self.hooks = Hooks()
         self.engine = engine
         self.clock = FakeClock()
         self.metrics = Metrics()
@@ -83,6 +85,7 @@ class World:
             budget,
             self.metrics,
             self.clock,
+            hooks=HookCalls(self.hooks, self.metrics, timeout=60.0),
         )
         self._clients = 0
 
@@ -1366,3 +1369,144 @@ async def test_what_is_relayed(make: Make) -> None:
     assert [name for name in names if world.service.relays("board/1", name)] == ["cursor"]
     assert not world.service.relays("board/1", "other")
     assert not world.service.relays("lobby", "cursor")
+
+
+# -- an embedder's hooks --------------------------------------------------------------------------
+
+
+async def test_a_hook_may_keep_somebody_out(world: World) -> None:
+    asked: list[Joining] = []
+
+    @world.hooks.on_join
+    async def only_ann(joining: Joining) -> None:
+        asked.append(joining)
+        if joining.user != ANN:
+            raise Refusal("forbidden", "the party is Ann's")
+
+    ann, ben = world.client(ANN), world.client(BEN)
+    await world.join(ann)
+    refusal = await refused(world.join(ben))
+    assert (refusal.code, refusal.message) == ("forbidden", "the party is Ann's")
+    assert asked == [Joining("lobby", ANN, "c1"), Joining("lobby", BEN, "c2")]
+    assert await world.engine.members("lobby", limit=9) == [ANN]
+    assert await world.engine.counts("lobby") == Counts(1, 1)
+    assert not world.hub.knows(ben)
+
+
+async def test_it_is_not_asked_about_who_may_not_join_by_the_rules(make: Make) -> None:
+    world = await make(RoomRule(match="*", join=["ben"]))
+    asked: list[Joining] = []
+    world.hooks.on_join(asked.append)
+    assert (await refused(world.join(world.client(ANN)))).code == "forbidden"
+    assert asked == []
+
+
+async def test_who_leaves_while_a_hook_is_asked_does_not_get_in(world: World) -> None:
+    asked, answer = asyncio.Event(), asyncio.Event()
+
+    @world.hooks.on_join
+    async def ponder(joining: Joining) -> None:
+        asked.set()
+        await answer.wait()
+
+    who = world.client()
+    joining = asyncio.create_task(world.join(who))
+    await asked.wait()
+    await world.service.leave(who)
+    answer.set()
+    assert (await refused(joining)).code == "not_member"
+    assert not world.hub.knows(who)
+    assert await world.engine.members("lobby", limit=9) == []
+
+
+async def test_what_is_announced_while_a_hook_is_asked_is_not_lost(world: World) -> None:
+    ben = await world.enter(BEN)
+
+    @world.hooks.on_join
+    async def meanwhile(joining: Joining) -> None:
+        await world.post(ben, "during the question")
+
+    ann = world.client(ANN)
+    await world.join(ann)
+    await world.post(ben, "afterwards")
+    assert world.outbox.offsets(ann) == [2]  # the first was before Ann's time
+    assert world.outbox.offsets(ben) == [1, 2]
+
+
+async def test_a_hook_may_change_what_is_posted(world: World) -> None:
+    ann = await world.enter(ANN)
+    asked: list[Posting] = []
+
+    @world.hooks.on_message
+    def polite(posting: Posting) -> Posting:
+        asked.append(posting)
+        return posting.with_body(f"{posting.body}, please")
+
+    await world.service.send(ann, wire.SendRequest("tea", "m1"))
+    assert asked == [Posting("lobby", ANN, "c1", "m1", "tea")]
+    page = await world.engine.history("lobby", limit=9)
+    assert [message.body for message in page.messages] == ["tea, please"]
+
+
+async def test_a_hook_may_refuse_a_message(world: World) -> None:
+    ann = await world.enter(ANN)
+
+    @world.hooks.on_message
+    def quiet(posting: Posting) -> None:
+        raise Refusal("forbidden", "quiet hours")
+
+    assert (await refused(world.post(ann, "psst"))).message == "quiet hours"
+    assert (await world.engine.history("lobby", limit=9)).messages == []
+
+
+async def test_it_is_not_asked_about_what_may_not_be_posted_by_the_rules(make: Make) -> None:
+    world = await make(RoomRule(match="*", post=["ben"]))
+    asked: list[Posting] = []
+    world.hooks.on_message(asked.append)
+    assert (await refused(world.post(await world.enter(ANN), "hi"))).code == "forbidden"
+    assert asked == []
+
+
+async def test_who_is_gone_when_the_hook_has_answered_posts_nothing(world: World) -> None:
+    ann = await world.enter(ANN)
+
+    @world.hooks.on_message
+    async def meanwhile(posting: Posting) -> None:
+        await world.service.leave(ann)
+
+    assert (await refused(world.post(ann, "hi"))).code == "not_member"
+    assert (await world.engine.history("lobby", limit=9)).messages == []
+
+
+async def test_a_hook_for_one_room_keeps_no_other_waiting(world: World) -> None:
+    answer = asyncio.Event()
+
+    @world.hooks.on_message
+    async def slow(posting: Posting) -> None:
+        if posting.room == "lobby":
+            await answer.wait()
+
+    ann, ben = await world.enter(ANN), await world.enter(BEN, "elsewhere")
+    posting = asyncio.create_task(world.post(ann, "hi"))
+    assert await world.post(ben, "hi") == [1]
+    assert not posting.done()
+    answer.set()
+    assert await posting == [1]
+
+
+async def test_who_has_left_is_told_once_and_who_never_got_in_is_not(world: World) -> None:
+    told: list[Left] = []
+    world.hooks.on_leave(told.append)
+
+    @world.hooks.on_join
+    def only_ann(joining: Joining) -> None:
+        if joining.user != ANN:
+            raise Refusal("forbidden")
+
+    ann = await world.enter(ANN)
+    await refused(world.enter(BEN))
+    await world.service.leave(ann)
+    await world.service.leave(ann)
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert told == [Left("lobby", ANN, ann.id)]

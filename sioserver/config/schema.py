@@ -578,6 +578,18 @@ class Deflate(Section, frozen=True):
     ] = 4
 
 
+class Hooks(Section, frozen=True):
+    """Functions of an application that this server is a part of (docs/hooks.md)."""
+
+    timeout: Annotated[
+        Positive,
+        about(
+            "What waits for an async hook that takes longer is refused. One that is not async "
+            "holds up everybody on its node for as long as it takes."
+        ),
+    ] = 5.0
+
+
 class Store(Section, frozen=True):
     """The embedded engine's file."""
 
@@ -706,6 +718,7 @@ class Config(Section, frozen=True):
     limits: Limits = Limits()
     transport: Transport = Transport()
     deflate: Deflate = Deflate()
+    hooks: Hooks = Hooks()
     store: Store = Store()
     redis: Redis = Redis()
     cluster: Cluster = Cluster()

@@ -16,7 +16,7 @@ from sioserver.wire.answers import (
     refusal_body,
     rooms_list,
 )
-from sioserver.wire.bodies import MAX_KEY, MAX_WHOLE, body_size
+from sioserver.wire.bodies import MAX_KEY, MAX_WHOLE, body_size, check_body
 from sioserver.wire.events import (
     PRESENCE,
     farewell,
@@ -71,6 +71,7 @@ __all__ = [
     "HistoryRequest",
     "SendRequest",
     "body_size",
+    "check_body",
     "check_room",
     "cut_page",
     "farewell",

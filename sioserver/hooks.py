@@ -1,0 +1,249 @@
+"""Hooks: functions of whoever embeds the server, asked before something happens or told after it.
+
+`Hooks` is what they fill; `HookCalls` is how `RoomService` calls them: with patience, counted, and
+with no way for a failure to get further than the one request. Neither knows a wire or a store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from sioserver import wire
+from sioserver.errors import Refusal
+from sioserver.metrics import Metrics
+from sioserver.model import User
+
+log = logging.getLogger(__name__)
+
+RETRY_AFTER: Final = 1.0
+"""Seconds after which who was refused because a hook took too long may try again."""
+
+TELLERS: Final = 32
+"""Calls of `on_leave` at a time: 10 000 clients may leave in one moment."""
+MOST_WAITING: Final = 100_000
+"""Calls that wait for one of those; past that they are not made, and counted as dropped."""
+
+
+class Joining(msgspec.Struct, frozen=True):
+    """A client is about to join a room."""
+
+    room: str
+    user: User
+    client: str
+    """The connection's name within the server; a user may have several in a room."""
+
+
+class Posting(msgspec.Struct, frozen=True):
+    """A message is about to be posted."""
+
+    room: str
+    user: User
+    client: str
+    id: str
+    """The client's own, or one that was made up for it."""
+    body: Any
+
+    def with_body(self, body: Any) -> Posting:
+        """The same with another body: what a hook returns to change the message."""
+        return msgspec.structs.replace(self, body=body)
+
+
+class Left(msgspec.Struct, frozen=True):
+    """A client that had joined a room is no longer there."""
+
+    room: str
+    user: User
+    client: str
+
+
+Joins = TypeVar("Joins", bound=Callable[[Joining], Awaitable[None] | None])
+Posts = TypeVar("Posts", bound=Callable[[Posting], Awaitable[Posting | None] | Posting | None])
+Leaves = TypeVar("Leaves", bound=Callable[[Left], Awaitable[None] | None])
+
+F = TypeVar("F", bound=Callable[..., Any])
+Event = TypeVar("Event", Joining, Posting, Left)
+
+
+class Hooks:
+    """The functions of an embedder, for `create_app(hooks=...)`; each method is a decorator.
+
+    Functions may be `def` or `async def`. Several of a kind are called in the order in which they
+    were added, and a function may be added at any time. Those that are asked refuse by raising
+    `sioserver.Refusal`: the client gets its code and message. One that raises anything else, or
+    takes longer than `hooks.timeout`, refuses too (`internal`, `unavailable`).
+    """
+
+    def __init__(self) -> None:
+        self.functions: dict[str, list[Callable[[Any], Any]]] = {
+            "join": [],
+            "message": [],
+            "leave": [],
+        }
+
+    def on_join(self, function: Joins) -> Joins:
+        """Asked for each client that may join by the rules, on its own node, before it is a member,
+        counts as online or is told anything. It may still fail to get in, for another reason."""
+        return self._add("join", function)
+
+    def on_message(self, function: Posts) -> Posts:
+        """Asked for each message that may be posted by the rules and limits, before it is stored;
+        on the sender's node. Returns None, or what is to be posted instead: `posting.with_body()`.
+        One that is sent again is asked about again, though it may have been posted before."""
+        return self._add("message", function)
+
+    def on_leave(self, function: Leaves) -> Leaves:
+        """Told of each client that had joined and has gone, on its own node, soon after; not when
+        the node dies. Nobody waits for it."""
+        return self._add("leave", function)
+
+    def _add(self, hook: str, function: F) -> F:
+        if not callable(function):
+            raise TypeError(f"on_{hook} expects a function, not {function!r}")
+        self.functions[hook].append(function)
+        return function
+
+
+class HookCalls:
+    """Calls an embedder's hooks on this node."""
+
+    def __init__(
+        self,
+        hooks: Hooks,
+        metrics: Metrics,
+        timeout: float,
+        timer: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        """`timeout`: seconds that a function may take. `timer`: seconds, for the metrics."""
+        self._functions = hooks.functions
+        self._metrics = metrics
+        self._timeout = timeout
+        self._timer = timer
+        self._waiting: deque[tuple[str, Any]] = deque()
+        self._tellers: set[asyncio.Task[None]] = set()
+        self._calls: set[asyncio.Future[Any]] = set()
+        self._stopping = False
+
+    # ------------------------------------------------------------ asking
+
+    async def joining(self, room: str, user: User, client: str) -> None:
+        """See `Hooks.on_join`. Raises `Refusal`."""
+        if self._functions["join"]:
+            await self._ask("join", Joining(room, user, client))
+
+    async def posting(self, posting: Posting, most: int) -> Any:
+        """See `Hooks.on_message`. Returns the body to be posted, which has at most `most` bytes.
+        Raises `Refusal`."""
+        if not self._functions["message"]:
+            return posting.body
+        asked = await self._ask("message", posting)
+        if asked.body is not posting.body:
+            try:
+                wire.check_body(asked.body, most, "the body")
+            except Refusal as error:
+                log.error("what on_message made of a message cannot be posted: %s", error)
+                raise Refusal("internal") from error
+        return asked.body
+
+    async def _ask(self, hook: str, event: Event) -> Event:
+        for function in self._functions[hook]:
+            answer = await self._call(hook, function, event)
+            if hook == "message" and answer is not None:
+                if not isinstance(answer, Posting):
+                    log.error("the hook %s returned %.80r", _name(hook, function), answer)
+                    raise Refusal("internal")
+                event = msgspec.structs.replace(event, body=answer.body)
+        return event
+
+    async def _call(self, hook: str, function: Callable[[Any], Any], event: Any) -> Any:
+        result, began = "failed", self._timer()
+        try:
+            answer = function(event)
+            if inspect.isawaitable(answer):
+                answer = await self._in_time(hook, function, answer)
+            result = "done"
+            return answer
+        except Refusal as error:
+            result = "timeout" if isinstance(error, _TooLate) else "refused"
+            raise
+        except Exception as error:
+            log.exception("the hook %s failed", _name(hook, function))
+            raise Refusal("internal") from error
+        finally:
+            self._metrics.observe_hook(hook, result, self._timer() - began)
+
+    async def _in_time(
+        self, hook: str, function: Callable[[Any], Any], answer: Awaitable[Any]
+    ) -> Any:
+        # A task, since whoever asks may run without one: see transport/eager.py.
+        call = asyncio.ensure_future(answer)
+        self._calls.add(call)
+        call.add_done_callback(self._calls.discard)
+        try:
+            await asyncio.wait([call], timeout=self._timeout)
+            if call.done() and not call.cancelled():  # else the node stops
+                return call.result()
+        finally:
+            if not call.done():
+                call.cancel()
+                call.add_done_callback(_heard)
+        if not self._stopping:
+            log.error("the hook %s took more than %g s", _name(hook, function), self._timeout)
+        raise _TooLate("unavailable", retry_after=RETRY_AFTER)
+
+    # ------------------------------------------------------------ telling
+
+    def left(self, room: str, user: User, client: str) -> None:
+        """See `Hooks.on_leave`. Does not wait."""
+        if not self._functions["leave"]:
+            return
+        if len(self._waiting) >= MOST_WAITING:
+            self._metrics.observe_hook("leave", "dropped", 0.0)
+            return
+        self._waiting.append(("leave", Left(room, user, client)))
+        if len(self._tellers) < TELLERS:
+            teller = asyncio.get_running_loop().create_task(self._tell(), name="hooks")
+            self._tellers.add(teller)
+            teller.add_done_callback(self._tellers.discard)
+
+    async def _tell(self) -> None:
+        while self._waiting:
+            hook, event = self._waiting.popleft()
+            for function in self._functions[hook]:
+                try:
+                    await self._call(hook, function, event)
+                except Refusal as error:
+                    log.debug("on_%s: %s", hook, error)  # counted, and a failure is logged already
+
+    async def stop(self) -> None:
+        """Make the calls that wait, as far as `hooks.timeout` lets them; end the others."""
+        if self._tellers:
+            await asyncio.wait(self._tellers, timeout=self._timeout)
+        self._stopping = True
+        rest = [*self._tellers, *self._calls]
+        for task in rest:
+            task.cancel()
+        await asyncio.gather(*rest, return_exceptions=True)
+
+
+class _TooLate(Refusal):
+    """A hook's own time was over; a hook may raise a Refusal of the same code."""
+
+
+def _heard(call: asyncio.Future[Any]) -> None:
+    """What a call that was given up ends with has been answered for."""
+    if not call.cancelled() and (error := call.exception()) is not None:
+        log.error("a hook that took too long failed", exc_info=error)
+
+
+def _name(hook: str, function: Callable[[Any], Any]) -> str:
+    """As it is found: on_message chat.rules.no_links."""
+    name = getattr(function, "__qualname__", None) or repr(function)
+    return f"on_{hook} {getattr(function, '__module__', '')}.{name}"

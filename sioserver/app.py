@@ -32,6 +32,7 @@ from sioserver.api.hosts import only
 from sioserver.auth import Policy, Signer, Verifier
 from sioserver.config import Config
 from sioserver.config.schema import Auth
+from sioserver.connections.recovery import Recovery
 from sioserver.engine import NODE_ID_BYTES, create_engine, store_path
 from sioserver.engine.base import Engine, StoreError
 from sioserver.hooks import HookCalls, Hooks
@@ -63,7 +64,6 @@ from sioserver.tls import Encryption, Unusable
 from sioserver.transport.http_connections import HttpConnections
 from sioserver.transport.namespace import RoomServer
 from sioserver.transport.polling import Bypass
-from sioserver.transport.recovery import Recovery
 from sioserver.transport.routing import Router, host_tag
 
 log = logging.getLogger(__name__)

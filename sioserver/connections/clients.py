@@ -6,6 +6,7 @@ Data, and two questions that each edge answers in its own way. It sends nothing.
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 from sioserver.auth import Identity
 from sioserver.hub import Client, Outbox
@@ -18,7 +19,10 @@ class ConnectedClient(Client):
     """A client that is reached over a live connection: in a room (then the hub knows it too), or
     in the session room."""
 
-    __slots__ = ("bucket", "expiry", "owed")
+    __slots__ = ("bucket", "expiry", "owed", "session")
+
+    session: Any
+    """The connection, as its edge knows it; see `catchup.Session`."""
 
     def __init__(self, identity: Identity, room: str, outbox: Outbox, bucket: Bucket) -> None:
         super().__init__(random_id(16), identity, room, outbox)

@@ -17,7 +17,9 @@ class RoomClient(ConnectedClient):
     """A client that is reached over Socket.IO: in a room (then the hub knows it too), or in the
     session room."""
 
-    __slots__ = ("connection", "namespace", "session", "sid")
+    __slots__ = ("connection", "namespace", "sid")
+
+    session: Session
 
     def __init__(
         self,

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from sioserver.transport import frames
 from sioserver.transport.frames import Outgoing
+from sioserver.websocket.frames import TEXT, frame
 
 OPEN, CLOSE, PING, PONG, MESSAGE, _, NOOP = "0123456"
 
@@ -20,7 +20,7 @@ class Control(Outgoing):
 
     def __init__(self, text: str) -> None:
         super().__init__([])
-        self.frames = frames.frame(frames.TEXT, text.encode())
+        self.frames = frame(TEXT, text.encode())
         self._payload = [text]
 
 

@@ -23,7 +23,7 @@ from sioserver.metrics import Metrics
 from sioserver.model import Peer
 from sioserver.transport import caller, handoff
 from sioserver.transport.caller import CALLER, CALLER_HEADER, Caller, Seal
-from sioserver.transport.takeover import Detached
+from sioserver.websocket.takeover import Detached
 
 log = logging.getLogger(__name__)
 

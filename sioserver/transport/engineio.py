@@ -19,21 +19,23 @@ from aiohttp import web
 
 from sioserver.admission import Admission, Full, whose
 from sioserver.config.schema import Limits
+from sioserver.connections import eager
+from sioserver.connections.inbox import resolve
+from sioserver.connections.slices import Slices
 from sioserver.errors import DISCONNECTS
 from sioserver.ids import random_id
 from sioserver.origins import Origins
 from sioserver.timers import Wheel
-from sioserver.transport import caller, deflate, eager, edge, payload, polling, takeover, upgrade
+from sioserver.transport import caller, edge, payload, polling, upgrade
 from sioserver.transport.control import NOOP, Control
 from sioserver.transport.edge import Edge, Refused, on_connection_lost, takes
 from sioserver.transport.hooks import Hooks
 from sioserver.transport.http_connections import HttpConnection
-from sioserver.transport.inbox import resolve
 from sioserver.transport.packet import StrictJSON
 from sioserver.transport.session import LINGER, Overlap, Session
-from sioserver.transport.slices import Slices
-from sioserver.transport.websocket import PROTOCOL_ERROR, Receiver, WebSocket
-from sioserver.transport.websocket_deflate import Codec
+from sioserver.websocket import deflate, takeover
+from sioserver.websocket.connection import PROTOCOL_ERROR, Receiver, WebSocket
+from sioserver.websocket.deflating import Codec
 
 DISCONNECT_GRACE: Final = 5.0
 """Seconds that the handlers of a client's last events have before its disconnect is told."""
@@ -132,6 +134,11 @@ class EngineServer(Edge):
         if event == "message":
             self.receiver = None
         return super().on(event, handler)
+
+    @property
+    def inbox_bytes(self) -> int:
+        """Bytes of a client that may wait for an earlier one."""
+        return int(self.max_http_buffer_size)
 
     def start(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
         """Run a handler's coroutine, at once if that is possible."""

@@ -1,7 +1,6 @@
 """What goes out: a Socket.IO packet encoded once, in every form a transport may need.
 
-Pure: values to bytes. Engine.IO protocol v4 (message packets and payloads), RFC 6455 section 5.2
-(server frames are not masked). Knows no connection.
+Pure: values to bytes. Engine.IO protocol v4 (message packets and payloads). Knows no connection.
 """
 
 from __future__ import annotations
@@ -10,24 +9,12 @@ import base64
 from collections.abc import Iterator
 from typing import Any, Final
 
-TEXT: Final = 0x81
-BINARY: Final = 0x82
-RSV1: Final = 0x40
-"""The bit that says that a message is compressed (RFC 7692, 6)."""
+from sioserver.websocket.frames import BINARY, TEXT, frame
+
 SEPARATOR: Final = "\x1e"
 
 PING: Final = b"\x81\x012"
 """A WebSocket text frame with the Engine.IO packet PING."""
-
-
-def frame(opcode: int, payload: bytes) -> bytes:
-    """A whole, unmasked WebSocket frame. `opcode` includes the FIN bit (`TEXT`, `BINARY`)."""
-    size = len(payload)
-    if size < 126:
-        return bytes((opcode, size)) + payload
-    if size < 65536:
-        return bytes((opcode, 126)) + size.to_bytes(2, "big") + payload
-    return bytes((opcode, 127)) + size.to_bytes(8, "big") + payload
 
 
 class Outgoing:
@@ -43,7 +30,7 @@ class Outgoing:
     """All its WebSocket frames, one behind the other."""
 
     compressed: dict[int, Any]
-    """The same compressed, by the size of the window (websocket_deflate.py)."""
+    """The same compressed, by the size of the window (websocket/deflating.py)."""
 
     def __init__(self, parts: list[str | bytes]) -> None:
         self.parts = parts

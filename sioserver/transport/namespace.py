@@ -25,7 +25,10 @@ from sioserver.auth import GUEST, Identity
 from sioserver.auth.bearer import bearer
 from sioserver.config import Config
 from sioserver.config.schema import Deflate
+from sioserver.connections.catchup import CatchUp, Spawn
 from sioserver.connections.expiry import Expiry
+from sioserver.connections.guard import Guard
+from sioserver.connections.recovery import Claim, Recovery
 from sioserver.errors import Disconnect, InvalidToken, Refusal
 from sioserver.hub import Client, Hub
 from sioserver.limits import Budget
@@ -34,14 +37,11 @@ from sioserver.model import Event
 from sioserver.origins import Origins
 from sioserver.requests import Pages, Requests
 from sioserver.rooms import Joined, RoomService
-from sioserver.transport.catchup import CatchUp, Spawn
 from sioserver.transport.clients import RoomClient, RoomConnection
 from sioserver.transport.edge import token_in_address
 from sioserver.transport.frames import Outgoing
-from sioserver.transport.guard import Guard
 from sioserver.transport.manager import Manager
 from sioserver.transport.packet import MAX_ATTACHMENTS, Packet
-from sioserver.transport.recovery import Claim, Recovery
 from sioserver.transport.server import AsyncServer
 from sioserver.transport.session import Session
 from sioserver.transport.witness import Witness
@@ -135,7 +135,7 @@ class RoomServer(AsyncServer):
             rooms,
             wheel,
             spawn,
-            self.encode_event,
+            lambda client, event: self.encode_event(client.namespace, event),
             self._witness.confirm,
             self._stalled,
             queue=limits.client_queue,

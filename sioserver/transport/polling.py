@@ -24,7 +24,8 @@ from aiohttp import HttpVersion11, web
 from aiohttp.http import SERVER_SOFTWARE
 
 from sioserver.addresses import of_this_machine
-from sioserver.transport import eager, edge, payload
+from sioserver.connections import eager
+from sioserver.transport import edge, payload
 from sioserver.transport.caller import CALLER
 from sioserver.transport.heads import Fit, Form, Head, whose
 

@@ -13,7 +13,7 @@ from typing import Final, cast
 
 from aiohttp import web
 
-from sioserver.transport import takeover
+from sioserver.websocket import takeover
 
 HANDSHAKE: Final = 10.0
 """Seconds that the owner has for its answer."""

@@ -25,12 +25,13 @@ from yarl import URL
 from sioserver.errors import Refusal
 from sioserver.metrics import Metrics
 from sioserver.model import Peer
-from sioserver.transport import caller, edge, handoff, takeover
+from sioserver.transport import caller, edge, handoff
 from sioserver.transport.caller import CALLER_HEADER, Caller, Seal
 from sioserver.transport.doors import Doors, descriptors_path, host_and_port, socket_path
 from sioserver.transport.edge import on_connection_lost
 from sioserver.transport.engineio import EngineServer
 from sioserver.transport.relay import HOP_BY_HOP, Connect, Relay
+from sioserver.websocket import takeover
 
 log = logging.getLogger(__name__)
 

@@ -14,15 +14,17 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from engineio.async_socket import AsyncSocket
 from engineio.packet import MESSAGE as MESSAGE_PACKET
 
+from sioserver.connections.inbox import Inbox, resolve
 from sioserver.errors import DISCONNECTS
 from sioserver.timers import Deadline
-from sioserver.transport import frames, websocket
 from sioserver.transport.control import CLOSE, MESSAGE, NOOP, PING_PACKET, PONG, Control
 from sioserver.transport.frames import Outgoing
-from sioserver.transport.inbox import Inbox, resolve
 from sioserver.transport.upgrade import Probe
+from sioserver.websocket import connection as websocket
+from sioserver.websocket.frames import BINARY, TEXT, frame
 
 if TYPE_CHECKING:
     from sioserver.transport.binding import Binding
@@ -52,7 +54,7 @@ class Overlap(Exception):
     """Two requests of one kind at the same time: the client has lost its mind."""
 
 
-class Session(Inbox):
+class Session(Inbox, AsyncSocket):
     """One client of the Engine.IO server; `sid` is its id."""
 
     __slots__ = (
@@ -85,6 +87,8 @@ class Session(Inbox):
         "watched",
         "ws",
     )
+
+    server: EngineServer
 
     def __init__(self, server: EngineServer, sid: str, address: str | None = None) -> None:
         """`address`: under what it is counted (`admission.whose`); it has a place there."""
@@ -321,6 +325,7 @@ class Session(Inbox):
 
     def pause_reading(self) -> None:
         """Read no more of the client for now; a polling client waits for the answer to its POST."""
+        self.server.hooks.count("limits", "inbox")
         self._unread = True
         if self.ws is not None:
             self.ws.pause_reading()
@@ -508,5 +513,5 @@ def _farewell(code: str) -> tuple[int, bytes]:
 def _frame_of(packet: str) -> bytes:
     """The WebSocket frame of a packet that had been encoded for polling."""
     if packet[0] == "b":
-        return frames.frame(frames.BINARY, base64.b64decode(packet[1:]))
-    return frames.frame(frames.TEXT, packet.encode())
+        return frame(BINARY, base64.b64decode(packet[1:]))
+    return frame(TEXT, packet.encode())

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sioserver.timers import Deadline
-from sioserver.transport import frames, websocket
+from sioserver.websocket import connection as websocket
+from sioserver.websocket.frames import TEXT, frame
 
 if TYPE_CHECKING:
     from sioserver.transport.session import Session
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 PROBE, UPGRADE = "2probe", "5"
 REFUSED: Final = "Bad upgrade"
 """How such a WebSocket is counted that keeps to no protocol."""
-ANSWER: Final = frames.frame(frames.TEXT, b"3probe")
+ANSWER: Final = frame(TEXT, b"3probe")
 
 
 class Probe:

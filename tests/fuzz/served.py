@@ -20,9 +20,9 @@ from aiohttp import web
 
 from sioserver import app
 from sioserver.cli import main
+from sioserver.connections.guard import Guard
 from sioserver.errors import Refusal
 from sioserver.transport.clients import RoomConnection
-from sioserver.transport.guard import Guard
 from sioserver.transport.session import Session
 
 from .wire import refused

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sioserver.transport.frames import BINARY, TEXT, frame
+from sioserver.websocket.frames import BINARY, TEXT, frame
 
 from .wire import Line, frames, refused, rejections, rejections_in_poll
 

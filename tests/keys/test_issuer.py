@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from sioserver.auth.keys import Key
+from sioserver.connections import eager
 from sioserver.errors import Refusal
 from sioserver.keys import issuer as module
 from sioserver.keys.fetch import NotFetched
 from sioserver.keys.issuer import Issuer
-from sioserver.transport import eager
 
 from ..auth.kit import jwk, key_set
 from ..fakes import FakeClock

@@ -10,7 +10,7 @@ from typing import Any
 import engineio
 import pytest
 
-from sioserver.transport import takeover
+from sioserver.websocket import takeover
 
 from . import kit
 from .kit import Site, engineio_server, quiet, serve, socketio_server
@@ -36,7 +36,7 @@ def reader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
     monkeypatch.setattr(kit, "WAY", {"picows": "lane", "aiohttp": "aiohttp"}[request.param])
     monkeypatch.setattr(takeover, "preferred", lambda: request.param)
     if request.param == "aiohttp":
-        monkeypatch.setitem(sys.modules, "sioserver.transport.websocket_picows", None)
+        monkeypatch.setitem(sys.modules, "sioserver.websocket.picows_reader", None)
     return str(request.param)
 
 

@@ -15,10 +15,10 @@ from msgspec.structs import asdict
 import sioserver
 from sioserver.app import METRICS, create_app
 from sioserver.config import Config, build
-from sioserver.transport import deflate
+from sioserver.websocket import deflate
 
+from ..websocket.test_deflating import chatter
 from .kit import Site, engineio_server, serve, until
-from .test_websocket_deflate import chatter
 
 OPTIONS = {"threshold": 100, "server_no_context_takeover": False}
 

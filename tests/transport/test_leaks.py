@@ -12,7 +12,7 @@ from socketio.exceptions import DisconnectedError
 from sioserver.transport import engineio as module
 from sioserver.transport.connection import Connection
 from sioserver.transport.session import Session
-from sioserver.transport.websocket import WebSocket
+from sioserver.websocket.connection import WebSocket
 
 from .kit import CLOSE, TRANSPORTS, Client, Polling, Site, quiet, serve, until
 

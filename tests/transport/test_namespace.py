@@ -27,6 +27,7 @@ from socketio import packet as stock
 
 from sioserver.app import METRICS, NODE, ROOMS, SERVER, create_app
 from sioserver.config import Config
+from sioserver.connections.recovery import Claim
 from sioserver.engine import create_engine
 from sioserver.engine.embedded import EmbeddedEngine
 from sioserver.errors import REFUSALS, Refusal
@@ -38,7 +39,6 @@ from sioserver.transport import engineio as engineio_module
 from sioserver.transport import namespace as namespace_module
 from sioserver.transport.namespace import RoomServer
 from sioserver.transport.packet import Packet
-from sioserver.transport.recovery import Claim
 
 from ..fakes import StagedEngine
 from .kit import until

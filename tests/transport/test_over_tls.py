@@ -14,7 +14,7 @@ import pytest
 import uvloop
 
 import sioserver
-from sioserver.transport import websocket
+from sioserver.websocket import connection as websocket
 
 from ..certificates import Certificates
 from .kit import PATIENCE, Site, frame, quiet, serve, soon, until

@@ -14,8 +14,8 @@ import trustme
 from aiohttp import web
 
 from sioserver.transport import relay as module
-from sioserver.transport import takeover
 from sioserver.transport.relay import Relay
+from sioserver.websocket import takeover
 
 from .cluster import Cluster, free_address, on_both_loops, owned_by_a_page
 from .kit import frame, soon, until

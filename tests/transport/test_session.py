@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from sioserver.connections.slices import Slices
 from sioserver.transport import packet
 from sioserver.transport import session as module
 from sioserver.transport.frames import Outgoing
 from sioserver.transport.session import Session
-from sioserver.transport.slices import Slices
 
 from .kit import (
     CLOSE,

@@ -13,10 +13,11 @@ from sioserver.errors import DISCONNECTS
 from sioserver.limits import NoAllowance, NoBucket
 from sioserver.metrics import DROPS, LIMITS, REQUEST_REFUSALS, UNASKED, Metrics
 from sioserver.model import User
-from sioserver.transport import binding, edge, http_connections, takeover, upgrade
+from sioserver.transport import binding, edge, http_connections, upgrade
 from sioserver.transport.clients import RoomClient, RoomConnection
 from sioserver.transport.edge import BAD_ORIGIN, SESSION_UNKNOWN
 from sioserver.transport.witness import Witness
+from sioserver.websocket import takeover
 
 
 class Session:

@@ -6,11 +6,11 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from sioserver.transport import websocket_aiohttp, websocket_picows
-from sioserver.transport.websocket import WebSocket
+from sioserver.websocket import aiohttp_reader, picows_reader
+from sioserver.websocket.connection import WebSocket
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
-READERS: dict[str, Any] = {"picows": websocket_picows, "aiohttp": websocket_aiohttp}
+READERS: dict[str, Any] = {"picows": picows_reader, "aiohttp": aiohttp_reader}
 
 
 class Told:

@@ -21,14 +21,14 @@ from typing import Any, Final, cast
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
-from sioserver.transport import deflate, websocket_aiohttp
-from sioserver.transport.websocket import Receiver, WebSocket
-from sioserver.transport.websocket_deflate import Codec, DeflatingWebSocket
+from sioserver.websocket import aiohttp_reader, deflate
+from sioserver.websocket.connection import Receiver, WebSocket
+from sioserver.websocket.deflating import Codec, DeflatingWebSocket
 
 log = logging.getLogger(__name__)
 
 Begin = Callable[[WebSocket, asyncio.Transport, str, dict[str, str], int], Callable[[bytes], None]]
-"""What the readers' modules have in common; see websocket_picows.py."""
+"""What the readers' modules have in common; see picows_reader.py."""
 
 READERS: Final = ("auto", "picows", "aiohttp")
 """Who parses frames; auto: see `preferred`."""
@@ -56,7 +56,7 @@ def reader(name: str) -> Begin:
 def preferred() -> str:
     """aiohttp's parser, where aiohttp has come compiled: it costs the least (docs/decisions/0014).
     Where its parser is Python, picows, if that can be imported."""
-    if not websocket_aiohttp.COMPILED:
+    if not aiohttp_reader.COMPILED:
         if importlib.util.find_spec("picows") is not None:
             return "picows"
         log.info("WebSockets are read by Python code, which costs more; install picows")
@@ -64,7 +64,7 @@ def preferred() -> str:
 
 
 def _module(name: str) -> Begin:
-    return cast(Begin, importlib.import_module(f"sioserver.transport.websocket_{name}").begin)
+    return cast(Begin, importlib.import_module(f"sioserver.websocket.{name}_reader").begin)
 
 
 _NOBODY: Final = asyncio.Protocol()

@@ -8,14 +8,32 @@ connection is ended.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, Protocol
 
+from sioserver.connections.clients import ConnectedClient
+from sioserver.connections.inbox import Handler
 from sioserver.errors import Refusal
-from sioserver.limits import COSTS, JOIN_COST, LOT, Bucket, Budget
+from sioserver.limits import COSTS, JOIN_COST, LOT, Allowance, Bucket, Budget, NoAllowance
 from sioserver.metrics import Metrics
 from sioserver.model import User
-from sioserver.transport.clients import RoomClient, RoomConnection
-from sioserver.transport.session import Session
+
+
+class Spender(Protocol):
+    """A connection, by what it may still do."""
+
+    allowance: Allowance | NoAllowance
+    barred: bool
+    """It is to be closed; nothing of it is looked at any more."""
+
+
+class Session(Protocol):
+    """The way to a connection."""
+
+    owner: Any
+    """Its `Spender`."""
+
+    def enqueue(self, size: int, handler: Handler, /, *args: Any) -> None:
+        """Run `handler(*args)` behind what is being handled."""
 
 
 class Guard:
@@ -26,9 +44,10 @@ class Guard:
         budget: Budget,
         metrics: Metrics,
         clock: Callable[[], float],
-        expel: Callable[[Session], Coroutine[Any, Any, None]],
+        expel: Callable[[Any], Coroutine[Any, Any, None]],
     ) -> None:
-        """`expel` ends a whole connection, so that its client does not come back by itself."""
+        """`expel` is given a `Session` and ends it, the whole connection, so that its client does
+        not come back by itself."""
         self._budget = budget
         self._metrics = metrics
         self._clock = clock
@@ -36,7 +55,7 @@ class Guard:
 
     # ------------------------------------------------------------ requests
 
-    def connect(self, connection: RoomConnection) -> None:
+    def connect(self, connection: Spender) -> None:
         """A CONNECT has come. Raises `Refusal("rate_limited")`, as the others do."""
         if wait := connection.allowance.take(self._clock(), JOIN_COST):
             raise _too_fast("event_rate", wait)
@@ -49,7 +68,7 @@ class Guard:
             raise _too_fast("user_event_rate", wait)
         return bucket
 
-    def event(self, connection: RoomConnection, client: RoomClient | None, name: object) -> None:
+    def event(self, connection: Spender, client: ConnectedClient | None, name: object) -> None:
         """An event has come, for a room that the client is in; None: it is in no such room."""
         now, cost = self._clock(), COSTS.get(name, 1.0)
         if wait := connection.allowance.take(now, cost):
@@ -65,15 +84,13 @@ class Guard:
 
     def spend(self, session: Session) -> None:
         """Something has come that asks for nothing, so that nobody can be told to slow down."""
-        connection: RoomConnection = session.owner
+        connection: Spender = session.owner
         if not connection.barred and connection.allowance.take(self._clock()):
             self.refused(session, connection, _too_fast("event_rate", 0.0))
 
     # ------------------------------------------------------------ refusals
 
-    def refused(
-        self, session: Session | None, connection: RoomConnection, refusal: Refusal
-    ) -> bool:
+    def refused(self, session: Session | None, connection: Spender, refusal: Refusal) -> bool:
         """A request is to be refused. False: nobody is told. It was once too often, and the
         connection will be closed instead; or it is over (then there is no session)."""
         self._metrics.count_refusal(refusal.code)

@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from sioserver import wire
 from sioserver.auth import Identity, Policy, Verifier
 from sioserver.config import Config
+from sioserver.connections import catchup
+from sioserver.connections.catchup import FRUITLESS, LOOKS, READS, CatchUp, Watch
 from sioserver.errors import Disconnect, Refusal
 from sioserver.hub import Client, Hub
 from sioserver.limits import Budget, NoAllowance, NoBucket
 from sioserver.metrics import Metrics
 from sioserver.model import Event, Position, User
 from sioserver.rooms import RoomService
-from sioserver.transport import catchup
-from sioserver.transport.catchup import FRUITLESS, LOOKS, READS, CatchUp, Watch
 from sioserver.transport.clients import RoomClient, RoomConnection
 
 from ..fakes import ANN, BEN, FakeEngine, Reader, diff
@@ -135,8 +135,8 @@ class Scene:
             self.rooms,
             wheel,
             self.spawn,
-            lambda namespace, event: (namespace, event),  # type: ignore[arg-type, return-value]
-            self.written.append,  # type: ignore[arg-type]
+            lambda client, event: (client.namespace, event),
+            self.written.append,
             lambda session: session.end("slow consumer", "slow"),
             queue=queue,
             slow_after=20.0,

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sioserver.transport import deflate
-from sioserver.transport.deflate import Agreed, Inflater, Settings, TooLarge, agree, offers
+from sioserver.websocket import deflate
+from sioserver.websocket.deflate import Agreed, Inflater, Settings, TooLarge, agree, offers
 
 USUAL = Settings(server_no_context_takeover=False, client_no_context_takeover=False)
 N = "permessage-deflate"

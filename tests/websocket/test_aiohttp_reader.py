@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from .kit import frame
+from ..transport.kit import frame
 from .readers import Line
 
 CLOSE = 0x88

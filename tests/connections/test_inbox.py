@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from sioserver.connections.inbox import TURN
 from sioserver.transport.engineio import EngineServer
-from sioserver.transport.inbox import TURN
 from sioserver.transport.session import Session
 
-from .kit import soon, until
+from ..transport.kit import soon, until
 
 
 def make(trusted: bool, **options: Any) -> Session:

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sioserver.auth import Signer
+from sioserver.connections.recovery import Claim, Recovery
 from sioserver.errors import Refusal
-from sioserver.transport.recovery import Claim, Recovery
 
 MAX_AGE = 1000.0
 NOW = 2_000_000_000

@@ -3,7 +3,7 @@
 For where aiohttp's parser is not compiled, or not wanted. picows has no public door for a
 connection that is there already, so its version is bounded. It judges single frames (lengths,
 masks, reserved opcodes) and tells its log when one is wrong; what frames make together is judged in
-websocket.py.
+connection.py.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from typing import Any, Final
 from picows import WSListener, WSMsgType, WSUpgradeResponse, WSUpgradeResponseWithListener
 from picows.picows import WSAutoPingStrategy, WSProtocol  # type: ignore[attr-defined]  # private
 
-from sioserver.transport.frames import RSV1
-from sioserver.transport.websocket import (
+from sioserver.websocket.connection import (
     INTERNAL_ERROR,
     INVALID_TEXT,
     NO_KIND,
@@ -25,6 +24,7 @@ from sioserver.transport.websocket import (
     WRITE_HIGH,
     WebSocket,
 )
+from sioserver.websocket.frames import RSV1
 
 log = logging.getLogger(__name__)
 

@@ -17,9 +17,9 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from sioserver.transport import websocket as module
+from sioserver.websocket import connection as module
 
-from .kit import Site, engineio_server, frame, serve, soon, until
+from ..transport.kit import Site, engineio_server, frame, serve, soon, until
 
 TEXT, BINARY, CLOSE, PING, PONG, CONTINUATION = 1, 2, 8, 9, 10, 0
 

@@ -2,7 +2,7 @@
 
 Outgoing frames come ready-made, are gathered for the length of a turn of the event loop and written
 to the TCP transport as they are. Incoming ones are given to `on_frame` by one of two readers
-(websocket_picows.py, websocket_aiohttp.py), which are all that differs between connections; what
+(picows_reader.py, aiohttp_reader.py), which are all that differs between connections; what
 the frames make together is judged here, the same for both. Knows nothing of HTTP or Engine.IO.
 """
 
@@ -14,7 +14,7 @@ from math import inf
 from typing import ClassVar, Final, Protocol
 from weakref import WeakKeyDictionary
 
-from sioserver.transport.frames import Outgoing, frame
+from sioserver.websocket.frames import Outgoing, frame
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +120,7 @@ class WebSocket:
     """One WebSocket connection, the server's end of it."""
 
     deflates: ClassVar = False
-    """Whether messages are compressed here, or may be (websocket_deflate.py)."""
+    """Whether messages are compressed here, or may be (deflating.py)."""
 
     _more_kinds: ClassVar[frozenset[int]] = frozenset()
     """Kinds of messages that there are besides text and binary."""

@@ -15,10 +15,10 @@ import pytest
 from aiohttp import web
 from multidict import CIMultiDict
 
-from sioserver.transport import takeover, websocket_aiohttp, websocket_picows
 from sioserver.transport.frames import Outgoing
+from sioserver.websocket import aiohttp_reader, picows_reader, takeover
 
-from .kit import Site, engineio_server, frame, quiet, serve, soon, until
+from ..transport.kit import Site, engineio_server, frame, quiet, serve, soon, until
 from .readers import TCP, Told
 
 GOOD = {
@@ -174,16 +174,16 @@ PREFERRED = takeover.preferred  # the fixtures put another in its place
 
 def test_the_reader_that_is_asked_for(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    assert takeover.reader("picows") is websocket_picows.begin
-    assert takeover.reader("aiohttp") is websocket_aiohttp.begin
+    assert takeover.reader("picows") is picows_reader.begin
+    assert takeover.reader("aiohttp") is aiohttp_reader.begin
     assert caplog.text == ""
     with pytest.raises(ValueError, match="one of auto, picows, aiohttp; not by 'uws'"):
         takeover.reader("uws")
 
 
 def test_picows_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "sioserver.transport.websocket_picows", None)
-    assert takeover.reader("auto") is websocket_aiohttp.begin
+    monkeypatch.setitem(sys.modules, "sioserver.websocket.picows_reader", None)
+    assert takeover.reader("auto") is aiohttp_reader.begin
     with pytest.raises(ImportError, match='install it, or set "auto"'):
         takeover.reader("picows")
 
@@ -193,7 +193,7 @@ def test_the_reader_that_is_preferred(
 ) -> None:
     caplog.set_level(logging.INFO)
     assert PREFERRED() == "aiohttp"
-    monkeypatch.setattr(websocket_aiohttp, "COMPILED", False)
+    monkeypatch.setattr(aiohttp_reader, "COMPILED", False)
     assert PREFERRED() == "picows"
     assert caplog.text == ""
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
@@ -204,9 +204,9 @@ def test_the_reader_that_is_preferred(
 async def test_the_servers_argument(reader: str) -> None:
     """The fixtures of these tests do what they say."""
     server: Any = engineio_server()
-    module = {"picows": websocket_picows, "aiohttp": websocket_aiohttp}[reader]
+    module = {"picows": picows_reader, "aiohttp": aiohttp_reader}[reader]
     assert server._reader is module.begin
-    assert engineio_server(websocket="aiohttp")._reader is websocket_aiohttp.begin
+    assert engineio_server(websocket="aiohttp")._reader is aiohttp_reader.begin
 
 
 WITHOUT = """

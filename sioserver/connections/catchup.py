@@ -12,15 +12,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
+from sioserver.connections.clients import ConnectedClient
 from sioserver.errors import Refusal
 from sioserver.model import Event
 from sioserver.rooms import RoomService
 from sioserver.timers import Deadline, Wheel
-from sioserver.transport.clients import RoomClient
-from sioserver.transport.frames import Outgoing
-from sioserver.transport.session import DRAINED, Session
 
 CHUNK: Final = 262_144
 """Bytes that are written to a connection at once, at most: then it is its next room's turn, and
@@ -43,7 +41,40 @@ LOOKS: Final = 4
 RETRY: Final = 1.0
 """Seconds until the log is read again, when the engine cannot be asked now."""
 
+BELOW: Final = 65_536
+"""Bytes that may still wait when a long replay goes on."""
+
 Spawn = Callable[[str, Coroutine[Any, Any, None]], object]
+
+
+class Session(Protocol):
+    """A connection that is written to. `out` is an event as its edge has encoded it."""
+
+    sid: str
+    closing: bool
+    watched: bool
+    """It is looked at whether it takes what waits for it: see `Watch`."""
+    owner: Any
+    """Has `clients`, a mapping to all clients of the connection."""
+
+    @property
+    def queued(self) -> int:
+        """Bytes that wait for the client."""
+
+    def size(self, out: Any, /) -> int:
+        """Bytes that it takes in the queue."""
+
+    def write(self, out: Any, /) -> bool:
+        """Send it, or close a connection for which too much waits. False: it was not sent."""
+
+    def offer(self, out: Any, /) -> bool:
+        """Send it if it fits into half of the queue. False: it was not sent."""
+
+    async def drain(self, below: int, /) -> None:
+        """Wait until no more than `below` bytes wait, or the connection is over."""
+
+    def end(self, reason: str, code: str, /) -> None:
+        """Close the connection; `code` is a key of the table of disconnects."""
 
 
 class Line:
@@ -54,7 +85,7 @@ class Line:
     def __init__(self, session: Session, below: int) -> None:
         self.session = session
         # each gets a turn, one after the other
-        self.clients: deque[RoomClient] = deque()
+        self.clients: deque[ConnectedClient] = deque()
         # bytes that may still wait when the next turn comes
         self.below = below
         self.page = FIRST_PAGE
@@ -69,14 +100,15 @@ class CatchUp:
         rooms: RoomService,
         wheel: Wheel,
         spawn: Spawn,
-        encode: Callable[[str, Event], Outgoing],
-        written: Callable[[Session], None],
-        stalled: Callable[[Session], None],
+        encode: Callable[[Any, Event], Any],
+        written: Callable[[Any], None],
+        stalled: Callable[[Any], None],
         *,
         queue: int,
         slow_after: float,
     ) -> None:
-        """`spawn(name, coroutine)` runs a task; `written` is called when something durable was
+        """`spawn(name, coroutine)` runs a task; `encode(client, event)` makes what is written to a
+        client's session; `written` is called when something durable was
         written to a session, `stalled` when a session is to be closed because it has taken nothing
         for `slow_after` seconds. `queue`: bytes that may wait for a session."""
         self._rooms = rooms
@@ -89,11 +121,11 @@ class CatchUp:
         self._slow_after = slow_after
         self.chunk = min(CHUNK, queue // 4)
         """Bytes that may be written to a connection at once."""
-        self._below = min(DRAINED, self.chunk)
+        self._below = min(BELOW, self.chunk)
         self._lines: dict[Session, Line] = {}
         self._reads = asyncio.Semaphore(READS)
 
-    def add(self, client: RoomClient) -> None:
+    def add(self, client: ConnectedClient) -> None:
         """The client is behind: it is given the log when its connection has space, and made live
         in the end."""
         session = client.session
@@ -106,18 +138,18 @@ class CatchUp:
             line.clients = deque(other for other in line.clients if other.here)
         line.clients.append(client)
 
-    def go_live(self, client: RoomClient) -> bool:
+    def go_live(self, client: ConnectedClient) -> bool:
         """The client has the whole log: hand out what was announced since it was read. False: it
         is behind (again), and has to be added."""
         session, rooms, known = client.session, self._rooms, client.offset
         for number, event in rooms.states(client):
-            if not session.offer(self._encode(client.namespace, event)):
+            if not session.offer(self._encode(client, event)):
                 rooms.lag(client, known)
                 return False
             client.told_states = number
         rest = rooms.go_live(client)
         for event in rest or ():
-            if not session.offer(self._encode(client.namespace, event)):
+            if not session.offer(self._encode(client, event)):
                 rest = None
                 break
             assert event.position is not None
@@ -159,7 +191,7 @@ class CatchUp:
         finally:
             watch.stop()
 
-    async def _turn(self, line: Line, client: RoomClient) -> bool:
+    async def _turn(self, line: Line, client: ConnectedClient) -> bool:
         """Give a client the next page. True when it is live, or gone."""
         session, rooms = client.session, self._rooms
         try:
@@ -175,7 +207,7 @@ class CatchUp:
         line.below = self._below
         for event in missed.events:
             assert event.position is not None
-            out = self._encode(client.namespace, event)
+            out = self._encode(client, event)
             size = session.size(out)
             if written and written + size > self.chunk:
                 break
@@ -199,7 +231,7 @@ class CatchUp:
         rooms.lag(client, client.offset)
         return False
 
-    def _reached_top(self, line: Line, client: RoomClient, news: bool) -> bool:
+    def _reached_top(self, line: Line, client: ConnectedClient, news: bool) -> bool:
         if self.go_live(client):
             line.fruitless = 0
             return True

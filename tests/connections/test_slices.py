@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sioserver.transport.slices import Slices
+from sioserver.connections.slices import Slices
 
 
 class Loop:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sioserver.transport import eager
+from sioserver.connections import eager
 
 Run = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None] | None"]
 BOTH = pytest.mark.parametrize("run", [eager.run, eager.run_trusted])

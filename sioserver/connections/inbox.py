@@ -1,4 +1,4 @@
-"""The inbox of a session: what a client sent is handled one thing at a time, in order.
+"""The inbox of a connection: what a client sent is handled one thing at a time, in order.
 
 Nothing is queued while nothing waits: the handler runs at once. The client is not read any further
 while too much waits. Knows neither packets nor transports.
@@ -9,12 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any
-
-from engineio.async_socket import AsyncSocket
-
-if TYPE_CHECKING:
-    from sioserver.transport.engineio import EngineServer
+from logging import Logger
+from typing import Any, Protocol
 
 TURN = 64
 """Handlers that run one after the other before the event loop gets its turn: picows hands over all
@@ -23,12 +19,27 @@ the frames of a read in one call, and a flood would keep everybody else waiting.
 Handler = Callable[..., Coroutine[Any, Any, None]]
 
 
-class Inbox(AsyncSocket):
-    """What `Session` is built on: the incoming half of a connection."""
+class Server(Protocol):
+    """What the inboxes of an edge have in common."""
+
+    inbox: int
+    """Things that may wait in one."""
+    logger: Logger
+
+    @property
+    def inbox_bytes(self) -> int:
+        """How large they may be together."""
+
+    def start(self, coroutine: Coroutine[Any, Any, None], /) -> asyncio.Task[None] | None:
+        """Run a handler's coroutine, at once if that is possible; None when it has ended."""
+
+
+class Inbox:
+    """What a connection is built on: its incoming half."""
 
     __slots__ = ("_handling", "_inbox", "_inbox_bytes", "_on_room", "_paused", "_ran", "_stepping")
 
-    server: EngineServer
+    server: Server
     closed: bool
 
     def __init__(self) -> None:
@@ -42,7 +53,7 @@ class Inbox(AsyncSocket):
         self._on_room: asyncio.Future[None] | None = None
 
     def pause_reading(self) -> None:
-        """Read no more of the client for now."""
+        """Too much waits (limits.inbox): read no more of the client for now."""
         raise NotImplementedError
 
     def resume_reading(self) -> None:
@@ -65,7 +76,6 @@ class Inbox(AsyncSocket):
         self._inbox_bytes += size
         if not self._paused and self._full():
             self._paused = True
-            self.server.hooks.count("limits", "inbox")
             self.pause_reading()
 
     def _idle(self) -> bool:
@@ -77,8 +87,7 @@ class Inbox(AsyncSocket):
 
     def _full(self) -> bool:
         return self._inbox is not None and (
-            len(self._inbox) >= self.server.inbox
-            or self._inbox_bytes >= self.server.max_http_buffer_size
+            len(self._inbox) >= self.server.inbox or self._inbox_bytes >= self.server.inbox_bytes
         )
 
     def _step(self, handler: Handler, args: tuple[Any, ...]) -> None:

@@ -3,8 +3,8 @@
 The connection is taken over as with picows, so that everything else is the same: no task and no
 queue per connection. aiohttp's own `WebSocketResponse` would judge messages by itself, and
 differently: it takes unmasked frames and any number of fragments. Here each frame goes to
-websocket.py as it comes. For that a method of the parser is overridden that is not public;
-tests/transport/test_websocket_aiohttp.py says with which versions this works.
+connection.py as it comes. For that a method of the parser is overridden that is not public;
+tests/transport/test_aiohttp_reader.py says with which versions this works.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ from weakref import WeakKeyDictionary
 from aiohttp._websocket.reader import WebSocketDataQueue
 from aiohttp.http_websocket import WS_KEY, WebSocketError, WebSocketReader
 
-from sioserver.transport.frames import RSV1
-from sioserver.transport.websocket import (
+from sioserver.websocket.connection import (
     BINARY,
     INTERNAL_ERROR,
     PROTOCOL_ERROR,
@@ -30,6 +29,7 @@ from sioserver.transport.websocket import (
     WRITE_HIGH,
     WebSocket,
 )
+from sioserver.websocket.frames import RSV1
 
 log = logging.getLogger(__name__)
 

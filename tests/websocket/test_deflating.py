@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
 
-from sioserver.transport import websocket_deflate as module
-from sioserver.transport.deflate import Agreed, Settings
 from sioserver.transport.frames import Outgoing
-from sioserver.transport.websocket_deflate import Codec, DeflatingWebSocket
+from sioserver.websocket import deflating as module
+from sioserver.websocket.deflate import Agreed, Settings
+from sioserver.websocket.deflating import Codec, DeflatingWebSocket
 
-from .kit import frame, soon, until
+from ..transport.kit import frame, soon, until
 from .readers import READERS, Line
 
 TEXT, BINARY, CLOSE, PING, CONTINUATION = 1, 2, 8, 9, 0

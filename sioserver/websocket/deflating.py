@@ -17,10 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from math import inf
 from typing import Any, ClassVar, Final
 
-from sioserver.transport import deflate
-from sioserver.transport.deflate import Agreed, Inflater, Inflation, Settings, TooLarge
-from sioserver.transport.frames import RSV1, Outgoing, frame
-from sioserver.transport.websocket import (
+from sioserver.websocket import deflate
+from sioserver.websocket.connection import (
     BINARY,
     GOING_AWAY,
     INTERNAL_ERROR,
@@ -32,6 +30,8 @@ from sioserver.transport.websocket import (
     Receiver,
     WebSocket,
 )
+from sioserver.websocket.deflate import Agreed, Inflater, Inflation, Settings, TooLarge
+from sioserver.websocket.frames import RSV1, Outgoing, frame
 
 log = logging.getLogger(__name__)
 

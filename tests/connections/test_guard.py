@@ -9,12 +9,12 @@ import pytest
 
 from sioserver.auth import Identity
 from sioserver.config.schema import Limits
+from sioserver.connections.guard import Guard
 from sioserver.errors import Refusal
 from sioserver.limits import COSTS, JOIN_COST, LOT, Budget
 from sioserver.metrics import Metrics
 from sioserver.model import User
 from sioserver.transport.clients import RoomClient, RoomConnection
-from sioserver.transport.guard import Guard
 
 ANN = User("ann", "Ann")
 

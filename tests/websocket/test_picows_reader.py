@@ -1,4 +1,4 @@
-"""Frames by way of picows: what is its own. The rest is in test_websocket.py, for both readers."""
+"""Frames by way of picows: what is its own. The rest is in test_connection.py, for both readers."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import logging
 
 import pytest
 
-from sioserver.transport import websocket
+from sioserver.websocket import connection as websocket
 
-from .kit import frame
+from ..transport.kit import frame
 from .readers import Line
 
 

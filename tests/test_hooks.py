@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from sioserver.connections.eager import run_trusted
 from sioserver.errors import Refusal
 from sioserver.hooks import MOST_WAITING, TELLERS, HookCalls, Hooks, Joining, Left, Posting
 from sioserver.metrics import Metrics
-from sioserver.transport.eager import run_trusted
 
 from .fakes import ANN, BEN
 

@@ -23,6 +23,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from sioserver import wire
+from sioserver._version import SOFTWARE
 from sioserver.addresses import is_loopback
 from sioserver.admin import Admin
 from sioserver.admission import Admission, Watermark
@@ -182,6 +183,9 @@ def create_app(
         node.drain()
         await server.drain(config.drain.seconds)
 
+    async def naming(_: web.Request, response: web.StreamResponse) -> None:
+        response.headers["Server"] = SOFTWARE
+
     async def closing(_: web.Request, response: web.StreamResponse) -> None:
         if response.status == HTTPStatus.EXPECTATION_FAILED:
             metrics.count_request_refusal(EXPECTATION)
@@ -198,9 +202,9 @@ def create_app(
 
     app.cleanup_ctx.append(running)
     app.on_shutdown.append(stopping)
-    app.on_response_prepare.extend((closing, encrypting))
+    app.on_response_prepare.extend((naming, closing, encrypting))
     server.eio.bypass = Bypass(
-        (*spared, closing, encrypting), metrics.count_http, middleware.is_quiet
+        (*spared, naming, closing, encrypting), metrics.count_http, middleware.is_quiet
     )
     server.attach(app, path)
     operator = Admin(
@@ -211,7 +215,14 @@ def create_app(
         time.time,
         lambda token: rooms.identify(wire.Hello(token=token), ""),
     )
-    let_in = admin.guard(operator, admission, metrics, time.time, server.eio.address_of)
+    let_in = admin.guard(
+        operator,
+        admission,
+        metrics,
+        time.time,
+        server.eio.address_of,
+        server.eio.admit_origin,
+    )
     app.router.add_routes(admin.routes(operator, let_in))
     shown = let_in if config.server.metrics == "admin" else None
     app.router.add_routes(health.routes(node.ready, metrics, shown))

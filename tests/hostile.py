@@ -30,7 +30,6 @@ from aiohttp import web
 
 from sioserver.app import METRICS, NODE, SERVER, connections_of, create_app
 from sioserver.config import Config
-from sioserver.engine.base import Engine
 from sioserver.metrics import Metrics
 from sioserver.site import Site
 from sioserver.transport.namespace import RoomServer
@@ -202,12 +201,10 @@ class House(kit.Site):
 
 
 @asynccontextmanager
-async def house(
-    config: Config | None = None, *, engine: Engine | None = None
-) -> AsyncIterator[House]:
+async def house(config: Config | None = None) -> AsyncIterator[House]:
     """A house with its victims in it, on a free port of loopback."""
     config = config or configured()
-    app = create_app(config, engine=engine)
+    app = create_app(config)
     connections = connections_of(app, config)
     running = web.AppRunner(app, access_log=None, shutdown_timeout=0.5, **connections.settings())
     await running.setup()

@@ -1,7 +1,8 @@
 """The operator's HTTP API, `/api/...`: JSON in, JSON out, refusals in the shape of all others.
 
-Who asks shows an API key or a token in a header. There are no cookies and no CORS headers, so that
-no page of another site can ask in somebody's name. What is done is decided below.
+Who asks shows an API key or a token in a header. There are no cookies and no CORS headers, and the
+pages of other sites are refused besides, so that none can ask in somebody's name. What is done is
+decided below.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from aiohttp import web
 from sioserver import admission
 from sioserver.admin import NEEDED, Admin
 from sioserver.admission import Admission
+from sioserver.api.bodies import read
 from sioserver.api.headers import ANSWER
 from sioserver.auth.bearer import bearer
 from sioserver.config.api_keys import ADMIN
@@ -51,13 +53,18 @@ def guard(
     metrics: Metrics,
     clock: Callable[[], float],
     address: Callable[[web.Request], str],
+    welcome: Callable[[web.Request], bool] = lambda request: True,
 ) -> Guard:
     """Who may ask? A name for the log. Wrong keys and tokens are paced by address, as those of
-    clients are: then none is looked at, but a good key is always good."""
+    clients are: then none is looked at, but a good key is always good. `welcome`: may the page ask
+    that a browser sends this request for? What it shows is not looked at otherwise."""
 
     async def let_in(request: web.Request, perm: str) -> str:
         if not admin.reachable:
             raise web.HTTPNotFound
+        if not welcome(request):
+            metrics.count_admin_refusal("forbidden")
+            raise Refusal("forbidden", "pages of this origin may not ask")
         shown, token = _shown(request)
         name = None if shown is None else admin.by_key(shown, perm)
         if name is not None:
@@ -129,16 +136,7 @@ def routes(admin: Admin, let_in: Guard) -> list[web.RouteDef]:
 
 
 async def _read(request: web.Request) -> _Wanted:
-    if request.content_type != "application/json":
-        # a page of another site cannot send this without being asked for its origin first
-        raise Refusal("bad_request", "the Content-Type has to be application/json")
-    if (request.content_length or 0) > MAX_BODY:
-        raise Refusal("too_large", f"at most {MAX_BODY} bytes are read")
-    body = bytearray()
-    while chunk := await request.content.readany():
-        body += chunk
-        if len(body) > MAX_BODY:
-            raise Refusal("too_large", f"at most {MAX_BODY} bytes are read")
+    body = await read(request, MAX_BODY)
     try:
         wanted = msgspec.json.decode(body, type=_Wanted)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

@@ -16,13 +16,62 @@ SLOW_CLOCK: Final = 1.0
 WRONG_CLOCK: Final = 30.0
 """Seconds. Half of what proofs and signatures forgive."""
 
-# Fixed in these, by product and branch: a script can free memory that is still used, and run code
-# of its author's in the server (GHSA-4789-qfc9-5f9q).
-CVE: Final = "CVE-2025-49844"
-FIXED: Final[Mapping[str, Mapping[tuple[int, int], int]]] = {
-    "Redis": {(6, 2): 20, (7, 2): 11, (7, 4): 6, (8, 0): 4, (8, 2): 2},
-    "Valkey": {(7, 2): 11, (8, 0): 6, (8, 1): 4},
-}
+Fixes = Mapping[tuple[int, int], int]
+"""By branch: the first release of it in which something is fixed."""
+
+
+class Hole(NamedTuple):
+    """Memory of the server that is used after it was freed, or past its end: whoever may send the
+    server what it takes may run code of theirs in it."""
+
+    names: tuple[str, ...]
+    fixed: Mapping[str, Fixes]
+    """By product."""
+
+
+# From the release notes of both. Redis gives no numbers to what it mended in July and August 2026
+# (a stream for RESTORE with one entry for two consumers; the list of TLS connections with something
+# to read); the same in Valkey has one each.
+HOLES: Final = (
+    Hole(
+        ("CVE-2025-49844",),
+        {
+            "Redis": {(6, 2): 20, (7, 2): 11, (7, 4): 6, (8, 0): 4, (8, 2): 2},
+            "Valkey": {(7, 2): 11, (8, 0): 6, (8, 1): 4},
+        },
+    ),
+    Hole(
+        ("CVE-2026-23479", "CVE-2026-23631", "CVE-2026-25243"),
+        {
+            "Redis": {(6, 2): 22, (7, 2): 14, (7, 4): 9, (8, 2): 6, (8, 4): 3, (8, 6): 3},
+            "Valkey": {(7, 2): 13, (8, 0): 9, (8, 1): 7, (9, 0): 4},
+        },
+    ),
+    Hole(
+        ("CVE-2026-63639",),
+        {
+            "Redis": {(6, 2): 23, (7, 2): 15, (7, 4): 10, (8, 2): 8, (8, 4): 5, (8, 6): 5},
+            "Valkey": {(7, 2): 14, (8, 0): 10, (8, 1): 9, (9, 0): 5, (9, 1): 1},
+        },
+    ),
+    Hole(
+        ("CVE-2026-56684",),
+        {
+            "Redis": {
+                (6, 2): 24,
+                (7, 2): 16,
+                (7, 4): 11,
+                (8, 2): 9,
+                (8, 4): 6,
+                (8, 6): 6,
+                (8, 8): 2,
+                (8, 10): 1,
+            },
+            "Valkey": {(7, 2): 14, (8, 0): 10, (8, 1): 9, (9, 0): 5, (9, 1): 1},
+        },
+    ),
+)
+"""Oldest first; what is fixed in a later one is fixed in the same branch's releases after it."""
 
 
 class Server(NamedTuple):
@@ -111,24 +160,31 @@ def clock(check: str, whose: str, skew: float) -> Iterator[Finding]:
 
 
 def _version(server: Server) -> Iterator[Finding]:
-    version = server.version
-    words = f"{server.product} {'.'.join(map(str, version))}"
-    fixed = FIXED[server.product]
+    version, product = server.version, server.product
+    words = f"{product} {'.'.join(map(str, version))}"
     if len(version) < 3:
-        yield skip("redis.version", f"{server.product} does not tell its version")
-    elif is_vulnerable(version, fixed):
-        branches = ", ".join(f"{a}.{b}.{c}" for (a, b), c in sorted(fixed.items()))
+        yield skip("redis.version", f"{product} does not tell its version")
+    elif names := holes(product, version):
+        newest = HOLES[-1].fixed[product]
+        branches = ", ".join(f"{a}.{b}.{c}" for (a, b), c in sorted(newest.items()))
         yield warn(
             "redis.version",
-            f"{words}: whoever may run scripts there can take it over ({CVE})",
-            f"{server.product} {branches} or later (some distributions mend older ones under their "
-            "old number); until then let nobody else have EVAL",
+            f"{words}: whoever may send it any command can take it over ({', '.join(names)})",
+            f"{product} {branches} or later (some distributions mend older ones under their "
+            "old number); until then let nobody else have EVAL, RESTORE or CLIENT KILL",
         )
     else:
         yield ok("redis.version", words)
 
 
-def is_vulnerable(version: tuple[int, ...], fixed: Mapping[tuple[int, int], int]) -> bool:
+def holes(product: str, version: tuple[int, ...]) -> list[str]:
+    """What is known to be wrong with a version: the names of the holes."""
+    return [
+        name for hole in HOLES if is_vulnerable(version, hole.fixed[product]) for name in hole.names
+    ]
+
+
+def is_vulnerable(version: tuple[int, ...], fixed: Fixes) -> bool:
     """Whether the version is older than the one of its branch that is fixed. A branch of its own
     that is older than the newest fixed one was never fixed; newer ones always were."""
     branch = version[0], version[1]

@@ -16,6 +16,7 @@ import engineio
 from aiohttp import web
 from engineio.async_drivers import aiohttp as driver
 
+from sioserver._version import SOFTWARE
 from sioserver.origins import Origins, listed_origin, same_origin
 from sioserver.transport import binding
 from sioserver.transport.address import Proxies
@@ -209,6 +210,7 @@ class Edge(engineio.AsyncServer):
     def fields_of(self, request: web.Request) -> dict[str, str]:
         """The headers of every answer to this request, whatever is in it."""
         fields = self._cors_fields(request)
+        fields["Server"] = SOFTWARE
         fields["Cache-Control"] = "no-store"
         fields["X-Content-Type-Options"] = "nosniff"
         return fields

@@ -19,6 +19,7 @@ from typing import Any, Final, cast
 from aiohttp import StreamReader, web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
+from sioserver._version import SOFTWARE
 from sioserver.admission import FULL_RETRY, Places, whose
 from sioserver.config.schema import Limits
 from sioserver.timers import Deadline, Wheel
@@ -283,7 +284,9 @@ class HttpConnection(web.RequestHandler):
     ) -> web.StreamResponse:
         """The answer to what aiohttp could not read, or to a failure that nobody has caught."""
         if not isinstance(exc, HttpProcessingError):
-            return super().handle_error(request, status, exc, message)
+            response = super().handle_error(request, status, exc, message)
+            response.headers["Server"] = SOFTWARE
+            return response
         self._all.refused(MALFORMED)
         # anybody can send any number of these, and nothing is wrong here: no traceback
         log.debug("a request could not be read: %s", exc.message)
@@ -307,7 +310,11 @@ class HttpConnection(web.RequestHandler):
             super().log_exception(*args, **details)
 
 
-_FIELDS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+_FIELDS: Final = {
+    "Server": SOFTWARE,
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+}
 
 
 def _answer(status: HTTPStatus, *fields: str) -> bytes:

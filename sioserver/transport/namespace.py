@@ -292,10 +292,13 @@ class RoomServer(AsyncServer):
         try:
             return await self._rooms.identify(hello, "")
         except Refusal as error:
-            # one that has expired was good once: nobody has made it up
-            if error.code == "unauthorized":
-                self._admission.token_was_bad(address, self._clock())
+            self._note_token(address, error)
             raise
+
+    def _note_token(self, address: str | None, refusal: Refusal) -> None:
+        # one that has expired was good once: nobody has made it up
+        if refusal.code == "unauthorized":
+            self._admission.token_was_bad(address, self._clock())
 
     def _speaks_for(self, connection: RoomConnection, user_id: str) -> None:
         full = self._admission.enter_user(user_id)
@@ -565,6 +568,9 @@ class RoomServer(AsyncServer):
             answer = await self._requests.answer(client, name, args)
         except Refusal as error:
             refusal = error
+            if client is not None and isinstance(error, InvalidToken):
+                # who is here is looked at however many were bad, but a guess is a guess
+                self._note_token(client.session.address, error)
         except Exception:
             log.exception("the event %.64r failed", name)
             refusal = Refusal("internal")

@@ -21,7 +21,6 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import HttpVersion11, web
-from aiohttp.http import SERVER_SOFTWARE
 
 from sioserver.addresses import of_this_machine
 from sioserver.connections import eager
@@ -430,7 +429,7 @@ class Lane(asyncio.Protocol):
         last = "Connection: close\r\n" if self._server.stopping else ""
         head = (
             f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n"
-            f"{encoded}Date: {_date()}\r\nServer: {SERVER_SOFTWARE}\r\n{last}\r\n"
+            f"{encoded}Date: {_date()}\r\n{last}\r\n"
         )
         return b"".join((_STATUS[status], form.fields, head.encode(), body))
 

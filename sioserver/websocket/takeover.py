@@ -21,6 +21,7 @@ from typing import Any, Final, cast
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
+from sioserver._version import SOFTWARE
 from sioserver.websocket import aiohttp_reader, deflate
 from sioserver.websocket.connection import Receiver, WebSocket
 from sioserver.websocket.deflating import Codec, DeflatingWebSocket
@@ -210,6 +211,7 @@ def _refusal(fault: str) -> bytes:
         "Connection: close",
         "Content-Type: text/plain",
         f"Content-Length: {len(fault)}",
+        f"Server: {SOFTWARE}",
         "X-Content-Type-Options: nosniff",
         "Sec-WebSocket-Version: 13",
     )

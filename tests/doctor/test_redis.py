@@ -8,11 +8,11 @@ import pytest
 
 from sioserver.config import Config
 from sioserver.config.schema import Store
-from sioserver.doctor.redis import FIXED, Server, clock, findings, is_vulnerable
+from sioserver.doctor.redis import HOLES, Server, clock, findings, holes
 
 INFO = {
     "redis_version": "7.2.4",
-    "valkey_version": "8.1.4",
+    "valkey_version": "8.1.9",
     "aof_enabled": "1",
     "aof_last_write_status": "ok",
     "rdb_last_bgsave_status": "ok",
@@ -46,7 +46,7 @@ def levels(config: Config | None = None, **facts: Any) -> list[tuple[str, str]]:
 def test_a_good_one() -> None:
     assert levels() == []
     assert GOOD.product == "Valkey"
-    assert GOOD.version == (8, 1, 4)
+    assert GOOD.version == (8, 1, 9)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_a_good_one() -> None:
         ({"skew": 2.0}, [("warn", "redis.clock")]),
         ({"skew": -31.0}, [("fail", "redis.clock")]),
         ({"info": None}, [("skip", "redis.info")]),
-        ({"more": {"valkey_version": "8.1.3"}}, [("warn", "redis.version")]),
+        ({"more": {"valkey_version": "8.1.8"}}, [("warn", "redis.version")]),
         ({"more": {"valkey_version": ""}}, [("warn", "redis.version")]),  # then it is 7.2.4
         ({"more": {"valkey_version": "9"}}, [("skip", "redis.version")]),
         ({"more": {"aof_enabled": "0"}}, [("fail", "redis.persistence")]),
@@ -94,22 +94,45 @@ def test_what_nothing_is_kept_in_need_not_keep_it() -> None:
     assert levels(memory, more={"aof_enabled": "0"}) == []
 
 
+LUA, MAY = ["CVE-2025-49844"], ["CVE-2026-23479", "CVE-2026-23631", "CVE-2026-25243"]
+JULY, TLS = ["CVE-2026-63639"], ["CVE-2026-56684"]
+
+
 @pytest.mark.parametrize(
-    ("product", "version", "vulnerable"),
+    ("product", "version", "names"),
     [
-        ("Redis", (6, 2, 19), True),
-        ("Redis", (6, 2, 20), False),
-        ("Redis", (7, 0, 15), True),
-        ("Redis", (8, 2, 1), True),
-        ("Redis", (8, 2, 2), False),
-        ("Redis", (8, 4, 0), False),
-        ("Valkey", (7, 2, 10), True),
-        ("Valkey", (8, 0, 6), False),
-        ("Valkey", (9, 0, 0), False),
+        ("Redis", (6, 2, 19), LUA + MAY + JULY + TLS),
+        ("Redis", (6, 2, 20), MAY + JULY + TLS),
+        ("Redis", (6, 2, 22), JULY + TLS),
+        ("Redis", (6, 2, 24), []),
+        ("Redis", (7, 0, 15), LUA + MAY + JULY + TLS),
+        ("Redis", (8, 0, 6), MAY + JULY + TLS),  # a branch that was given up
+        ("Redis", (8, 2, 8), TLS),
+        ("Redis", (8, 8, 1), TLS),
+        ("Redis", (8, 10, 1), []),
+        ("Redis", (8, 12, 0), []),
+        ("Valkey", (7, 2, 12), MAY + JULY + TLS),
+        ("Valkey", (8, 0, 8), MAY + JULY + TLS),  # it was withdrawn
+        ("Valkey", (8, 0, 10), []),
+        ("Valkey", (8, 1, 8), JULY + TLS),
+        ("Valkey", (9, 0, 4), JULY + TLS),
+        ("Valkey", (9, 1, 0), JULY + TLS),
+        ("Valkey", (9, 1, 1), []),
+        ("Valkey", (9, 2, 0), []),
     ],
 )
-def test_versions(product: str, version: tuple[int, ...], vulnerable: bool) -> None:
-    assert is_vulnerable(version, FIXED[product]) is vulnerable
+def test_versions(product: str, version: tuple[int, ...], names: list[str]) -> None:
+    assert holes(product, version) == names
+
+
+def test_what_is_told_to_upgrade_to_mends_everything() -> None:
+    for product in ("Redis", "Valkey"):
+        for (major, minor), release in HOLES[-1].fixed[product].items():
+            assert holes(product, (major, minor, release)) == []
+    info = INFO | {"valkey_version": "9.1.0"}
+    (finding,) = [one for one in findings(Config(), GOOD._replace(info=info)) if one.level != "ok"]
+    assert "CVE-2026-56684" in finding.text
+    assert "9.1.1" in finding.remedy
 
 
 @pytest.mark.parametrize(

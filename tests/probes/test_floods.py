@@ -10,6 +10,7 @@ import jwt
 import pytest
 
 from ..hostile import DOORS, Door, SocketIO, configured, house, through
+from .conftest import Section
 
 # For the victims too, who stay far below; nothing is given back within a test.
 TIGHT = {"event_rate": 0.01, "refused_rate": 0.01, "refused_burst": 10}
@@ -47,8 +48,8 @@ LARGE = f'42/den,["message","{"x" * 70_000}"]'
 
 @pytest.mark.parametrize("door", through("packets"))
 @pytest.mark.parametrize("flood", FLOODS, ids=[flood.name for flood in FLOODS])
-async def test_flood(flood: Flood, door: str) -> None:
-    settings = configured(limits={**TIGHT, "event_burst": flood.burst})
+async def test_flood(flood: Flood, door: str, store: Section) -> None:
+    settings = configured(limits={**TIGHT, "event_burst": flood.burst}, **store)
     async with house(settings) as place, place.siege():
         before = place.limits()
         async with DOORS[door].attacker(place) as attacker:

@@ -1,4 +1,5 @@
-"""Every probe of the table, through every door that understands it, with victims in the house."""
+"""Every probe of the table, through every door that understands it, on each kind of store, with
+victims in the house."""
 
 from __future__ import annotations
 
@@ -8,8 +9,11 @@ from typing import Any
 import pytest
 
 from sioserver.transport import connection
+from sioserver.valkey import Valkey
 
 from ..hostile import DOORS, Attacker, Door, House, configured, house, through
+from ..redis_servers import ask
+from .conftest import Section
 from .table import AREAS, ROOM, Join, Packets, Probe
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -54,9 +58,9 @@ async def outcomes(probes: list[Probe], door: Door, place: House) -> dict[str, s
 
 @pytest.mark.parametrize("door", DOORS.values(), ids=DOORS)
 @pytest.mark.parametrize("area", AREAS)
-async def test_area(area: str, door: Door) -> None:
+async def test_area(area: str, door: Door, store: Section) -> None:
     probes = [probe for probe in AREAS[area] if understood(probe, door)]
-    async with house(configured(**SETTINGS)) as place, place.siege():
+    async with house(configured(**SETTINGS, **store)) as place, place.siege():
         found = await outcomes(probes, door, place)
         assert found == {probe.name: probe.outcome for probe in probes}
         # each is counted: an end as an end, a refusal as a refusal
@@ -64,6 +68,18 @@ async def test_area(area: str, door: Door) -> None:
         assert place.metrics.disconnects["parse_error"] == ended
         told = sum(word.startswith("refused") for word in found.values())
         assert sum(place.metrics.refusals.values()) >= told
+
+
+@pytest.mark.parametrize("door", DOORS.values(), ids=DOORS)
+async def test_no_name_leaves_the_prefix(door: Door, valkey: Valkey) -> None:
+    ask(valkey, "FLUSHALL")
+    settings = {**SETTINGS, "redis": {"url": valkey.url, "prefix": "ours"}}
+    async with house(configured(**settings)) as place, place.siege():
+        for area in ("names", "text"):
+            await outcomes([one for one in AREAS[area] if understood(one, door)], door, place)
+        keys: list[bytes] = ask(valkey, "KEYS", "*")
+    assert len(keys) > 10
+    assert [key for key in keys if not key.startswith(b"ours:")] == []
 
 
 def test_each_probe_has_a_name_of_its_own() -> None:
@@ -98,9 +114,9 @@ VERBATIM = [
 
 
 @pytest.mark.parametrize("door", DOORS.values(), ids=DOORS)
-async def test_what_may_be_said_is_passed_on_as_it_is(door: Door) -> None:
+async def test_what_may_be_said_is_passed_on_as_it_is(door: Door, store: Section) -> None:
     """Escaping is for whoever shows it."""
-    async with house() as place, place.siege(), door.attacker(place) as attacker:
+    async with house(configured(**store)) as place, place.siege(), door.attacker(place) as attacker:
         await attacker.join(ROOM)
         heard: list[Any] = []
         for body in VERBATIM:
@@ -115,8 +131,8 @@ async def test_what_may_be_said_is_passed_on_as_it_is(door: Door) -> None:
 
 
 @pytest.mark.parametrize("door", DOORS.values(), ids=DOORS)
-async def test_nobody_becomes_a_member_but_by_joining(door: Door) -> None:
-    async with house() as place, place.siege(), door.attacker(place) as attacker:
+async def test_nobody_becomes_a_member_but_by_joining(door: Door, store: Section) -> None:
+    async with house(configured(**store)) as place, place.siege(), door.attacker(place) as attacker:
         await attacker.join(ROOM, {"user": "mallory"})
         for number in range(9):
             assert str(await attacker.call("message", f"@ghost-{number}")) == "ok"

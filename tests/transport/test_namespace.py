@@ -2277,6 +2277,32 @@ async def test_bad_tokens_slow_an_address_down_but_disturb_nobody_who_is_here(
     assert (await other.connect("/", {"token": token()})).packet_type == stock.CONNECT
 
 
+@pytest.mark.parametrize("room", ["/lobby", "/@me"])
+async def test_guesses_on_a_live_connection_count_as_well(
+    serve: Serve, transport: str, room: str
+) -> None:
+    """Who has one good token could try thousands of others by the event `auth` otherwise."""
+    running = await serve(
+        auth={"secret": SECRET},
+        server={"trusted_proxies": ["127.0.0.1"]},
+        limits={"auth_failure_rate": 0.01, "auth_failure_burst": 3},
+    )
+    here, there = {"X-Forwarded-For": "203.0.113.1"}, {"X-Forwarded-For": "203.0.113.2"}
+    member = await running.open(transport, headers=here)
+    await member.connect(room, {"token": token()})
+    for known in (token(lasts=-9), token()):  # neither was made up
+        await member.call("auth", {"token": known}, room=room)
+    for _ in range(3):
+        answer = await member.call("auth", {"token": "a.b.c"}, room=room)
+        assert answer["error"]["code"] == "unauthorized"
+    client = await running.open(transport, headers=here)
+    assert (await client.refused("/", {"token": "a.b.c"}))["code"] == "rate_limited"
+    # who is here may go on, and others are not concerned
+    assert (await member.call("auth", {"token": token()}, room=room))["ok"]
+    other = await running.open(transport, headers=there)
+    assert (await other.connect("/", {"token": token()})).packet_type == stock.CONNECT
+
+
 @pytest.mark.parametrize("field", ["token", "access_token"])
 async def test_a_token_in_the_address_is_refused(
     serve: Serve, transport: str, field: str, caplog: pytest.LogCaptureFixture

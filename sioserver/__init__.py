@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Any
 from sioserver._version import __version__
 
 if TYPE_CHECKING:
-    from sioserver.app import create_app
+    from sioserver.app import create_app, mount
     from sioserver.config import Config
     from sioserver.errors import Refusal
     from sioserver.hooks import Hooks
     from sioserver.transport.server import AsyncServer
 
-__all__ = ["AsyncServer", "Config", "Hooks", "Refusal", "__version__", "create_app"]
+__all__ = ["AsyncServer", "Config", "Hooks", "Refusal", "__version__", "create_app", "mount"]
 
 _HOMES = {
     "AsyncServer": "transport.server",
@@ -19,6 +19,7 @@ _HOMES = {
     "Hooks": "hooks",
     "Refusal": "errors",
     "create_app": "app",
+    "mount": "app",
 }
 
 

@@ -9,6 +9,7 @@ import asyncio
 import gc
 import logging
 import os
+import re
 import secrets
 import signal
 import socket
@@ -36,6 +37,7 @@ from sioserver.config.schema import Auth
 from sioserver.connections.recovery import Recovery
 from sioserver.engine import NODE_ID_BYTES, create_engine, store_path
 from sioserver.engine.base import Engine, StoreError
+from sioserver.extension import set_up
 from sioserver.hooks import HookCalls, Hooks
 from sioserver.hosts import Listed, Local
 from sioserver.hub import Hub
@@ -231,6 +233,32 @@ def create_app(
     return app
 
 
+def mount(
+    app: web.Application, path: str, config: Config | None = None, *, hooks: Hooks | None = None
+) -> web.Application:
+    """The whole server below a path of somebody's application, from the page to the API: there is
+    `io(..., {path: "<path>/socket.io"})`. What is asked for the path itself is sent on to the page,
+    which needs the slash at the end.
+
+    Returns what `create_app` does. Raises ValueError for a path that is none, and `CannotStart`.
+    """
+    below = "/" + path.strip("/")
+    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", below):
+        raise ValueError(f'expected a path such as "/chat", found {path!r}')
+    inner = create_app(config, hooks=hooks)
+
+    async def page(request: web.Request) -> web.Response:
+        query = f"?{request.query_string}" if request.query_string else ""
+        # from where it is, as the browser knows it: there may be a proxy that takes a path away
+        location = below.rpartition("/")[2] + "/" + query
+        return web.Response(status=307, headers={"Location": location})
+
+    if (config or Config()).server.web:
+        app.router.add_get(below, page)
+    app.add_subapp(below, inner)
+    return inner
+
+
 def _verifier(config: Config) -> Verifier:
     try:
         return Verifier(config.auth, read_keys(config.auth))
@@ -280,12 +308,12 @@ class Worker(Protocol):
         """Tell the supervisor why this process cannot start."""
 
 
-def run(config: Config, worker: Worker | None = None) -> int:
+def run(config: Config, worker: Worker | None = None, extension: str = "") -> int:
     """Serve until SIGTERM or SIGINT (a worker: until its supervisor says so, too); returns the exit
-    code."""
+    code. `extension`: the MODULE:FUNCTION that adds to the application, see docs/hooks.md."""
     try:
         with asyncio.Runner(loop_factory=_loop_factory(config)) as runner:
-            runner.run(_serve(config, worker))
+            runner.run(_serve(config, worker, extension))
     except (StoreError, CannotStart) as error:
         if worker is not None:
             worker.failed(str(error))
@@ -306,11 +334,14 @@ def _loop_factory(config: Config) -> type[asyncio.AbstractEventLoop] | None:
     return uvloop.Loop
 
 
-async def _serve(config: Config, worker: Worker | None) -> None:
+async def _serve(config: Config, worker: Worker | None, extension: str) -> None:
     encryption = Encryption(config.tls) if config.tls.cert else None
     told = _hear_orders(worker, encryption)
     peer = worker.peer if worker is not None else peer_of(config)
-    app = create_app(config, peer=peer, served=True)
+    hooks = Hooks() if extension else None
+    app = create_app(config, peer=peer, served=True, hooks=hooks)
+    if hooks is not None:
+        await set_up(extension, app, hooks, config)
     if encryption is not None:
         app[METRICS].tls_expires_at = encryption.expires_at
         app[METRICS].tls_handshakes = encryption.handshakes

@@ -57,7 +57,8 @@ class ServerProcess:
 
     `workers`: with more than one, the process is their supervisor. `settings` are as for `--set`,
     `config` is a file. Once started it keeps its port, so that it can be killed and started again
-    under the same address. `wrapper` is a command to run it with.
+    under the same address. `wrapper` is a command to run it with. `extension`: as for
+    `--app`, which is found in `directory`, where the program is run.
     """
 
     program = _MAIN
@@ -71,6 +72,8 @@ class ServerProcess:
         settings: Mapping[str, object] | None = None,
         config: str | Path | None = None,
         wrapper: Sequence[str] = (),
+        extension: str = "",
+        directory: str | Path | None = None,
     ) -> None:
         self.store = store
         self.port = port
@@ -78,6 +81,8 @@ class ServerProcess:
         self.config = config
         self.settings = dict(settings or {})
         self.wrapper = wrapper
+        self.extension = extension
+        self.directory = directory
         self.output: list[str] = []
         """Every line that it has printed, also in earlier lives."""
         self.workers: dict[int, WorkerProcess] = {}
@@ -114,6 +119,8 @@ class ServerProcess:
             options["--workers"] = self.count
         if self.config is not None:
             options["--config"] = self.config
+        if self.extension:
+            options["--app"] = self.extension
         arguments = [str(part) for option in options.items() for part in option]
         for key, value in self.settings.items():
             shown = str(value).lower() if isinstance(value, bool) else str(value)
@@ -127,6 +134,7 @@ class ServerProcess:
             *self.wrapper,
             *(sys.executable, "-c", self.program, *arguments),
             env=clean | {"PYTHONUNBUFFERED": "1"},
+            cwd=self.directory,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,

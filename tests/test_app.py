@@ -31,6 +31,7 @@ from sioserver.app import (
     SERVER,
     connections_of,
     create_app,
+    mount,
     peer_of,
 )
 from sioserver.config import Config
@@ -571,6 +572,31 @@ async def test_hooks_of_an_embedder() -> None:
     assert samples['hooks_total{hook="message",result="refused"}'] == 1
     assert samples['hooks_total{hook="join",result="refused"}'] == 1
     assert samples['hook_seconds_count{hook="message"}'] == 2
+
+
+@pytest.mark.parametrize("path", ["/chat", "chat/", "/a/b"])
+async def test_mount(path: str) -> None:
+    hooks, asked = Hooks(), []
+    hooks.on_join(asked.append)
+    outer = web.Application()
+    inner = mount(outer, path, configured(), hooks=hooks)
+    below = "/" + path.strip("/")
+    async with client_of(outer) as http:
+        answer = await http.get(f"{below}?name=Ann", allow_redirects=False)
+        assert answer.status == 307
+        assert answer.headers["Location"] == below.rpartition("/")[2] + "/?name=Ann"
+        answer = await http.get(below)
+        assert answer.url.path == f"{below}/"
+        assert answer.status in (200, 503)  # 503: it is not built
+        await WebSocket.open(http, f"{below}/socket.io/", {"user": "alice"})
+    assert [joining.user.id for joining in asked] == ["alice"]
+    assert inner[SERVER].eio.sockets == {}
+
+
+@pytest.mark.parametrize("path", ["", "/", "/{room}", "/a b"])
+def test_a_path_that_is_none(path: str) -> None:
+    with pytest.raises(ValueError, match="expected a path such as"):
+        mount(web.Application(), path)
 
 
 async def test_two_of_them_in_one_process() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 import sioserver
 
-PUBLIC = ["AsyncServer", "Config", "Hooks", "Refusal", "__version__", "create_app"]
+PUBLIC = ["AsyncServer", "Config", "Hooks", "Refusal", "__version__", "create_app", "mount"]
 
 
 def test_the_public_names() -> None:

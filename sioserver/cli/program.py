@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from sioserver._version import __version__
 from sioserver.cli import configuration, doctor, operator, token
 from sioserver.cli.configuration import checked, complain, load_for
-from sioserver.cli.words import MISTAKE, command, subcommands, takes_configuration
+from sioserver.cli.words import MISTAKE, command, function_name, subcommands, takes_configuration
 from sioserver.config.load import ConfigError
 
 
@@ -51,10 +51,10 @@ def _serve(args: argparse.Namespace) -> int:
     if config.server.workers > 1:
         from sioserver.workers import supervise
 
-        return supervise(config, lambda: load_for(args).config)
+        return supervise(config, lambda: load_for(args).config, args.app or "")
     from sioserver.app import run
 
-    return run(config)
+    return run(config, extension=args.app or "")
 
 
 def _version(args: argparse.Namespace) -> int:
@@ -79,6 +79,13 @@ def _parser() -> argparse.ArgumentParser:
         "--store",
         metavar="PATH",
         help='the store\'s file, or ":memory:" for a throw-away one (store.path)',
+    )
+
+    serve.add_argument(
+        "--app",
+        metavar="MODULE:FUNCTION",
+        type=function_name,
+        help="called as FUNCTION(app, hooks, config) in each process, to add hooks and pages to it",
     )
 
     for part in (configuration, doctor, token, operator):

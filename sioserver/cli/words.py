@@ -6,6 +6,7 @@ Knows `argparse`, and nothing of what a command does.
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable
 from datetime import datetime
 from typing import Final
@@ -73,6 +74,13 @@ def web_address(text: str) -> str:
     parts = urlsplit(text)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username:
         raise argparse.ArgumentTypeError("expected http://host[:port] or https://host[:port]")
+    return text
+
+
+def function_name(text: str) -> str:
+    """Where a function is found."""
+    if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*", text):
+        raise argparse.ArgumentTypeError("expected MODULE:FUNCTION, such as chat.server:setup")
     return text
 
 

@@ -35,6 +35,8 @@ class Start(msgspec.Struct, frozen=True):
     """Where the sockets of all workers lie."""
     listeners: list[int]
     """Descriptors of the sockets to accept from."""
+    extension: str = ""
+    """MODULE:FUNCTION that adds to the application; empty: nothing does."""
 
 
 class Serving(msgspec.Struct, frozen=True, tag="serving"):

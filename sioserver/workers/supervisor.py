@@ -43,15 +43,16 @@ Reload = Callable[[], Config]
 """Reads the configuration again; raises ConfigError."""
 
 
-def supervise(config: Config, reload: Reload) -> int:
-    """Serve with many workers until SIGTERM or SIGINT; returns the exit code."""
+def supervise(config: Config, reload: Reload, extension: str = "") -> int:
+    """Serve with many workers until SIGTERM or SIGINT; returns the exit code. `extension`: see
+    `Start`."""
     if sys.platform == "win32":
         return complain("server.workers: more than one needs Linux, macOS or another Unix")
     try:
         server = config.server
         listeners = listen(server.host, server.port, server.workers)
         with run_directory() as directory:
-            asyncio.run(Supervisor(config, listeners, directory, reload).run())
+            asyncio.run(Supervisor(config, listeners, directory, reload, extension=extension).run())
     except CannotStart as error:
         return complain(error)
     return 0
@@ -72,7 +73,8 @@ class Supervisor:
     """Keeps the workers of `listeners`, one for each.
 
     `directory` is for the workers' own sockets; `command` is what a worker is started with;
-    `private`: whether the workers get a Valkey (they do when they have no Redis).
+    `private`: whether the workers get a Valkey (they do when they have no Redis); `extension`: see
+    `Start`.
     """
 
     def __init__(
@@ -84,7 +86,9 @@ class Supervisor:
         *,
         command: Sequence[str] = COMMAND,
         private: bool | None = None,
+        extension: str = "",
     ) -> None:
+        self._extension = extension
         self._config = config
         self._listeners = listeners
         self._directory = directory
@@ -221,6 +225,7 @@ class Supervisor:
             place=next(place for place in range(len(places) + 1) if place not in places),
             directory=str(self._directory),
             listeners=[listener.fileno() for listener in slot.listeners],
+            extension=self._extension,
         )
         process = Process(start, slot.listeners, self._command)
         self._processes.add(process)

@@ -52,7 +52,7 @@ def main() -> int:
 
     logs.setup(start.config.log, worker=start.number)
     supervisor = Line(line, start, peer_of(start.config, start.directory, start.place))
-    code = run(start.config, supervisor)
+    code = run(start.config, supervisor, start.extension)
     if supervisor.gone:
         # the last one out: those who still drain have their sockets in there
         with contextlib.suppress(OSError):

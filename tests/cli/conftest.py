@@ -32,7 +32,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
     """The configurations that the server was started with; it ends with exit code 7."""
     started: list[Config] = []
 
-    def run(config: Config) -> int:
+    def run(config: Config, *, extension: str) -> int:
         started.append(config)
         return 7
 

@@ -50,7 +50,7 @@ def test_many_workers_are_for_the_supervisor(
 ) -> None:
     started: list[Config] = []
 
-    def supervise(config: Config, reload: Callable[[], Config]) -> int:
+    def supervise(config: Config, reload: Callable[[], Config], extension: str) -> int:
         started.append(config)
         file.write_text(GOOD + "[presence]\ngrace = 7\n")
         started.append(reload())
@@ -90,6 +90,13 @@ def test_serve_does_not_start_with_a_parser_of_http_that_is_not_safe(
     assert "Traceback" not in done.stderr
 
 
+def test_serve_with_something_that_is_no_function(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["serve", "--app", "chat.py"])
+    assert caught.value.code == 2
+    assert "argument --app: expected MODULE:FUNCTION" in capsys.readouterr().err
+
+
 def test_every_short_flag_is_an_option_of_serve(served: list[Config]) -> None:
     for option in FLAGS:
         assert main(["serve", option, "1"]) == (2 if option == "--host" else 7)
@@ -98,7 +105,7 @@ def test_every_short_flag_is_an_option_of_serve(served: list[Config]) -> None:
 def test_an_interrupt_is_no_traceback(
     served: list[Config], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(config: Config) -> int:
+    def interrupted(config: Config, *, extension: str) -> int:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(sys.modules["sioserver.app"], "run", interrupted)

@@ -7,7 +7,14 @@ from datetime import datetime
 
 import pytest
 
-from sioserver.cli.words import command, moment, seconds, subcommands, takes_configuration
+from sioserver.cli.words import (
+    command,
+    function_name,
+    moment,
+    seconds,
+    subcommands,
+    takes_configuration,
+)
 from sioserver.cli.words import web_address as address
 
 
@@ -39,6 +46,19 @@ def test_an_address(text: str) -> None:
 def test_what_is_no_address(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="expected http"):
         address(text)
+
+
+@pytest.mark.parametrize("text", ["chat:setup", "my.chat.server:set_up", "größe:ß"])
+def test_a_function(text: str) -> None:
+    assert function_name(text) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["", "chat", "chat:", ":setup", "chat.py:", "./chat:a", "a:b:c", "a.:b"]
+)
+def test_what_is_no_function(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="expected MODULE:FUNCTION"):
+        function_name(text)
 
 
 def test_commands_below_a_parser(capsys: pytest.CaptureFixture[str]) -> None:

@@ -111,7 +111,7 @@ def create_app(
     peer = peer or Peer(secrets.token_hex(NODE_ID_BYTES))
     engine = engine or create_engine(config, peer)
     metrics = Metrics()
-    hub = Hub(metrics)
+    hub = Hub(metrics, typing_lasts=config.presence.typing_lasts)
     verifier, policy = _verifier(config), Policy(config)
     budget = Budget(config.limits)
     watermark = Watermark(most(config.limits.memory, config.server.workers))

@@ -8,7 +8,8 @@ no wire, no store and no permission. Everything runs on the event loop, nothing 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import time
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from sioserver import wire
@@ -17,6 +18,7 @@ from sioserver.holders import Holders
 from sioserver.local import Client, LocalRoom, Outbox
 from sioserver.metrics import Metrics
 from sioserver.model import Event, Message, Position, PresenceDiff, Revocation
+from sioserver.typists import Typists
 
 __all__ = ["Client", "Hub", "Outbox"]
 
@@ -27,8 +29,17 @@ JOIN_BUFFER: Final = 2000
 class Hub:
     """Local clients by room; the engine's listener."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        metrics: Metrics,
+        *,
+        typing_lasts: float = 6.0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`typing_lasts`: see `Typists`. `clock`: seconds since 1970."""
         self._metrics = metrics
+        self._clock = clock
+        self.typists = Typists(typing_lasts, lambda: metrics.count_drop("typists"))
         self._rooms: dict[str, LocalRoom] = {}
         self.holders = Holders()
 
@@ -246,8 +257,12 @@ class Hub:
             for client in self._hand_out(outbox, clients, gap):
                 self._fall_behind(local, client, last)
 
-    def on_event(self, room: str, event: Event) -> None:
+    def on_event(self, room: str, event: Event, node: str) -> None:
         """See `EngineListener`."""
+        if event.name == "typing" and not self.typists.heard(
+            room, event.payload, node, self._clock()
+        ):
+            return
         self.tell(room, event)
 
     def on_left(self, room: str, user_id: str) -> None:

@@ -50,8 +50,6 @@ class Client:
         "room",
         "told_read",
         "told_states",
-        "typing_at",
-        "typing_told",
     )
 
     def __init__(self, id: str, identity: Identity, room: str, outbox: Outbox) -> None:
@@ -72,10 +70,7 @@ class Client:
         self.offset = 0
         # up to where it has provably got it
         self.proven = 0
-        # since when the others believe that the user is typing here
-        self.typing_at: float | None = None
-        # when the others were last told that it begins, and how far it has read
-        self.typing_told = float("-inf")
+        # how far the others were told that it has read
         self.told_read = 0
         # the last of the room's states (`LocalRoom.states`) that it was told before it fell behind
         self.told_states = 0

@@ -29,8 +29,9 @@ EVENTS: Final = ("message", "history", "members", "read", "typing", "auth", "lea
 
 TRANSPORTS: Final = ("polling", "websocket", "raw")
 VERDICTS: Final = ("recovered", "replayed", "gap", "fresh")
-DROPS: Final = ("slow", "coalesced")
-"""Why an ephemeral event was not sent to a client: it reads slowly; a newer one took its place."""
+DROPS: Final = ("slow", "coalesced", "typists")
+"""Why an ephemeral event was not sent to a client: it reads slowly; a newer one took its place; so
+many people type that nobody is told of more."""
 
 LIMITS: Final = (
     "connections",

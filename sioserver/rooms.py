@@ -40,9 +40,6 @@ AT_ONCE: Final = 262_144
 """Bytes of bodies that a join brings along. More is not held for the client: it is behind, and
 catches up from the log."""
 
-TYPING_REPEAT: Final = 2.0
-"""Seconds within which the same `typing` of a client is not passed on again."""
-
 
 class Joined(msgspec.Struct, frozen=True):
     """What a client is told when it has joined, in this order: the welcome, the gap, the missed."""
@@ -118,6 +115,12 @@ class RoomService:
     def sweep(self, now: float) -> None:
         """Do what has become due; called by the node every `presence.batch`."""
         self._relay.sweep(now)
+        for room, user, (here, elsewhere) in self._hub.typists.sweep(now):
+            event = wire.typing_event(user, on=False)
+            if here:
+                self._hub.tell(room, event)
+            if elsewhere:
+                self._engine.tell(room, event)
 
     # ------------------------------------------------------------ who
 
@@ -344,10 +347,10 @@ class RoomService:
         was_in = self._hub.is_in(client)
         if self._hub.remove(client):
             self._engine.unwatch(client.room)
-        if was_in and client.typing_at is not None:
-            self._tell(client.room, wire.typing_event(client.user, on=False))
-        if was_in and self._hooks is not None:
-            self._hooks.left(client.room, client.user, client.id)
+        if was_in:
+            self._type(client, on=False)
+            if self._hooks is not None:
+                self._hooks.left(client.room, client.user, client.id)
         grace = self._config.presence.grace if for_good else 0.0
         await self._engine.exit(client.room, client.user.id, client.id, self._clock() - grace)
 
@@ -448,18 +451,19 @@ class RoomService:
         return max(0, self._hub.written(client) - read)
 
     def typing(self, client: Client, on: bool) -> None:
-        """Tell the others, unless they know; a beginning at most once in `TYPING_REPEAT`."""
-        now = self._check(client)
+        """Tell the others, unless they know: see `Typists`."""
+        self._check(client)
         if on:
             self._policy.check(client.identity, "post", client.room)
-            if 0 <= now - client.typing_told < TYPING_REPEAT:
-                return
-            client.typing_at = client.typing_told = now
-        else:
-            if client.typing_at is None:
-                return
-            client.typing_at = None
-        self._tell(client.room, wire.typing_event(client.user, on), but=client)
+        self._type(client, on=on)
+
+    def _type(self, client: Client, *, on: bool) -> None:
+        room, user = client.room, client.user
+        here, elsewhere = self._hub.typists.says(room, user, client.id, on, self._clock())
+        if here:
+            self._hub.tell(room, wire.typing_event(user, on), client)
+        if elsewhere:
+            self._engine.tell(room, wire.typing_event(user, on))
 
     def relays(self, room: str, name: str) -> bool:
         """Is this one of the events that the room passes on?"""

@@ -742,9 +742,14 @@ def test_a_client_that_joins_over_a_gap_comes_again(hub: Hub, outbox: FakeOutbox
 
 def test_what_another_node_passes_on_reaches_everybody(hub: Hub, outbox: FakeOutbox) -> None:
     one = enter(hub, client(outbox))
-    hub.on_event("lobby", TYPING)
-    hub.on_event("elsewhere", TYPING)
-    assert outbox.told[one.id] == [TYPING]
+    hub.on_event("lobby", TYPING, "1")
+    hub.on_event("elsewhere", TYPING, "1")
+    hub.on_event("lobby", TYPING, "2")  # the same user on a third node
+    hub.on_event("lobby", wire.typing_event(BEN, on=False), "1")
+    hub.on_event("lobby", RELAYED, "1")
+    assert outbox.told[one.id] == [TYPING, RELAYED]
+    hub.on_event("lobby", wire.typing_event(BEN, on=False), "2")
+    assert outbox.names(one) == ["typing", "shout", "typing"]
 
 
 def test_who_left_elsewhere_is_ended_here(hub: Hub, outbox: FakeOutbox) -> None:

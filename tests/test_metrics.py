@@ -43,7 +43,7 @@ def test_everything_is_there_from_the_start_and_zero() -> None:
         "events_total": wire.CLIENT_EVENTS,
         "refusals_total": REFUSALS,
         "disconnects_total": DISCONNECTS,
-        "dropped_total": ["slow", "coalesced"],
+        "dropped_total": ["slow", "coalesced", "typists"],
         "recoveries_total": ["recovered", "replayed", "gap", "fresh"],
         "limit_hits_total": LIMITS,
         "forwards_total": ["polling", "handoff", "relay"],
@@ -117,7 +117,7 @@ def test_plain_numbers(attribute: str, name: str) -> None:
         ("count_event", "events_total", wire.CLIENT_EVENTS),
         ("count_refusal", "refusals_total", REFUSALS),
         ("count_disconnect", "disconnects_total", DISCONNECTS),
-        ("count_drop", "dropped_total", ["slow", "coalesced"]),
+        ("count_drop", "dropped_total", ["slow", "coalesced", "typists"]),
         ("count_recovery", "recoveries_total", ["recovered", "replayed", "gap", "fresh"]),
         ("count_limit", "limit_hits_total", LIMITS),
         ("count_forward", "forwards_total", ["polling", "handoff", "relay"]),
@@ -158,7 +158,7 @@ def test_drops_of_many_at_once() -> None:
     metrics = Metrics()
     metrics.count_drop("slow", 40)
     metrics.count_drop("whatever", 2)
-    assert metrics.dropped == {"slow": 40, "coalesced": 0, "other": 2}
+    assert metrics.dropped == {"slow": 40, "coalesced": 0, "typists": 0, "other": 2}
 
 
 @pytest.mark.parametrize(

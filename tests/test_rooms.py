@@ -34,7 +34,8 @@ from sioserver.model import (
     Revocation,
     User,
 )
-from sioserver.rooms import AT_ONCE, TYPING_REPEAT, Joined, RoomService
+from sioserver.rooms import AT_ONCE, Joined, RoomService
+from sioserver.typists import REPEAT
 
 from .auth.kit import jwk, key_set, public_token
 from .fakes import (
@@ -73,7 +74,7 @@ class World:
         self.engine = engine
         self.clock = FakeClock()
         self.metrics = Metrics()
-        self.hub = Hub(self.metrics)
+        self.hub = Hub(self.metrics, clock=self.clock)
         self.outbox = FakeOutbox()
         budget = Budget(config.limits)
         self.service = RoomService(
@@ -1330,7 +1331,7 @@ async def test_typing(world: World) -> None:
     for _ in range(3):
         world.service.typing(one, True)
     assert told() == [True]
-    world.clock.pass_(TYPING_REPEAT)
+    world.clock.pass_(REPEAT)
     world.service.typing(one, True)
     assert told() == [True, True]
     world.service.typing(one, False)
@@ -1339,7 +1340,7 @@ async def test_typing(world: World) -> None:
     world.service.typing(one, True)  # a beginning too soon after the last
     world.service.typing(one, False)
     assert told() == [True, True, False]
-    world.clock.pass_(TYPING_REPEAT)
+    world.clock.pass_(REPEAT)
     world.service.typing(one, True)
     world.clock.pass_(-1000)  # the clock is set back
     world.service.typing(one, True)
@@ -1347,6 +1348,28 @@ async def test_typing(world: World) -> None:
     await world.service.leave(one)
     assert told() == [True, True, False, True, True, False]
     assert "typing" not in world.outbox.names(one)
+
+
+async def test_who_does_not_say_again_that_they_type_has_stopped() -> None:
+    engine = FakeEngine()
+    world = World(Config(), engine)
+    engine.listener = world.hub
+    one, two, ben = await world.enter(), await world.enter(), await world.enter(BEN)
+
+    def told() -> list[bool]:
+        return [event.payload["on"] for event in world.outbox.told[ben.id][1:]]
+
+    world.service.typing(one, True)
+    world.clock.pass_(3)
+    world.service.typing(two, True)  # another device of the same user
+    world.clock.pass_(3)
+    world.service.sweep(world.clock())
+    assert told() == [True, True]
+    world.clock.pass_(3)
+    world.service.sweep(world.clock())
+    world.service.sweep(world.clock())
+    assert told() == [True, True, False]
+    assert [event.payload["on"] for _, event in engine.passed_on] == told()
 
 
 async def test_who_leaves_without_typing_makes_no_noise(world: World) -> None:

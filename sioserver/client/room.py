@@ -167,7 +167,8 @@ class RoomClient:
         return unread
 
     async def typing(self, on: bool = True) -> None:
-        """Tell the others, if there is a connection; it is not worth waiting for one."""
+        """Tell the others, if there is a connection; it is not worth waiting for one. Call it every
+        3 seconds while somebody types: it ends by itself after some 6."""
         await self._line.tell("typing", on)
 
     async def relay(self, event: str, *args: Any) -> None:

@@ -327,6 +327,10 @@ class Presence(Section, frozen=True):
 
     grace: Annotated[Seconds, about("A user who comes back within this time was never away.")] = 5.0
     batch: Annotated[Positive, about("Comings and goings are told together this often.")] = 0.25
+    typing_lasts: Annotated[
+        Positive,
+        about("Who types has stopped when this is over since they, or their client, said so last."),
+    ] = 6.0
     lease: Annotated[
         Annotated[float, Meta(ge=1, le=3600)],
         about("The clients of a node that died are gone within this time (Redis engine)."),

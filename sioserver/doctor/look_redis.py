@@ -57,7 +57,7 @@ async def peers(config: Config) -> list[Peer]:
     """The nodes that are alive, as they are found by each other. Raises StoreError and Refusal."""
     keys = Keys(config.redis.prefix)
     redis = Redis(config.redis, name=NAME, on_connected=lambda: None, on_lost=lambda reason: None)
-    nodes = RedisNodes(redis, keys, Peer("doctor"), on_event=lambda room, event: None)
+    nodes = RedisNodes(redis, keys, Peer("doctor"), on_event=lambda *_: None)
     await redis.start()
     try:
         await nodes.refresh()

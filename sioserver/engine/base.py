@@ -91,8 +91,8 @@ class EngineListener(Protocol):
         """People came to a watched room or left it, all of the batch at once; `counts` are those
         after it."""
 
-    def on_event(self, room: str, event: Event) -> None:
-        """Another node passed an ephemeral event to the clients of a watched room."""
+    def on_event(self, room: str, event: Event, node: str) -> None:
+        """Another `node` passed an ephemeral event to the clients of a watched room."""
 
     def on_left(self, room: str, user_id: str) -> None:
         """Through another node a user left a watched room for good: end their clients here."""

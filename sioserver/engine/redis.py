@@ -448,9 +448,9 @@ class RedisEngine:
         if room in self._watch.rooms:
             self._listener.on_presence(room, diff)
 
-    def _on_event(self, room: str, event: Event) -> None:
+    def _on_event(self, room: str, event: Event, node: str) -> None:
         if room in self._watch.rooms or self._keys.room(room).channel in self._listened:
-            self._listener.on_event(room, event)
+            self._listener.on_event(room, event, node)
 
     def _check_running(self) -> None:
         if not self._running:

@@ -54,9 +54,10 @@ class RedisNodes:
     """See `base.Nodes`."""
 
     def __init__(
-        self, redis: Redis, keys: Keys, peer: Peer, *, on_event: Callable[[str, Event], None]
+        self, redis: Redis, keys: Keys, peer: Peer, *, on_event: Callable[[str, Event, str], None]
     ) -> None:
-        """`peer`: this node. `on_event` is called for a room whether it is watched or not."""
+        """`peer`: this node. `on_event(room, event, node)` is called for a room whether it is
+        watched or not."""
         self._redis = redis
         self._keys = keys
         self._id = peer.id
@@ -126,7 +127,8 @@ class RedisNodes:
             self._foreign += 1
             return
         try:
-            self._on_event(room, Event(told.name, told.payload, None, told.before, told.latest))
+            event = Event(told.name, told.payload, None, told.before, told.latest)
+            self._on_event(room, event, told.node)
         except Exception:
             log.exception("an event of another node could not be passed on")
 

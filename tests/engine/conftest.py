@@ -57,7 +57,7 @@ class Listener:
     def on_gap(self, room: str, after: Position) -> None:
         self.gaps.append((room, after))
 
-    def on_event(self, room: str, event: Event) -> None:
+    def on_event(self, room: str, event: Event, node: str) -> None:
         self.events.append((room, event))
 
     def on_left(self, room: str, user_id: str) -> None:

@@ -46,7 +46,7 @@ class Node:
             on_lost=self.subscribed.clear,
         )
         self.nodes = RedisNodes(
-            redis, keys, self.peer, on_event=lambda *told: self.events.append(told)
+            redis, keys, self.peer, on_event=lambda *told: self.events.append(told[:2])
         )
         self.presence = RedisPresence(
             redis,

@@ -54,7 +54,7 @@ class Site:
         self, count: int, **settings: object
     ) -> AbstractAsyncContextManager[list[ServerProcess]]:
         """More of them, for a test that needs one of its own."""
-        wanted = {**QUICK, **{name.replace("_", "."): settings[name] for name in settings}}
+        wanted = {**QUICK, **{name.replace("_", ".", 1): settings[name] for name in settings}}
         return nodes(count, self._url, prefix=self._prefix, settings=wanted, config=self._config)
 
 
@@ -395,6 +395,29 @@ async def test_a_node_that_stops_in_good_order_gives_its_people_time_to_move(
 
 
 # ---------------------------------------------------------------------------- from node to node
+
+
+@both
+async def test_nobody_types_for_ever_whose_node_has_died(
+    site: Site, room: str, transport: Transport
+) -> None:
+    async with site.nodes(1, presence_typing_lasts=1.0) as (b,), site.nodes(1) as (dying,):
+        ann = RoomClient(dying.url, room, user="ann")
+        ben = RoomClient(dying.url, room, user="ben")
+        await ann.__aenter__()
+        await ben.__aenter__()
+        try:
+            async with Bare(b.url, transport, room, user="far") as far:
+                await ann.send("now the nodes hear of the room")
+                await until(lambda: far.messages)
+                await ann.typing()
+                await until(lambda: [event["on"] for event in far.typing] == [True])
+                await dying.kill()
+                await until(lambda: [event["on"] for event in far.typing] == [True, False])
+                assert {event["user"] for event in far.typing} == {"ann"}
+        finally:
+            await ann.close()
+            await ben.close()
 
 
 @both

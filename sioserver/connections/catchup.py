@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, Protocol
 
 from sioserver.connections.clients import ConnectedClient
@@ -137,6 +137,22 @@ class CatchUp:
             # who leaves and comes back time and again must not make it longer
             line.clients = deque(other for other in line.clients if other.here)
         line.clients.append(client)
+
+    def few(self, client: ConnectedClient, events: Sequence[Event] | None) -> list[Any] | None:
+        """The events as they are written to the client's session, unless they are too much to be
+        written at once: by themselves, or beside what waits already of other rooms, which are often
+        joined all at the same time."""
+        if events is None:
+            return None
+        session = client.session
+        outs: list[Any] = []
+        space = min(self.chunk, self._queue // 2 - session.queued)
+        for event in events:
+            outs.append(self._encode(client, event))
+            space -= session.size(outs[-1])
+            if space < 0:
+                return None
+        return outs
 
     def go_live(self, client: ConnectedClient) -> bool:
         """The client has the whole log: hand out what was announced since it was read. False: it

@@ -3,15 +3,17 @@
 A client is given a `pid` when it connects and keeps the last string argument of every event as its
 `offset`; when it comes back it sends both. Our `pid` is a signed token that says who it is for, so
 any node can recover any client, after any crash; the offset is a position in the room's own log.
-Knows no connection: claims in, token out, and back.
+Knows no connection: claims in, token out, and back; and by what name a join is counted.
 """
 
 from __future__ import annotations
 
 import msgspec
 
+from sioserver import wire
 from sioserver.auth import Signer
 from sioserver.errors import Refusal
+from sioserver.rooms import Joined
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -69,3 +71,13 @@ class Recovery:
         if claim.room != room or not -60 <= now - claim.issued <= self._max_age:
             return None
         return claim
+
+
+def verdict(joined: Joined, hello: wire.Hello, *, recovered: bool) -> str:
+    """How a join is counted (`metrics.VERDICTS`), by what was missed and what of it was given."""
+    if recovered:
+        return "recovered"
+    if joined.gap is not None:
+        return "gap"
+    known = hello.offset or hello.position
+    return "fresh" if known is None and joined.missed == [] else "replayed"

@@ -15,7 +15,8 @@ from typing import Any, Final
 import msgspec
 from socketio import packet as stock
 
-from sioserver.transport.packet import MAX_DEPTH, Packet, StrictJSON, depth, fits
+from sioserver.transport.packet import Packet, fits
+from sioserver.wire.strict import MAX_DEPTH, StrictJSON, depth
 
 RoomName = str | int
 Several = str | int | list[RoomName] | None

@@ -16,7 +16,8 @@ from typing import Any, Final, Protocol
 import msgspec
 from socketio import packet as stock
 
-from sioserver.transport.packet import MAX_DEPTH, StrictJSON, fits
+from sioserver.transport.packet import fits
+from sioserver.wire.strict import MAX_DEPTH, StrictJSON
 
 JOIN, LEAVE, DISCONNECT = 2, 3, 4
 """Requests that are done here. The others ask for an answer, or are for Node servers only."""

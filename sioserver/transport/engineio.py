@@ -31,11 +31,11 @@ from sioserver.transport.control import NOOP, Control
 from sioserver.transport.edge import Edge, Refused, on_connection_lost, takes
 from sioserver.transport.hooks import Hooks
 from sioserver.transport.http_connections import HttpConnection
-from sioserver.transport.packet import StrictJSON
 from sioserver.transport.session import LINGER, Overlap, Session
 from sioserver.websocket import deflate, takeover
 from sioserver.websocket.connection import PROTOCOL_ERROR, Receiver, WebSocket
 from sioserver.websocket.deflating import Codec
+from sioserver.wire.strict import StrictJSON
 
 DISCONNECT_GRACE: Final = 5.0
 """Seconds that the handlers of a client's last events have before its disconnect is told."""

@@ -8,9 +8,7 @@ next door.
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import random
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any, Final, cast
@@ -26,9 +24,11 @@ from sioserver.auth.bearer import bearer
 from sioserver.config import Config
 from sioserver.config.schema import Deflate
 from sioserver.connections.catchup import CatchUp, Spawn
+from sioserver.connections.draining import spread
+from sioserver.connections.entry import Entry
 from sioserver.connections.expiry import Expiry
 from sioserver.connections.guard import Guard
-from sioserver.connections.recovery import Claim, Recovery
+from sioserver.connections.recovery import Claim, Recovery, verdict
 from sioserver.errors import Disconnect, InvalidToken, Refusal
 from sioserver.hub import Client, Hub
 from sioserver.limits import Budget
@@ -56,9 +56,6 @@ NO_ACK: Final = 0
 MAX_SAID: Final = 128
 """Characters of an event's name that are said when it was refused: a client may have made it up,
 and as long as it likes."""
-
-DRAIN_SLICE: Final = 0.05
-"""Seconds between two groups of connections that are closed when the node stops."""
 
 
 class RoomServer(AsyncServer):
@@ -109,7 +106,7 @@ class RoomServer(AsyncServer):
         self._config = config
         self._rooms = rooms
         self._budget = budget
-        self._admission = admission
+        self._entry = Entry(rooms, admission, clock)
         self._recovery = recovery
         self._metrics = metrics
         self._clock = clock
@@ -167,8 +164,8 @@ class RoomServer(AsyncServer):
 
     def _release(self, session: Session) -> None:
         connection: RoomConnection | None = session.owner
-        if connection is not None and connection.subject is not None:
-            self._admission.leave_user(connection.subject)
+        if connection is not None:
+            self._entry.leave(connection)
         super()._release(session)
 
     def _connection(self, eio_sid: str | None) -> RoomConnection | None:
@@ -177,22 +174,13 @@ class RoomServer(AsyncServer):
         return connection
 
     async def drain(self, seconds: float) -> None:
-        """Close the connections a few at a time, in no order that clients could share and at no
-        even pace, so that they come back (here or elsewhere) spread over `seconds`."""
+        """Close the connections, spread over `seconds`: see `draining.spread`."""
         self.eio.stopping = True
         endings: list[Callable[[], None]] = [
             partial(session.end, self.reason.SERVER_DISCONNECT, "shutdown")
             for session in self.eio.sockets.values()
         ]
-        endings += self.eio.carried()
-        random.shuffle(endings)
-        slices = max(1, int(seconds / DRAIN_SLICE))
-        size = -(-len(endings) // slices)
-        for start in range(0, len(endings), size or 1):
-            for end in endings[start : start + size]:
-                end()
-            if start + size < len(endings):
-                await asyncio.sleep(DRAIN_SLICE * random.uniform(0.5, 1.5))  # noqa: S311
+        await spread([*endings, *self.eio.carried()], seconds)
 
     # ------------------------------------------------------------ joining
 
@@ -273,38 +261,9 @@ class RoomServer(AsyncServer):
         if claim is not None and claim.user.startswith(GUEST) and hello.token is None:
             connection.made_up = claim.user.removeprefix(GUEST)
             hello = wire.Hello(user=hello.user, name=hello.name or claim.name)
-        if hello.token is None:
-            identity = await self._rooms.identify(hello, connection.made_up)
-        else:
-            identity = await self._identify_by_token(session.address, hello)
-        if identity.authenticated and connection.subject != identity.user.id:
-            if connection.subject is not None:
-                raise Refusal("forbidden", "one connection speaks for one user; open another")
-            if not session.closed:  # or the place would not be freed
-                self._speaks_for(connection, identity.user.id)
+        identity = await self._entry.identify(session.address, hello, connection.made_up)
+        self._entry.admit(connection, identity, over=session.closed)
         return identity
-
-    async def _identify_by_token(self, address: str | None, hello: wire.Hello) -> Identity:
-        """Who guesses tokens is made to wait, before any is verified."""
-        wait = self._admission.try_token(address, self._clock())
-        if wait:
-            raise Refusal("rate_limited", "too many bad tokens; try later", retry_after=wait)
-        try:
-            return await self._rooms.identify(hello, "")
-        except Refusal as error:
-            self._note_token(address, error)
-            raise
-
-    def _note_token(self, address: str | None, refusal: Refusal) -> None:
-        # one that has expired was good once: nobody has made it up
-        if refusal.code == "unauthorized":
-            self._admission.token_was_bad(address, self._clock())
-
-    def _speaks_for(self, connection: RoomConnection, user_id: str) -> None:
-        full = self._admission.enter_user(user_id)
-        if full is not None:
-            raise Refusal("too_many", "you have too many connections", retry_after=full.retry_after)
-        connection.subject = user_id
 
     async def _let_in(
         self, client: RoomClient, claim: Claim | None, hello: wire.Hello, joined: Joined
@@ -313,7 +272,7 @@ class RoomServer(AsyncServer):
         session, namespace = client.session, client.namespace
         # what goes out before CONNECT has to be little: clients keep it aside without noting its
         # positions, so what is cut off there would come a second time
-        missed = self._encode_few(session, namespace, joined.missed)
+        missed = self._catch_up.few(client, joined.missed)
         recovered = (
             claim is not None
             and hello.offset is not None
@@ -324,7 +283,7 @@ class RoomServer(AsyncServer):
             await self._replace(client, claim.sid)
             if not client.here:
                 return
-        self._metrics.count_recovery(_verdict(recovered, joined, hello))
+        self._metrics.count_recovery(verdict(joined, hello, recovered=recovered))
         if claim is not None and hello.pid is not None and missed is not None and recovered:
             client.sid, pid = claim.sid, hello.pid
             self._write(session, missed)
@@ -402,22 +361,6 @@ class RoomServer(AsyncServer):
             if connection is not None:
                 return connection.clients.get(namespace)
         return None
-
-    def _encode_few(
-        self, session: Session, namespace: str, events: Sequence[Event] | None
-    ) -> list[Outgoing] | None:
-        """The packets of the events, unless they are too much to be written at once: by themselves,
-        or beside what waits already of other rooms, which are often joined all at the same time."""
-        if events is None:
-            return None
-        outs: list[Outgoing] = []
-        space = min(self._catch_up.chunk, self.eio.offer_queue - session.queued)
-        for event in events:
-            outs.append(self.encode_event(namespace, event))
-            space -= session.size(outs[-1])
-            if space < 0:
-                return None
-        return outs
 
     @staticmethod
     def _write(session: Session, outs: Sequence[Outgoing]) -> None:
@@ -570,7 +513,7 @@ class RoomServer(AsyncServer):
             refusal = error
             if client is not None and isinstance(error, InvalidToken):
                 # who is here is looked at however many were bad, but a guess is a guess
-                self._note_token(client.session.address, error)
+                self._entry.note(client.session.address, error)
         except Exception:
             log.exception("the event %.64r failed", name)
             refusal = Refusal("internal")
@@ -605,12 +548,3 @@ def _compression(wanted: Deflate) -> dict[str, Any] | bool:
     """The settings in the words of `AsyncServer`."""
     settings = asdict(wanted)
     return settings.pop("enabled") and settings
-
-
-def _verdict(recovered: bool, joined: Joined, hello: wire.Hello) -> str:
-    if recovered:
-        return "recovered"
-    if joined.gap is not None:
-        return "gap"
-    known = hello.offset or hello.position
-    return "fresh" if known is None and joined.missed == [] else "replayed"

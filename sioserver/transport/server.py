@@ -25,6 +25,7 @@ from sioserver.transport.frames import Outgoing
 from sioserver.transport.handlers import Handlers
 from sioserver.transport.manager import Manager
 from sioserver.transport.session import Session
+from sioserver.wire.strict import StrictJSON
 
 __all__ = ["AsyncServer", "Connection"]
 
@@ -84,7 +85,7 @@ class AsyncServer(Handlers):
         self._kicked: set[str] = set()
         # a codec or a serializer of somebody's own has to encode everything itself
         mine = issubclass(self.packet_class, packet.Packet)
-        self._plain = mine and self.packet_class.json is packet.StrictJSON
+        self._plain = mine and self.packet_class.json is StrictJSON
 
     def _engineio_server_class(self) -> type[EngineServer]:
         return EngineServer

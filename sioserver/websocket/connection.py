@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from math import inf
 from typing import ClassVar, Final, Protocol
 from weakref import WeakKeyDictionary
@@ -140,6 +141,8 @@ class WebSocket:
         "_tcp",
         "_turn",
         "faulty",
+        "on_pong",
+        "said",
     )
 
     def __init__(self, receiver: Receiver, tcp: asyncio.Transport, max_message: int) -> None:
@@ -157,6 +160,10 @@ class WebSocket:
         self._drained: asyncio.Future[None] | None = None
         self.faulty = False
         """It was closed because the peer broke the protocol."""
+        self.said = 0
+        """The code of the peer's close frame; 0: none has come. One without a code says 1000."""
+        self.on_pong: Callable[[bytes], None] | None = None
+        """Told of pongs, where somebody sends pings: of any, also of those that answer none."""
 
     # ------------------------------------------------------------ out
 
@@ -271,7 +278,10 @@ class WebSocket:
                 self._tcp.write(frame(0x8A, payload))
         elif kind == CLOSE:
             self._on_close(payload)
-        elif kind != PONG:
+        elif kind == PONG:
+            if self.on_pong is not None:
+                self.on_pong(payload)
+        else:
             if (kind == CONTINUATION) != bool(self._fragments):
                 self.fault(PROTOCOL_ERROR)
             elif fin and kind != CONTINUATION:
@@ -316,6 +326,7 @@ class WebSocket:
         except UnicodeDecodeError:
             self.fault(INVALID_TEXT)
         else:
+            self.said = code
             self.close(code)
 
     def on_gone(self) -> None:

@@ -108,13 +108,14 @@ def take_over(
     opened: Callable[[WebSocket], None],
     begin: Begin,
     codec: Codec | None = None,
+    protocol: str = "",
 ) -> bool:
     """Turn the request's connection into a WebSocket; False when it is over already.
 
     The handshake is answered here (101, or 400 and then it raises `Malformed`), then
     `opened(socket)` is called, then come the frames. The handler must return `detached()` right
     after, without waiting for anything. `codec`: messages are compressed, with clients that can do
-    that.
+    that. `protocol`: which of the sub-protocols that the client offers was chosen.
     """
     tcp = request.transport
     if tcp is None or tcp.is_closing():
@@ -134,7 +135,7 @@ def take_over(
         raise Malformed(fault)
     _bound_unsent(tcp)
     tail = handler._message_tail  # frames that came right behind the request
-    headers: dict[str, str] = {}
+    headers = {"Sec-WebSocket-Protocol": protocol} if protocol else {}
     if agreed is None or codec is None:
         socket = WebSocket(receiver, tcp, max_message)
     else:

@@ -27,6 +27,7 @@ from socketio import packet as stock
 
 from sioserver.app import METRICS, NODE, ROOMS, SERVER, create_app
 from sioserver.config import Config
+from sioserver.connections import draining
 from sioserver.connections.recovery import Claim
 from sioserver.engine import create_engine
 from sioserver.engine.embedded import EmbeddedEngine
@@ -2237,7 +2238,7 @@ async def test_a_user_has_so_many_connections(serve: Serve, transport: str) -> N
     assert (await third.connect("/", {"token": token("bob")})).packet_type == stock.CONNECT
     await clients[0].cut()
     fourth = await running.open(transport)
-    await until(lambda: running.server._admission.users.of("alice") == 1)
+    await until(lambda: running.server.eio.admission.users.of("alice") == 1)
     assert (await fourth.connect("/", {"token": token()})).packet_type == stock.CONNECT
 
 
@@ -2245,7 +2246,7 @@ async def test_guests_are_not_counted_by_their_names(serve: Serve) -> None:
     running = await serve(limits={"user_connections": 1})
     for _ in range(3):
         await running.enter("ann")
-    assert len(running.server._admission.users) == 0
+    assert len(running.server.eio.admission.users) == 0
 
 
 async def test_bad_tokens_slow_an_address_down_but_disturb_nobody_who_is_here(
@@ -3280,9 +3281,9 @@ async def test_a_drain_closes_a_few_at_a_time(serve: Serve) -> None:
         closed(session)
 
     running.server.eio.hooks.on_closed = noted  # type: ignore[method-assign]
-    await running.server.drain(6 * namespace_module.DRAIN_SLICE)
+    await running.server.drain(6 * draining.SLICE)
     assert len(times) == 12
-    slices = sorted({round(moment / namespace_module.DRAIN_SLICE * 4) for moment in times})
+    slices = sorted({round(moment / draining.SLICE * 4) for moment in times})
     assert len(slices) >= 5
     for client in clients:
         await client.gone()
@@ -3305,7 +3306,7 @@ async def test_a_drain_ends_what_is_carried_for_other_nodes(serve: Serve) -> Non
     running = await serve()
     ended: list[int] = []
     running.server.eio.carried = lambda: [partial(ended.append, number) for number in range(20)]
-    await running.server.drain(3 * namespace_module.DRAIN_SLICE)
+    await running.server.drain(3 * draining.SLICE)
     assert sorted(ended) == [*range(20)]
 
 
@@ -3324,9 +3325,9 @@ async def test_the_pace_of_a_drain_is_not_even(
         await sleep(seconds)
 
     monkeypatch.setattr(namespace_module.asyncio, "sleep", paused)
-    await running.server.drain(6 * namespace_module.DRAIN_SLICE)
+    await running.server.drain(6 * draining.SLICE)
     assert len(set(pauses)) == 5
-    slice_ = namespace_module.DRAIN_SLICE
+    slice_ = draining.SLICE
     assert all(0.5 * slice_ <= pause <= 1.5 * slice_ for pause in pauses)
 
 

@@ -3324,7 +3324,7 @@ async def test_the_pace_of_a_drain_is_not_even(
             pauses.append(seconds)
         await sleep(seconds)
 
-    monkeypatch.setattr(namespace_module.asyncio, "sleep", paused)
+    monkeypatch.setattr(asyncio, "sleep", paused)
     await running.server.drain(6 * draining.SLICE)
     assert len(set(pauses)) == 5
     slice_ = draining.SLICE

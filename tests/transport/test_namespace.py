@@ -37,7 +37,6 @@ from sioserver.metrics import Metrics
 from sioserver.model import Event, Revocation
 from sioserver.timers import Deadline
 from sioserver.transport import engineio as engineio_module
-from sioserver.transport import namespace as namespace_module
 from sioserver.transport.namespace import RoomServer
 from sioserver.transport.packet import Packet
 

@@ -173,6 +173,7 @@ def create_app(
             await node.start()
             if issuer is not None:
                 node.spawn("jwks", issuer.run())
+            node.spawn("sessions", rooms.sessions.run())
             recovery.use(Signer(await engine.secret("recovery")))
             yield
         finally:

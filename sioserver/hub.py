@@ -14,6 +14,7 @@ from typing import Final
 
 from sioserver import wire
 from sioserver.errors import Disconnect
+from sioserver.followers import Followers
 from sioserver.holders import Holders
 from sioserver.local import Client, LocalRoom, Outbox
 from sioserver.metrics import Metrics
@@ -42,6 +43,7 @@ class Hub:
         self.typists = Typists(typing_lasts, lambda: metrics.count_drop("typists"))
         self._rooms: dict[str, LocalRoom] = {}
         self.holders = Holders()
+        self.followers = Followers()
 
     def __len__(self) -> int:
         """Rooms with clients here."""
@@ -123,7 +125,8 @@ class Hub:
         client.offset = position.offset
 
     def remove(self, client: Client) -> bool:
-        """Forget the client. True when it was the last of its room on this node."""
+        """Forget the client. True when nobody here has to do with its room any more: it was the
+        last one, and nobody follows the room."""
         room = self._rooms.get(client.room)
         if room is None or not room.holds(client):
             return False
@@ -133,7 +136,7 @@ class Hub:
         if room.clients or room.joining or room.behind:
             return False
         del self._rooms[client.room]
-        return True
+        return client.room not in self.followers.rooms
 
     # ------------------------------------------------------------ asking
 
@@ -149,6 +152,15 @@ class Hub:
             return []
         groups = [*local.clients.values(), {**local.joining, **local.behind}]
         return [one for group in groups for one in group.values() if one.user.id == user_id]
+
+    def has(self, room: str) -> bool:
+        """Are there clients in the room here?"""
+        return room in self._rooms
+
+    def live_in(self, room: str) -> list[Client]:
+        """The room's live clients here."""
+        local = self._rooms.get(room)
+        return [] if local is None else [one for _, group in local.groups() for one in group]
 
     def is_in(self, client: Client) -> bool:
         """Is the client registered and past its join, live or behind?"""
@@ -191,8 +203,13 @@ class Hub:
         """Send an ephemeral event to the room's live clients here, except one. Who has no space for
         the news of a state falls behind, and is told the newest then; anything else is dropped."""
         local = self._rooms.get(room)
-        if local is not None:
-            self._tell(local, event, event, but)
+        if local is None or (local.is_private and not self.followers.hear(room, event)):
+            return
+        self._tell(local, event, event, but)
+
+    def offer(self, client: Client, event: Event) -> bool:
+        """Send an event to one client. False: it has no space, or is not live."""
+        return self.is_live(client) and not self._hand_out(client.outbox, (client,), event)
 
     def _tell(self, room: LocalRoom, event: Event, later: Event, but: Client | None = None) -> None:
         """`later`: what those are told instead who cannot be told now."""
@@ -217,6 +234,8 @@ class Hub:
 
     def on_message(self, room: str, epoch: str, message: Message) -> None:
         """See `EngineListener`."""
+        if room in self.followers.rooms:
+            self.followers.on_message(room, epoch, message)
         local = self._rooms.get(room)
         if local is None:
             return
@@ -236,6 +255,8 @@ class Hub:
 
     def on_gap(self, room: str, after: Position) -> None:
         """See `EngineListener`."""
+        if room in self.followers.rooms:
+            self.followers.on_gap(room, after)
         local = self._rooms.get(room)
         if local is None:
             return

@@ -54,6 +54,7 @@ LIMITS: Final = (
     "max_head",
     "rooms",
     "rooms_per_user",
+    "followed_rooms",
     "members_per_room",
     "rooms_per_connection",
     "client_queue",
@@ -201,6 +202,7 @@ class Metrics(Collector):
         # now
         self.connections = _table(TRANSPORTS)
         self.rooms = 0
+        self.rooms_followed = 0
         self.clients = 0
         self.clients_behind = 0
         self.loop_lag = 0.0
@@ -364,6 +366,8 @@ class Metrics(Collector):
             waiting = self.http_connections()
             yield _gauge("http_connections", "HTTP connections now, WebSockets not.", waiting)
         yield _gauge("rooms", "Rooms with clients on this node.", self.rooms)
+        followed = self.rooms_followed
+        yield _gauge("rooms_followed", "Rooms whose unread counts are told here.", followed)
         yield _gauge("clients", "Clients in rooms on this node.", self.clients)
         yield _gauge("clients_behind", "Clients that catch up from the log.", self.clients_behind)
         yield _gauge("loop_lag_seconds", "How late the event loop is.", self.loop_lag)

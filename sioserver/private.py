@@ -31,6 +31,11 @@ def is_session(room: str) -> bool:
     return room.startswith(_SESSION)
 
 
+def session_user(room: str) -> str:
+    """Whose sessions are in such a room."""
+    return room.removeprefix(_SESSION)
+
+
 def direct_room(one: str, other: str) -> str:
     """The room of two users, the same whoever asks; with oneself, the room of one.
 

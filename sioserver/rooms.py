@@ -109,7 +109,7 @@ class RoomService:
         self._metrics = metrics
         self._clock = clock
         self._renew_keys = renew_keys
-        self.sessions = Sessions(config, engine, hub)
+        self.sessions = Sessions(config, engine, hub, metrics)
         self._relay = Relay(policy, budget, metrics, tell=self._tell, is_in=hub.is_in)
 
     def sweep(self, now: float) -> None:
@@ -241,6 +241,9 @@ class RoomService:
             await self.leave(client)  # again, if it left meanwhile: it may have entered after that
             raise
         client.proven = membership.cursor
+        if membership.cursor == membership.read == membership.joined and not user.guest:
+            # a new member, or one who was given nothing yet: sessions that know the room ignore it
+            self.sessions.joined(user.id, room)
         if since is not None and known > membership.cursor:
             self._proved(client, known)
         after = Position(top.epoch, begin)
@@ -360,6 +363,8 @@ class RoomService:
         self._check(client)
         room, user = client.room, client.user
         await self._engine.leave(room, user.id)
+        if not user.guest:
+            self.sessions.left(user.id, room)
         for device in self._hub.devices(room, user.id):
             device.outbox.close(device, Disconnect("left"))
             # one that is still joining is ended when it has been told that it joined
@@ -443,11 +448,15 @@ class RoomService:
         membership = await self._engine.read(room, user.id, offset)
         # of a guest nothing is kept, and the answer is that everything was read
         read = min(offset, membership.read) if user.guest else membership.read
-        if read > client.told_read and self._policy.rule(room).presence:
+        if read > client.told_read:
             client.told_read = read
-            counts = await self._engine.counts(room)
-            if counts.online <= self._config.rooms.receipts_max_members:
-                self._tell(room, wire.read_event(user, read), but=client)
+            if not user.guest:
+                self.sessions.has_read(user.id, room, membership.read)
+            if self._policy.rule(room).presence:
+                counts = await self._engine.counts(room)
+                # members, not only those who are online: it shall not change by the hour
+                if counts.total <= self._config.rooms.receipts_max_members:
+                    self._tell(room, wire.read_event(user, read), but=client)
         return max(0, self._hub.written(client) - read)
 
     def typing(self, client: Client, on: bool) -> None:

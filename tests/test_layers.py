@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS = (
     {"model", "errors", "ids", "addresses", "characters", "private", "_version"},
     {"config", "wire", "auth", "origins", "hosts", "limits", "admission", "metrics", "signature"},
-    {"hub", "holders", "local", "typists", "engine", "timers", "hooks"},
+    {"hub", "holders", "followers", "local", "typists", "engine", "timers", "hooks"},
     {"rooms", "sessions", "relay", "admin"},
     {"node", "keys", "memory", "connections", "requests", "websocket"},
     {"transport", "api", "gateway"},
@@ -51,7 +51,7 @@ NEIGHBOURS = {
     "extension": {"startup"},
     "site": {"startup", "tls"},
     "tls": {"startup"},
-    "hub": {"holders", "local", "typists"},
+    "hub": {"holders", "followers", "local", "typists"},
     "holders": {"local"},
     "__init__": {"client"},
     "__main__": {"cli"},

@@ -61,6 +61,7 @@ def test_everything_is_there_from_the_start_and_zero() -> None:
     single = {name for name, label in found if not label}
     assert single == {
         "rooms",
+        "rooms_followed",
         "clients",
         "clients_behind",
         "loop_lag_seconds",

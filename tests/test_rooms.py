@@ -21,6 +21,7 @@ from sioserver.config import Config, RoomRule
 from sioserver.config.schema import Auth, Limits, Rooms, Store
 from sioserver.engine.embedded import EmbeddedEngine
 from sioserver.errors import Refusal
+from sioserver.followers import JOINED
 from sioserver.hooks import HookCalls, Hooks, Joining, Left, Posting
 from sioserver.hub import Client, Hub
 from sioserver.limits import Budget
@@ -1247,8 +1248,15 @@ async def test_read_is_not_told_in_large_rooms(make: Make) -> None:
     await world.service.read(one, 1)
     assert world.outbox.names(again)[-1] == "read"  # still one person
     ben = await world.enter(BEN)
-    await world.service.read(one, 1)
+    await world.fill(1)
+    await world.service.read(one, 2)
     assert "read" not in world.outbox.names(ben)
+    await world.service.leave(ben)
+    world.clock.pass_(GRACE)
+    await world.sweep()
+    await world.fill(1)
+    await world.service.read(one, 3)  # nor while the others are away: they are as many
+    assert world.outbox.names(again).count("read") == 1
 
 
 # -- people ---------------------------------------------------------------------------------------
@@ -1284,20 +1292,6 @@ async def test_a_room_that_does_not_tell_who_is_in_it(make: Make) -> None:
     assert world.outbox.names(one) == ["welcome"]
 
 
-async def test_the_rooms_of_a_user(make: Make) -> None:
-    world = await make(members_page=2)
-    one = await world.enter(room="a")
-    await world.enter(room="b")
-    await world.enter(BEN, room="c")
-    await world.fill(4, room="a")
-    await world.service.read(one, 1)
-    expected = {"a": {"unread": 3, "last": 4}, "b": {"unread": 0, "last": 0}}
-    assert await world.service.rooms_of(Identity(ANN)) == expected
-    await world.enter(room="c")
-    assert await world.service.rooms_of(Identity(ANN)) == expected  # at most two
-    assert await world.service.rooms_of(Identity(GUEST)) == {}
-
-
 # -- what is ephemeral ----------------------------------------------------------------------------
 
 
@@ -1310,12 +1304,13 @@ async def test_what_is_ephemeral_is_passed_on_to_the_other_nodes() -> None:
     world.service.relay(one, "cursor", [{"x": 1}])
     await world.service.leave(one)
     assert [(room, event.name) for room, event in engine.passed_on] == [
+        ("@me:ann", JOINED),
         ("lobby", "typing"),
         ("lobby", "cursor"),
         ("lobby", "typing"),
     ]
-    assert engine.passed_on[1][1].before == ({"x": 1},)
-    assert [event.payload["on"] for _, event in engine.passed_on[::2]] == [True, False]
+    assert engine.passed_on[2][1].before == ({"x": 1},)
+    assert [event.payload["on"] for _, event in engine.passed_on[1::2]] == [True, False]
 
 
 async def test_typing(world: World) -> None:

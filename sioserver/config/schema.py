@@ -317,7 +317,7 @@ class Rooms(Section, frozen=True):
     ] = 200
     members_page: Annotated[AtLeastOne, about("Most people in one answer to `members`.")] = 500
     receipts_max_members: Annotated[
-        Count, about("Read positions are told to the others in rooms of at most this many online.")
+        Count, about("Read positions are told to the others in rooms of at most this many members.")
     ] = 50
     rules: Annotated[list[RoomRule], about("The `[[rooms]]` entries with a `match`.")] = []
 
@@ -443,6 +443,13 @@ class Limits(Section, frozen=True):
         ),
     ] = 1_000_000
     rooms_per_user: Annotated[Count, about("Rooms that a user is a member of.")] = 1000
+    followed_rooms: Annotated[
+        Count,
+        about(
+            "Rooms of a user, the first by name, of which their sessions (`/@me`) are told how "
+            "many messages are unread whenever that changes; 0: none."
+        ),
+    ] = 100
     members_per_room: Annotated[Count, about("Members of a room.")] = 100_000
     rooms_per_connection: Annotated[AtLeastOne, about("Rooms that one connection may be in.")] = 64
     connections: Annotated[Count, about("Connections to this node; 0 means no limit.")] = 100_000

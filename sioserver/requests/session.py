@@ -36,8 +36,7 @@ class Session:
 
     async def _list_rooms(self, client: ConnectedClient, args: list[Any]) -> Answer:
         wire.parse_nothing(args, "rooms")
-        rooms = await self._rooms.sessions.rooms_of(client.user.id)
-        return {"ok": True, "rooms": wire.rooms_list(rooms)}
+        return {"ok": True, "rooms": await self._rooms.sessions.rooms(client)}
 
     async def _auth_session(self, client: ConnectedClient, args: list[Any]) -> Answer:
         token = wire.parse_auth(args)

@@ -318,9 +318,8 @@ class RoomServer(AsyncServer):
             return
         client.sid = self.eio.generate_id()
         await self._enter(client, {"sid": client.sid})
-        payload = {**wire.person(client.user), "rooms": wire.rooms_list(rooms)}
-        client.session.write(self.encode_event(client.namespace, Event("welcome", payload)))
-        self._rooms.sessions.go_live(client)
+        for event in self._rooms.sessions.go_live(client, rooms):
+            client.session.write(self.encode_event(client.namespace, event))
         self._metrics.clients += 1
         self._expiry.watch(client)
 

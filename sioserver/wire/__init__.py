@@ -14,7 +14,6 @@ from sioserver.wire.answers import (
     published_answer,
     refusal_answer,
     refusal_body,
-    rooms_list,
 )
 from sioserver.wire.bodies import MAX_KEY, MAX_WHOLE, body_size, check_body
 from sioserver.wire.events import (
@@ -26,8 +25,13 @@ from sioserver.wire.events import (
     presence_event,
     read_event,
     relayed_event,
+    room_joined_event,
+    room_left_event,
+    session_event,
+    standing,
     state_of,
     typing_event,
+    unread_event,
     welcome_event,
 )
 from sioserver.wire.names import (
@@ -98,8 +102,12 @@ __all__ = [
     "refusal_answer",
     "refusal_body",
     "relayed_event",
-    "rooms_list",
+    "room_joined_event",
+    "room_left_event",
+    "session_event",
+    "standing",
     "state_of",
     "typing_event",
+    "unread_event",
     "welcome_event",
 ]

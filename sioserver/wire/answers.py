@@ -6,7 +6,7 @@ It knows neither how a packet is made of them nor what else the client is told.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from sioserver.errors import Refusal
@@ -89,11 +89,6 @@ def members_answer(
     if members is not None:
         answer["members"] = [person(user) for user in members]
     return answer
-
-
-def rooms_list(rooms: Mapping[str, Mapping[str, int]]) -> list[dict[str, Any]]:
-    """The rooms of a user, as the session room tells them: [{room, unread, last}]."""
-    return [{"room": room, **numbers} for room, numbers in rooms.items()]
 
 
 def refusal_body(refusal: Refusal) -> dict[str, Any]:

@@ -5,7 +5,7 @@ It decides neither who is told nor when, and not how an event is written into a 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from sioserver.errors import Disconnect
@@ -87,6 +87,32 @@ def relayed_event(name: str, args: Sequence[Any], sender: User, *, latest: bool 
 def notice_event(code: str, message: str, **more: Any) -> Event:
     """Something that the client should know about its own connection."""
     return Event("notice", {"code": code, "message": message, **more})
+
+
+def session_event(user: User, rooms: Iterable[Mapping[str, Any]]) -> Event:
+    """The welcome in the session room: who it is, and the user's rooms (see `standing`)."""
+    return Event("welcome", {**person(user), "rooms": list(rooms)})
+
+
+def standing(room: str, unread: int, last: int, *, live: bool = True) -> dict[str, Any]:
+    """A room of a user, as their sessions are told it. `live`: they are told what changes."""
+    payload: dict[str, Any] = {"room": room, "unread": unread, "last": last}
+    return payload if live else {**payload, "live": False}
+
+
+def unread_event(payload: dict[str, Any]) -> Event:
+    """A `standing` has changed."""
+    return Event("unread", payload)
+
+
+def room_joined_event(payload: dict[str, Any]) -> Event:
+    """The user has become a member of a room, whose `standing` this is."""
+    return Event("room_joined", payload)
+
+
+def room_left_event(room: str) -> Event:
+    """The user is no member of the room any more."""
+    return Event("room_left", {"room": room})
 
 
 def farewell(ending: Disconnect) -> Event:

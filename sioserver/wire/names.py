@@ -14,7 +14,18 @@ from sioserver.errors import Refusal
 CLIENT_EVENTS: Final = ("message", "history", "members", "read", "typing", "auth", "leave")
 """Events that a client may send into a room (besides those on the room's relay list)."""
 
-SERVER_EVENTS: Final = ("welcome", "message", "gap", "presence", "typing", "read", "notice")
+SERVER_EVENTS: Final = (
+    "welcome",
+    "message",
+    "gap",
+    "presence",
+    "typing",
+    "read",
+    "notice",
+    "unread",
+    "room_joined",
+    "room_left",
+)
 """Events that the server sends."""
 
 MAX_ROOM_NAME: Final = 128

@@ -90,9 +90,9 @@ class Service:
     def sessions(self) -> Service:
         return self
 
-    async def rooms_of(self, user_id: str) -> dict[str, dict[str, int]]:
-        self.asked.append(("rooms_of", user_id))
-        return {"a": {"unread": 1, "last": 2}}
+    async def rooms(self, client: ConnectedClient) -> list[dict[str, Any]]:
+        self.asked.append(("rooms", client.user.id))
+        return [{"room": "a", "unread": 1, "last": 2}]
 
 
 class Desk:

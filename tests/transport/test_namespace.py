@@ -1528,6 +1528,24 @@ async def test_the_session_room(serve: Serve, transport: str) -> None:
     assert "/@me" not in running.server.manager.rooms
 
 
+async def test_unread_counts_are_told_as_they_change(serve: Serve, transport: str) -> None:
+    running = await serve()
+    bob = await running.enter("bob", "/b")
+    alice = await running.enter("alice", "/b", transport)
+    phone = await running.open(transport)
+    await phone.connect("/@me", {"user": "alice"})
+    (welcome,) = await phone.event("welcome", "/@me")
+    assert welcome["rooms"] == [{"room": "b", "unread": 0, "last": 0}]
+    await bob.post("x", "/b")
+    assert await phone.event("unread", "/@me") == [{"room": "b", "unread": 1, "last": 1}]
+    await alice.call("read", 1, room="/b")
+    assert await phone.event("unread", "/@me") == [{"room": "b", "unread": 0, "last": 1}]
+    await alice.connect("/a", {"user": "alice"})
+    assert await phone.event("room_joined", "/@me") == [{"room": "a", "unread": 0, "last": 0}]
+    await alice.call("leave", room="/a")
+    assert await phone.event("room_left", "/@me") == [{"room": "a"}]
+
+
 async def test_a_user_is_told_something_wherever_they_are(serve: Serve, transport: str) -> None:
     running = await serve()
     phone, page = await running.open(transport), await running.open()

@@ -177,13 +177,6 @@ def test_members() -> None:
     }
 
 
-def test_the_rooms_of_a_user() -> None:
-    assert wire.rooms_list({"b": {"unread": 1, "last": 2}, "a": {"unread": 0, "last": 0}}) == [
-        {"room": "b", "unread": 1, "last": 2},
-        {"room": "a", "unread": 0, "last": 0},
-    ]
-
-
 @pytest.mark.parametrize("code", REFUSALS)
 def test_the_shape_of_a_refusal(code: str) -> None:
     refusal = Refusal(code)

@@ -110,6 +110,9 @@ def test_all_events_of_the_server_are_in_the_list() -> None:
         wire.typing_event(ANN, on=True),
         wire.read_event(ANN, 1),
         wire.notice_event("c", "m"),
+        wire.unread_event(wire.standing("r", 1, 2)),
+        wire.room_joined_event(wire.standing("r", 1, 2)),
+        wire.room_left_event("r"),
     ]
     assert tuple(event.name for event in made) == wire.SERVER_EVENTS
 
@@ -130,3 +133,15 @@ def test_only_the_last_event_of_a_state_counts() -> None:
     assert one == same != other
     news = [wire.relayed_event("shout", [], ANN), wire.notice_event("c", "m")]
     assert [wire.state_of(event) for event in news] == [None, None]
+
+
+def test_the_welcome_of_a_session() -> None:
+    rooms = [wire.standing("a", 1, 2), wire.standing("b", 0, 0, live=False)]
+    assert wire.session_event(BEN, rooms).payload == {
+        "user": "ben",
+        "name": "Ben",
+        "rooms": [
+            {"room": "a", "unread": 1, "last": 2},
+            {"room": "b", "unread": 0, "last": 0, "live": False},
+        ],
+    }

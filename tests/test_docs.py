@@ -5,6 +5,7 @@
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from sioserver.config.keys import KEYS, RULE_KEYS, RULES
 from sioserver.config.render import example, table, toml
 from sioserver.errors import DISCONNECTS, REFUSALS
 from sioserver.metrics import LIMITS
+from sioserver.protocol import CLIENT_EVENTS, SERVER_EVENTS, asyncapi, typescript
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE = ROOT / "config.example.toml"
@@ -94,6 +96,23 @@ def test_every_limit_is_documented(path: str) -> None:
 @pytest.mark.parametrize("event", sorted({*wire.CLIENT_EVENTS, *wire.SERVER_EVENTS}))
 def test_every_event_is_documented(event: str) -> None:
     assert re.search(rf"`{event}\b", read("docs/protocol.md"))
+
+
+def test_every_event_has_its_shape() -> None:
+    """In the registry that docs/asyncapi.json and the page's types are made from."""
+    where = "sioserver/protocol/registry.py needs a row"
+    assert {*wire.CLIENT_EVENTS} - {event for _, event in CLIENT_EVENTS} == set(), where
+    assert {*wire.SERVER_EVENTS} - {event for _, event in SERVER_EVENTS} == set(), where
+
+
+@pytest.mark.parametrize(
+    ("name", "render"),
+    [("docs/asyncapi.json", asyncapi.text), ("web/src/realtime/protocol.ts", typescript.text)],
+)
+def test_what_is_made_from_the_registry_is_current(name: str, render: Callable[[], str]) -> None:
+    if UPDATE:
+        (ROOT / name).write_text(render(), encoding="utf-8")
+    assert read(name) == render(), "stale: SIOSERVER_TEST_UPDATE=1 pytest tests/test_docs.py"
 
 
 @pytest.mark.parametrize("code", sorted(REFUSALS))

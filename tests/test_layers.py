@@ -12,7 +12,18 @@ ROOT = Path(__file__).resolve().parent.parent
 # Each module or package directly under sioserver/, lowest layer first.
 LAYERS = (
     {"model", "errors", "ids", "addresses", "characters", "private", "_version"},
-    {"config", "wire", "auth", "origins", "hosts", "limits", "admission", "metrics", "signature"},
+    {
+        "config",
+        "wire",
+        "protocol",
+        "auth",
+        "origins",
+        "hosts",
+        "limits",
+        "admission",
+        "metrics",
+        "signature",
+    },
     {"hub", "holders", "followers", "local", "typists", "engine", "timers", "hooks"},
     {"rooms", "sessions", "relay", "admin"},
     {"node", "keys", "memory", "connections", "requests", "websocket"},

@@ -1,10 +1,11 @@
 /** Who is in the room: counts, names, and the lines about who came and left. */
+import type { Request } from "./link";
 import { noted, type Note } from "./notes";
 import { changed, counted, listed, nobody, type Presence } from "./presence";
 import { parseMembers, type PresenceDiff, type Welcome } from "./wire";
 
 export interface CrowdPorts {
-  request(event: string, ...args: unknown[]): Promise<unknown>;
+  readonly request: Request;
   top(): number;
   now(): number;
   changed(): void;

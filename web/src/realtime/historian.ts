@@ -1,4 +1,5 @@
 /** Loads what the live stream does not bring: the first page, older pages, and what fell into a hole. */
+import type { Request } from "./link";
 import { delay } from "./backoff";
 import { size } from "./ranges";
 import { missing, type Gap, type Timeline } from "./timeline";
@@ -14,7 +15,7 @@ const PATIENCE = 15_000;
 
 export interface HistorianPorts {
   readonly timeline: Timeline;
-  request(event: string, ...args: unknown[]): Promise<unknown>;
+  readonly request: Request;
   isLive(): boolean;
   /** Is the user allowed to look at the history? */
   mayLookBack(): boolean;

@@ -1,5 +1,6 @@
 /** What a room needs of a connection. The one real link is in socketio.ts; tests bring their own. */
 import type { Transport } from "./connection";
+import type { RoomRequests } from "./protocol";
 import type { Refusal } from "./wire";
 
 export interface LinkEvents {
@@ -15,11 +16,13 @@ export interface LinkEvents {
   event(name: string, args: readonly unknown[]): void;
 }
 
+/** Rejects when no answer came, for whatever reason: the outcome is then unknown. Never sends later by itself. */
+export type Request = <E extends keyof RoomRequests>(event: E, ...args: RoomRequests[E]["arguments"]) => Promise<unknown>;
+
 export interface Link {
   open(): void;
   close(): void;
-  /** Rejects when no answer came, for whatever reason: the outcome is then unknown. Never sends later by itself. */
-  request(event: string, ...args: unknown[]): Promise<unknown>;
+  readonly request: Request;
 }
 
 export type OpenLink = (events: LinkEvents) => Link;

@@ -1,10 +1,11 @@
 /** Moves the user's read position: what was on the screen, at the bottom, in a visible page. */
+import type { Request } from "./link";
 import { parseDone } from "./wire";
 
 const AT_MOST_EVERY = 1_000;
 
 export interface ReaderPorts {
-  request(event: string, ...args: unknown[]): Promise<unknown>;
+  readonly request: Request;
   isLive(): boolean;
   top(): number;
   now(): number;

@@ -1,10 +1,11 @@
 /** Empties the outbox into the room, one message at a time. */
+import type { Request } from "./link";
 import type { Outbox } from "./outbox";
 import { parseSent } from "./wire";
 
 export interface SenderPorts {
   readonly outbox: Outbox;
-  request(event: string, ...args: unknown[]): Promise<unknown>;
+  readonly request: Request;
   isLive(): boolean;
   now(): number;
   random(): number;

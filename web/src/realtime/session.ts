@@ -6,7 +6,7 @@ import { delay } from "./backoff";
 import { initial, reduce, type Connection, type ConnectionEvent } from "./connection";
 import { Crowd } from "./crowd";
 import { Historian } from "./historian";
-import type { Link } from "./link";
+import type { Link, Request } from "./link";
 import { worded } from "./notices";
 import { Outbox } from "./outbox";
 import { parsePosition } from "./position";
@@ -58,7 +58,7 @@ export class RoomSession {
     const ports = {
       timeline: this.timeline,
       outbox: this.outbox,
-      request: (event: string, ...args: unknown[]) => this.link.request(event, ...args),
+      request: ((event, ...args) => this.link.request(event, ...args)) as Request,
       isLive: () => this.connection.state === "live",
       mayLookBack: () => this.may("history"),
       top: () => this.timeline.top,

@@ -1,7 +1,7 @@
 /** The only module that knows Socket.IO. */
 import { Manager, type Socket } from "socket.io-client";
 import type { Transport } from "./connection";
-import type { Link, LinkEvents, OpenLink } from "./link";
+import type { Link, LinkEvents, OpenLink, Request } from "./link";
 import { parseRefusal } from "./wire";
 
 export type Auth = { token: string } | { user: string; name: string };
@@ -57,11 +57,11 @@ class SocketLink implements Link {
     this.socket.disconnect();
   }
 
-  async request(event: string, ...args: unknown[]): Promise<unknown> {
+  readonly request: Request = async (event, ...args) => {
     // Socket.IO would keep the packet and send it after the return, in an order of its own.
     if (!this.socket.connected) throw new Error("not connected");
     return this.socket.timeout(ANSWER_WITHIN).emitWithAck(event, ...args);
-  }
+  };
 
   private followTransport(events: LinkEvents): void {
     this.manager.on("open", () => {

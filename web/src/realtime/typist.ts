@@ -1,9 +1,10 @@
 /** Both directions of the typing indicator, with the timers that end it. */
+import type { Request } from "./link";
 import { TypingSignal, TypingUsers } from "./typing";
 import type { User } from "./wire";
 
 export interface TypistPorts {
-  request(event: string, ...args: unknown[]): Promise<unknown>;
+  readonly request: Request;
   isLive(): boolean;
   now(): number;
   changed(): void;

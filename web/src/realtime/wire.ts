@@ -3,6 +3,7 @@
  * Unknown extra fields are ignored, so that a newer server can talk to an older page.
  */
 import { parsePosition, type Position } from "./position";
+import type * as protocol from "./protocol";
 import { plainName } from "./strangers";
 
 export interface User {
@@ -65,10 +66,11 @@ export interface ServerNotice extends Notice {
 
 export type Answer<T> = { ok: true; value: T } | { ok: false; error: Refusal };
 
-type Fields = Record<string, unknown>;
+/** An object that should have the fields of T: each is looked for by its name on the wire, and is still to be checked. */
+type Fields<T> = { readonly [Name in keyof T]?: unknown };
 
-function fields(value: unknown): Fields | null {
-  return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Fields) : null;
+function fields<T>(value: unknown): Fields<T> | null {
+  return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Fields<T>) : null;
 }
 
 function count(value: unknown): number | null {
@@ -91,13 +93,13 @@ function list<T>(value: unknown, parse: (item: unknown) => T | null): T[] {
 
 /** Whoever an event or a list is about: `user` is the id and `name` stands beside it. The name can be shown as it is. */
 export function parseUser(value: unknown): User | null {
-  const person = fields(value);
+  const person = fields<protocol.Person>(value);
   const id = text(person?.user);
   return id ? { id, name: plainName(text(person?.name) ?? "") || plainName(id) || "?" } : null;
 }
 
 export function parseMessage(value: unknown): Message | null {
-  const message = fields(value);
+  const message = fields<protocol.Message>(value);
   const user = parseUser(value);
   const offset = count(message?.offset);
   const id = text(message?.id);
@@ -106,7 +108,7 @@ export function parseMessage(value: unknown): Message | null {
 }
 
 export function parseRefusal(value: unknown): Refusal | null {
-  const refusal = fields(value);
+  const refusal = fields<protocol.RefusalBody>(value);
   const code = text(refusal?.code);
   if (!refusal || !code) return null;
   const retryAfter = refusal.retry_after;
@@ -119,7 +121,7 @@ export function parseRefusal(value: unknown): Refusal | null {
 }
 
 export function parseWelcome(value: unknown): Welcome | null {
-  const welcome = fields(value);
+  const welcome = fields<protocol.Welcome>(value);
   const user = parseUser(value);
   const position = parsePosition(welcome?.position);
   if (!welcome || !user || !position || !Array.isArray(welcome.permissions)) return null;
@@ -136,7 +138,7 @@ export function parseWelcome(value: unknown): Welcome | null {
 }
 
 export function parsePresence(value: unknown): PresenceDiff | null {
-  const diff = fields(value);
+  const diff = fields<protocol.Presence>(value);
   const online = count(diff?.online);
   if (!diff || online === null) return null;
   return {
@@ -148,27 +150,27 @@ export function parsePresence(value: unknown): PresenceDiff | null {
 }
 
 export function parseGap(value: unknown): { from: number; to: number } | null {
-  const gap = fields(value);
+  const gap = fields<protocol.Gap>(value);
   const from = count(gap?.from);
   const to = count(gap?.to);
   return from !== null && to !== null && from <= to ? { from, to } : null;
 }
 
 export function parseTyping(value: unknown): { user: User; on: boolean } | null {
-  const typing = fields(value);
+  const typing = fields<protocol.Typing>(value);
   const user = parseUser(value);
   return user ? { user, on: typing?.on === true } : null;
 }
 
 export function parseRead(value: unknown): { user: User; offset: number } | null {
-  const read = fields(value);
+  const read = fields<protocol.Read>(value);
   const user = parseUser(value);
   const offset = count(read?.offset);
   return user && offset !== null ? { user, offset } : null;
 }
 
 export function parseNotice(value: unknown): ServerNotice | null {
-  const notice = fields(value);
+  const notice = fields<protocol.Notice>(value);
   const code = text(notice?.code);
   if (!notice || !code) return null;
   const { reconnect, expires_in: expiresIn } = notice;
@@ -181,33 +183,33 @@ export function parseNotice(value: unknown): ServerNotice | null {
 }
 
 /** `null` means the answer is not one: the outcome is unknown. */
-function parseAnswer<T>(value: unknown, parse: (answer: Fields) => T | null): Answer<T> | null {
-  const answer = fields(value);
+function parseAnswer<A, T>(value: unknown, parse: (answer: Fields<A>) => T | null): Answer<T> | null {
+  const answer = fields<protocol.Refused>(value);
   if (answer?.ok === false) {
     const error = parseRefusal(answer.error);
     return error && { ok: false, error };
   }
   if (!answer || answer.ok !== true) return null;
-  const parsed = parse(answer);
+  const parsed = parse(answer as Fields<A>);
   return parsed && { ok: true, value: parsed };
 }
 
 export function parseSent(value: unknown): Answer<{ offset: number; at: number }> | null {
-  return parseAnswer(value, (answer) => {
+  return parseAnswer<protocol.Published, { offset: number; at: number }>(value, (answer) => {
     const offset = count(answer.offset);
     return offset === null ? null : { offset, at: time(answer.at) };
   });
 }
 
 export function parseHistory(value: unknown): Answer<HistoryPage> | null {
-  return parseAnswer(value, ({ items, more, position: place }) => {
+  return parseAnswer<protocol.HistoryPage, HistoryPage>(value, ({ items, more, position: place }) => {
     const position = parsePosition(place);
     return position && Array.isArray(items) ? { items: list(items, parseMessage), more: more === true, position } : null;
   });
 }
 
 export function parseMembers(value: unknown): Answer<{ online: User[]; total: number }> | null {
-  return parseAnswer(value, (answer) =>
+  return parseAnswer<protocol.Members, { online: User[]; total: number }>(value, (answer) =>
     Array.isArray(answer.online)
       ? { online: list(answer.online, parseUser), total: count(answer.total) ?? answer.online.length }
       : null,
@@ -215,5 +217,5 @@ export function parseMembers(value: unknown): Answer<{ online: User[]; total: nu
 }
 
 export function parseDone(value: unknown): Answer<true> | null {
-  return parseAnswer(value, () => true as const);
+  return parseAnswer<protocol.Done, true>(value, () => true as const);
 }

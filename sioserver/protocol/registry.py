@@ -1,0 +1,73 @@
+"""The events that there are, each with its types: a table for clients' and one for the server's.
+
+Names and shapes only; who may send what, and when something is told, is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, Final, NamedTuple
+
+from sioserver.protocol import shapes as s
+
+
+class Place(StrEnum):
+    """Where an event is at home."""
+
+    ROOM = "room"
+    SESSION = "session"
+
+
+class ClientEvent(NamedTuple):
+    """An event that a client may send. It is always answered, if an ack is asked for."""
+
+    summary: str
+    arguments: tuple[Any, ...]
+    """Types of the arguments, in order."""
+    answer: type[s.Shape]
+    """Of what was not refused; everything may be answered with `Refused`."""
+    least: int = 0
+    """Arguments that have to be there."""
+
+
+class ServerEvent(NamedTuple):
+    """An event that the server sends."""
+
+    summary: str
+    payload: type[s.Shape]
+    durable: bool = False
+    """Then the position after it is the last argument."""
+
+
+ROOM, SESSION = Place.ROOM, Place.SESSION
+
+CLIENT_EVENTS: Final[Mapping[tuple[Place, str], ClientEvent]] = {
+    (ROOM, "message"): ClientEvent(
+        "Post a message.", (s.Body, s.MessageOptions), s.Published, least=1
+    ),
+    (ROOM, "history"): ClientEvent("Read back.", (s.HistoryOptions,), s.HistoryPage),
+    (ROOM, "members"): ClientEvent("Who is here?", (s.MembersOptions,), s.Members),
+    (ROOM, "read"): ClientEvent("I have read up to here.", (s.Offset,), s.Unread, least=1),
+    (ROOM, "typing"): ClientEvent("I am typing, or no longer.", (bool,), s.Done, least=1),
+    (ROOM, "auth"): ClientEvent("A fresh token.", (s.TokenOptions,), s.Refreshed, least=1),
+    (ROOM, "leave"): ClientEvent("Leave the room for good.", (), s.Done),
+    (SESSION, "rooms"): ClientEvent("Which rooms am I a member of?", (), s.Rooms),
+    (SESSION, "auth"): ClientEvent(
+        "A fresh token, for all rooms of the connection.", (s.TokenOptions,), s.Refreshed, least=1
+    ),
+}
+"""By place and name."""
+
+SERVER_EVENTS: Final[Mapping[tuple[Place, str], ServerEvent]] = {
+    (ROOM, "welcome"): ServerEvent("The first after every connect.", s.Welcome, durable=True),
+    (ROOM, "message"): ServerEvent("A message was posted.", s.Message, durable=True),
+    (ROOM, "gap"): ServerEvent("Something could not be recovered.", s.Gap, durable=True),
+    (ROOM, "presence"): ServerEvent("Who came and who left.", s.Presence),
+    (ROOM, "typing"): ServerEvent("Somebody types.", s.Typing),
+    (ROOM, "read"): ServerEvent("Somebody has read.", s.Read),
+    (ROOM, "notice"): ServerEvent("About the connection itself.", s.Notice),
+    (SESSION, "welcome"): ServerEvent("The first after every connect.", s.SessionWelcome),
+    (SESSION, "notice"): ServerEvent("About the connection itself.", s.Notice),
+}
+"""By place and name."""

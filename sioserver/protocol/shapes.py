@@ -1,0 +1,252 @@
+"""What comes with events and answers: one struct for each object that is on the wire.
+
+Fields that are left out where they do not apply have the default `UNSET`. Descriptions are for
+whoever writes a client. Nothing here checks what a client sends, and nothing is decided here.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+UserId = Annotated[str, Meta(title="UserId", description="Unique among all users.")]
+Name = Annotated[str, Meta(title="Name", description="What others read; need not be unique.")]
+Room = Annotated[str, Meta(title="Room", description="A room's name, as in its namespace.")]
+Offset = Annotated[
+    int, Meta(title="Offset", ge=0, le=2**53 - 1, description="A place in a room's log.")
+]
+Count = Annotated[int, Meta(title="Count", ge=0)]
+Milliseconds = Annotated[int, Meta(title="Milliseconds", description="Since 1970-01-01T00:00:00Z.")]
+Seconds = Annotated[float, Meta(title="Seconds", ge=0)]
+Position = Annotated[
+    str,
+    Meta(
+        title="Position",
+        pattern=r"^[0-9A-Za-z]{1,32}\.[0-9]{1,16}$",
+        description="<epoch>.<offset>: everything before it has been told.",
+    ),
+]
+MessageId = Annotated[
+    str,
+    Meta(
+        title="MessageId",
+        pattern=r"^[!-~]{1,128}$",
+        description="The client's own, or one that the server made.",
+    ),
+]
+Body = Annotated[Any, Meta(description="A text, any JSON, binary, or JSON with binary in it.")]
+Permission = Literal["join", "read", "history", "post", "moderate"]
+
+
+class Shape(Struct, frozen=True, kw_only=True):
+    """An object on the wire. Clients ignore fields that they do not know: a newer server may have
+    more."""
+
+
+class Options(Shape, frozen=True, forbid_unknown_fields=True):
+    """An object that a client sends. Fields that are not known here are refused."""
+
+
+# ------------------------------------------------------------------------------------ common
+
+
+class Person(Shape, frozen=True):
+    """A user as others see them."""
+
+    user: UserId
+    name: Name
+
+
+class Message(Shape, frozen=True):
+    """A message, live, recovered or in a page of history."""
+
+    id: MessageId
+    offset: Offset
+    user: UserId
+    name: Name
+    body: Body
+    at: Milliseconds
+
+
+class RefusalBody(Shape, frozen=True):
+    """Why a request was refused."""
+
+    code: str
+    message: str
+    temporary: Annotated[bool, Meta(description="Worth sending again.")]
+    retry_after: Seconds | UnsetType = UNSET
+
+
+class Refused(Shape, frozen=True):
+    """The answer to a request that was refused."""
+
+    ok: Literal[False]
+    error: RefusalBody
+
+
+class Done(Shape, frozen=True):
+    """It was done."""
+
+    ok: Literal[True]
+
+
+# ------------------------------------------------------------------------------------ requests
+
+
+class MessageOptions(Options, frozen=True):
+    """With a message."""
+
+    id: (
+        Annotated[MessageId, Meta(description="Makes it harmless to send the message again.")]
+        | UnsetType
+    ) = UNSET
+
+
+class HistoryOptions(Options, frozen=True):
+    """Which messages: `after < offset < before`, or the newest."""
+
+    before: Offset | UnsetType = UNSET
+    after: Offset | UnsetType = UNSET
+    limit: Annotated[int, Meta(ge=1, le=10_000)] | UnsetType = UNSET
+
+
+class MembersOptions(Options, frozen=True):
+    """Who is asked for."""
+
+    all: Annotated[bool, Meta(description="Also members who are away.")] | UnsetType = UNSET
+
+
+class TokenOptions(Options, frozen=True):
+    """A fresh token."""
+
+    token: str
+
+
+# ------------------------------------------------------------------------------------ answers
+
+
+class Published(Shape, frozen=True):
+    """The message is stored."""
+
+    ok: Literal[True]
+    id: MessageId
+    offset: Offset
+    at: Milliseconds
+
+
+class HistoryPage(Shape, frozen=True):
+    """A page of a room's log, ascending."""
+
+    ok: Literal[True]
+    items: list[Message]
+    more: Annotated[bool, Meta(description="The log goes on in the direction of reading.")]
+    position: Annotated[Position, Meta(description="The newest of the log.")]
+
+
+class Members(Shape, frozen=True):
+    """Who is in a room."""
+
+    ok: Literal[True]
+    online: list[Person]
+    total: Count
+    members: list[Person] | UnsetType = UNSET
+
+
+class Unread(Shape, frozen=True):
+    """How many messages are unread now."""
+
+    ok: Literal[True]
+    unread: Count
+
+
+class Refreshed(Shape, frozen=True):
+    """The token counts from now on."""
+
+    ok: Literal[True]
+    expires_at: Annotated[float, Meta(description="Seconds since 1970.")] | None
+
+
+class RoomState(Shape, frozen=True):
+    """One of the rooms that a user is a member of."""
+
+    room: Room
+    unread: Count
+    last: Annotated[Offset, Meta(description="The newest of the room's log.")]
+
+
+class Rooms(Shape, frozen=True):
+    """The rooms of a user."""
+
+    ok: Literal[True]
+    rooms: list[RoomState]
+
+
+# ------------------------------------------------------------------------------------ events
+
+
+class Welcome(Shape, frozen=True):
+    """The first event after every connect."""
+
+    room: Room
+    user: UserId
+    name: Name
+    online: Count
+    total: Count
+    position: Annotated[Position, Meta(description="The newest of the room's log.")]
+    recovered: Annotated[bool, Meta(description="Nothing is missing, and the session is the old.")]
+    unread: Count
+    permissions: list[Permission]
+
+
+class SessionWelcome(Shape, frozen=True):
+    """The first event of the session room."""
+
+    user: UserId
+    name: Name
+    rooms: list[RoomState]
+
+
+class Gap(Shape, frozen=True, rename={"first": "from", "last": "to"}):
+    """These messages were not delivered."""
+
+    first: Offset
+    last: Offset
+
+
+class Presence(Shape, frozen=True):
+    """Who came and who left, since the last."""
+
+    online: Count
+    total: Count
+    joined: list[Person]
+    left: list[Person]
+
+
+class Typing(Shape, frozen=True):
+    """Somebody began or stopped typing."""
+
+    user: UserId
+    name: Name
+    on: bool
+
+
+class Read(Shape, frozen=True):
+    """Somebody has read up to an offset."""
+
+    user: UserId
+    name: Name
+    offset: Offset
+
+
+class Notice(Shape, frozen=True):
+    """Something about the client's own connection."""
+
+    code: str
+    message: str
+    event: (
+        Annotated[Any, Meta(description="The name of the event that was refused.")] | UnsetType
+    ) = UNSET
+    expires_in: Seconds | UnsetType = UNSET
+    number: Annotated[int, Meta(description="Of a disconnect.")] | UnsetType = UNSET
+    reconnect: Annotated[bool, Meta(description="May it come back by itself?")] | UnsetType = UNSET

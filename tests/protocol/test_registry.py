@@ -1,0 +1,213 @@
+"""The registry says what the server takes and tells: readers and builders beside it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import socketio
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sioserver import wire
+from sioserver.errors import DISCONNECTS, REFUSALS, Disconnect, Refusal
+from sioserver.model import (
+    Counts,
+    Event,
+    Membership,
+    Message,
+    Page,
+    Position,
+    PresenceDiff,
+    Published,
+    User,
+)
+from sioserver.protocol import CLIENT_EVENTS, SERVER_EVENTS, Place, shapes
+from sioserver.testing import ServerProcess
+from tests.wire.kit import JSON
+
+from .conform import answered, asked, conforms, told
+
+TEXTS = st.text(max_size=8)
+OFFSETS = st.integers(0, 2**53 - 1)
+USERS = st.builds(User, TEXTS, TEXTS)
+COUNTS = st.builds(Counts, st.integers(0), st.integers(0))
+POSITIONS = st.builds(Position, st.text("09azAZ", min_size=1, max_size=32), OFFSETS)
+IDS = st.text("!az~", min_size=1, max_size=128)
+MESSAGES = st.builds(Message, IDS, OFFSETS, TEXTS, TEXTS, JSON, st.integers(0))
+
+
+def is_told(event: Event) -> None:
+    args = [*event.before, event.payload]
+    if event.position is not None:
+        args.append(str(event.position))
+    told(Place.ROOM, event.name, args)
+
+
+@given(MESSAGES, POSITIONS, USERS, COUNTS, OFFSETS, st.booleans())
+def test_what_is_built_has_the_shape_that_the_registry_says(
+    message: Message, position: Position, user: User, counts: Counts, offset: int, yes: bool
+) -> None:
+    for event in (
+        wire.message_event(message, position.epoch),
+        wire.gap_event(0, offset, position),
+        wire.typing_event(user, yes),
+        wire.read_event(user, offset),
+        wire.notice_event("code", "words", event=message.body),
+        wire.presence_event(PresenceDiff(counts, [user], [user, user])),
+        wire.welcome_event(
+            "room",
+            user,
+            counts,
+            Membership(0, 0, 0),
+            position,
+            position,
+            recovered=yes,
+            permissions=["join", "moderate"],
+        ),
+    ):
+        is_told(event)
+
+
+@pytest.mark.parametrize("code", sorted(DISCONNECTS))
+def test_a_farewell_is_a_notice(code: str) -> None:
+    is_told(wire.farewell(Disconnect(code)))
+
+
+@pytest.mark.parametrize("code", sorted(REFUSALS))
+@pytest.mark.parametrize("after", [None, 1.2345])
+def test_a_refusal_has_its_shape(code: str, after: float | None) -> None:
+    answered(Place.ROOM, "message", wire.refusal_answer(Refusal(code, retry_after=after)))
+
+
+@given(st.lists(MESSAGES, max_size=3), POSITIONS, IDS, USERS, COUNTS)
+def test_an_answer_has_its_shape(
+    messages: list[Message], position: Position, id: str, user: User, counts: Counts
+) -> None:
+    answered(Place.ROOM, "message", wire.published_answer(Published(id, position, 1, False)))
+    page = Page(messages, 1, position)
+    request = wire.HistoryRequest(None, None, 3)
+    answered(Place.ROOM, "history", wire.history_answer(page, request))
+    answered(Place.ROOM, "members", wire.members_answer([user], counts, None))
+    answered(Place.ROOM, "members", wire.members_answer([user], counts, [user, user]))
+    rooms = wire.rooms_list({"a": {"unread": 1, "last": 2}})
+    answered(Place.SESSION, "rooms", {"ok": True, "rooms": rooms})
+
+
+# ---- what clients send --------------------------------------------------------------------------
+
+READERS: dict[str, Callable[[list[Any]], Any]] = {
+    "message": lambda args: wire.parse_send(args, 10**6),
+    "history": lambda args: wire.parse_history(args, 100),
+    "members": wire.parse_members,
+    "read": wire.parse_read,
+    "typing": wire.parse_typing,
+    "auth": wire.parse_auth,
+    "leave": lambda args: wire.parse_nothing(args, "leave"),
+}
+NAMES = st.sampled_from(["id", "before", "after", "limit", "all", "token"])
+VALUES = OFFSETS | st.booleans() | TEXTS | IDS | st.just(10_000)
+ARGUMENTS = st.lists(VALUES | st.dictionaries(NAMES, VALUES, max_size=2), max_size=2)
+
+
+@pytest.mark.parametrize("event", sorted(READERS))
+@given(args=ARGUMENTS)
+def test_what_the_registry_allows_is_taken_and_nothing_else(event: str, args: list[Any]) -> None:
+    """Null is as good as left out, which types do not say; and a body is anything."""
+    try:
+        READERS[event](args)
+    except Refusal:
+        assert not asked(Place.ROOM, event, args)
+    else:
+        assert asked(Place.ROOM, event, args)
+
+
+def test_each_event_of_a_room_has_a_reader_here() -> None:
+    assert {event for place, event in CLIENT_EVENTS if place is Place.ROOM} == READERS.keys()
+
+
+# ---- and a real server --------------------------------------------------------------------------
+
+
+class Witness:
+    """A stock client that looks at everything it is told."""
+
+    def __init__(self, server: ServerProcess, place: Place, namespace: str, user: str) -> None:
+        self._server, self._place, self._namespace, self._user = server, place, namespace, user
+        self.seen: list[str] = []
+        self.odd: list[AssertionError] = []
+        self.sio = socketio.AsyncClient(handle_sigint=False)
+        self.sio.on("*", self._look, namespace=namespace)
+
+    async def __aenter__(self) -> Witness:
+        await self.sio.connect(
+            self._server.url, auth={"user": self._user}, namespaces=[self._namespace]
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.sio.shutdown()
+
+    def _look(self, event: str, *args: Any) -> None:
+        self.seen.append(event)
+        try:
+            told(self._place, event, list(args))
+        except AssertionError as error:
+            self.odd.append(error)
+
+    async def ask(self, event: str, *args: Any) -> Any:
+        assert asked(self._place, event, list(args))
+        answer = await self.sio.call(event, args, namespace=self._namespace)
+        answered(self._place, event, answer)
+        return answer
+
+    async def until_seen(self, *events: str) -> None:
+        async with asyncio.timeout(30):
+            while not {*events} <= {*self.seen}:
+                await asyncio.sleep(0.01)
+        assert not self.odd
+
+
+async def test_a_real_server_says_what_the_registry_says() -> None:
+    async with (
+        ServerProcess() as server,
+        Witness(server, Place.ROOM, "/lobby", "ada") as ada,
+        Witness(server, Place.ROOM, "/lobby", "bob") as bob,
+        Witness(server, Place.SESSION, "/@me", "ada") as session,
+    ):
+        await bob.ask("typing", True)
+        await bob.ask("message", {"any": [1, None]}, {"id": "b-1"})
+        await ada.until_seen("welcome", "message", "typing", "presence")
+        await ada.ask("history", {"limit": 10})
+        await ada.ask("history")
+        await ada.ask("members", {"all": True})
+        await ada.ask("read", 1)
+        refusal = await ada.ask("auth", {"token": "x.y.z"})
+        assert refusal["error"]["code"] == "unauthorized"
+        await bob.until_seen("read")
+        await session.ask("rooms")
+        await ada.ask("leave")
+        await ada.until_seen("notice")
+        await session.until_seen("welcome")
+        assert not bob.odd
+
+
+def test_what_does_not_conform_is_found() -> None:
+    good = {"user": "a", "name": "A", "on": True}
+    told(Place.ROOM, "typing", [good])
+    for bad in ({**good, "on": 1}, {**good, "more": 1}, {"user": "a", "name": "A"}, None):
+        with pytest.raises(AssertionError):
+            told(Place.ROOM, "typing", [bad])
+    with pytest.raises(AssertionError):
+        told(Place.ROOM, "typing", [good, "e.1"])
+    with pytest.raises(AssertionError):
+        told(Place.ROOM, "gap", [{"from": 1, "to": 2}])
+    with pytest.raises(AssertionError):
+        conforms({"ok": False}, shapes.Done)
+
+
+def test_every_row_is_told_apart_by_place_and_name() -> None:
+    assert all(isinstance(place, Place) for place, _ in [*CLIENT_EVENTS, *SERVER_EVENTS])
+    assert all(row.least <= len(row.arguments) for row in CLIENT_EVENTS.values())

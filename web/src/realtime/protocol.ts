@@ -1,0 +1,257 @@
+/**
+ * What is on the wire, as the server's registry of events has it. Generated; tests/test_docs.py
+ * says when it is stale, and how it is made anew.
+ */
+
+/** With a message. */
+export interface MessageOptions {
+  /** Makes it harmless to send the message again. */
+  readonly id?: string;
+}
+
+/** The message is stored. */
+export interface Published {
+  readonly ok: true;
+  /** The client's own, or one that the server made. */
+  readonly id: string;
+  /** A place in a room's log. */
+  readonly offset: number;
+  /** Since 1970-01-01T00:00:00Z. */
+  readonly at: number;
+}
+
+/** Which messages: `after < offset < before`, or the newest. */
+export interface HistoryOptions {
+  /** A place in a room's log. */
+  readonly before?: number;
+  /** A place in a room's log. */
+  readonly after?: number;
+  readonly limit?: number;
+}
+
+/** A page of a room's log, ascending. */
+export interface HistoryPage {
+  readonly ok: true;
+  readonly items: readonly Message[];
+  /** The log goes on in the direction of reading. */
+  readonly more: boolean;
+  /** The newest of the log. */
+  readonly position: string;
+}
+
+/** A message, live, recovered or in a page of history. */
+export interface Message {
+  /** The client's own, or one that the server made. */
+  readonly id: string;
+  /** A place in a room's log. */
+  readonly offset: number;
+  /** Unique among all users. */
+  readonly user: string;
+  /** What others read; need not be unique. */
+  readonly name: string;
+  /** A text, any JSON, binary, or JSON with binary in it. */
+  readonly body: unknown;
+  /** Since 1970-01-01T00:00:00Z. */
+  readonly at: number;
+}
+
+/** Who is asked for. */
+export interface MembersOptions {
+  /** Also members who are away. */
+  readonly all?: boolean;
+}
+
+/** Who is in a room. */
+export interface Members {
+  readonly ok: true;
+  readonly online: readonly Person[];
+  readonly total: number;
+  readonly members?: readonly Person[];
+}
+
+/** A user as others see them. */
+export interface Person {
+  /** Unique among all users. */
+  readonly user: string;
+  /** What others read; need not be unique. */
+  readonly name: string;
+}
+
+/** How many messages are unread now. */
+export interface Unread {
+  readonly ok: true;
+  readonly unread: number;
+}
+
+/** It was done. */
+export interface Done {
+  readonly ok: true;
+}
+
+/** A fresh token. */
+export interface TokenOptions {
+  readonly token: string;
+}
+
+/** The token counts from now on. */
+export interface Refreshed {
+  readonly ok: true;
+  readonly expires_at: number | null;
+}
+
+/** The rooms of a user. */
+export interface Rooms {
+  readonly ok: true;
+  readonly rooms: readonly RoomState[];
+}
+
+/** One of the rooms that a user is a member of. */
+export interface RoomState {
+  /** A room's name, as in its namespace. */
+  readonly room: string;
+  readonly unread: number;
+  /** The newest of the room's log. */
+  readonly last: number;
+}
+
+/** The answer to a request that was refused. */
+export interface Refused {
+  readonly ok: false;
+  readonly error: RefusalBody;
+}
+
+/** Why a request was refused. */
+export interface RefusalBody {
+  readonly code: string;
+  readonly message: string;
+  /** Worth sending again. */
+  readonly temporary: boolean;
+  readonly retry_after?: number;
+}
+
+/** The first event after every connect. */
+export interface Welcome {
+  /** A room's name, as in its namespace. */
+  readonly room: string;
+  /** Unique among all users. */
+  readonly user: string;
+  /** What others read; need not be unique. */
+  readonly name: string;
+  readonly online: number;
+  readonly total: number;
+  /** The newest of the room's log. */
+  readonly position: string;
+  /** Nothing is missing, and the session is the old. */
+  readonly recovered: boolean;
+  readonly unread: number;
+  readonly permissions: readonly ("history" | "join" | "moderate" | "post" | "read")[];
+}
+
+/** These messages were not delivered. */
+export interface Gap {
+  /** A place in a room's log. */
+  readonly from: number;
+  /** A place in a room's log. */
+  readonly to: number;
+}
+
+/** Who came and who left, since the last. */
+export interface Presence {
+  readonly online: number;
+  readonly total: number;
+  readonly joined: readonly Person[];
+  readonly left: readonly Person[];
+}
+
+/** Somebody began or stopped typing. */
+export interface Typing {
+  /** Unique among all users. */
+  readonly user: string;
+  /** What others read; need not be unique. */
+  readonly name: string;
+  readonly on: boolean;
+}
+
+/** Somebody has read up to an offset. */
+export interface Read {
+  /** Unique among all users. */
+  readonly user: string;
+  /** What others read; need not be unique. */
+  readonly name: string;
+  /** A place in a room's log. */
+  readonly offset: number;
+}
+
+/** Something about the client's own connection. */
+export interface Notice {
+  readonly code: string;
+  readonly message: string;
+  /** The name of the event that was refused. */
+  readonly event?: unknown;
+  readonly expires_in?: number;
+  /** Of a disconnect. */
+  readonly number?: number;
+  /** May it come back by itself? */
+  readonly reconnect?: boolean;
+}
+
+/** The first event of the session room. */
+export interface SessionWelcome {
+  /** Unique among all users. */
+  readonly user: string;
+  /** What others read; need not be unique. */
+  readonly name: string;
+  readonly rooms: readonly RoomState[];
+}
+
+/** What may be asked for: the arguments, and the answer to what was not refused. */
+export interface RoomRequests {
+  /** Post a message. */
+  message: { arguments: [unknown, MessageOptions?]; answer: Published };
+  /** Read back. */
+  history: { arguments: [HistoryOptions?]; answer: HistoryPage };
+  /** Who is here? */
+  members: { arguments: [MembersOptions?]; answer: Members };
+  /** I have read up to here. */
+  read: { arguments: [number]; answer: Unread };
+  /** I am typing, or no longer. */
+  typing: { arguments: [boolean]; answer: Done };
+  /** A fresh token. */
+  auth: { arguments: [TokenOptions]; answer: Refreshed };
+  /** Leave the room for good. */
+  leave: { arguments: []; answer: Done };
+}
+
+/** What the server tells. */
+export interface RoomEvents {
+  /** The first after every connect. */
+  welcome: [Welcome, string];
+  /** A message was posted. */
+  message: [Message, string];
+  /** Something could not be recovered. */
+  gap: [Gap, string];
+  /** Who came and who left. */
+  presence: [Presence];
+  /** Somebody types. */
+  typing: [Typing];
+  /** Somebody has read. */
+  read: [Read];
+  /** About the connection itself. */
+  notice: [Notice];
+}
+
+/** What may be asked for: the arguments, and the answer to what was not refused. */
+export interface SessionRequests {
+  /** Which rooms am I a member of? */
+  rooms: { arguments: []; answer: Rooms };
+  /** A fresh token, for all rooms of the connection. */
+  auth: { arguments: [TokenOptions]; answer: Refreshed };
+}
+
+/** What the server tells. */
+export interface SessionEvents {
+  /** The first after every connect. */
+  welcome: [SessionWelcome];
+  /** About the connection itself. */
+  notice: [Notice];
+}

@@ -68,6 +68,9 @@ SERVER_EVENTS: Final[Mapping[tuple[Place, str], ServerEvent]] = {
     (ROOM, "read"): ServerEvent("Somebody has read.", s.Read),
     (ROOM, "notice"): ServerEvent("About the connection itself.", s.Notice),
     (SESSION, "welcome"): ServerEvent("The first after every connect.", s.SessionWelcome),
+    (SESSION, "unread"): ServerEvent("How much is unread in a room.", s.RoomState),
+    (SESSION, "room_joined"): ServerEvent("The user became a member of a room.", s.RoomState),
+    (SESSION, "room_left"): ServerEvent("The user left a room for good.", s.RoomLeft),
     (SESSION, "notice"): ServerEvent("About the connection itself.", s.Notice),
 }
 """By place and name."""

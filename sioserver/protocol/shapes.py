@@ -173,6 +173,12 @@ class RoomState(Shape, frozen=True):
     room: Room
     unread: Count
     last: Annotated[Offset, Meta(description="The newest of the room's log.")]
+    live: (
+        Annotated[
+            Literal[False], Meta(description="There are too many: it is not kept up to date.")
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class Rooms(Shape, frozen=True):
@@ -205,6 +211,12 @@ class SessionWelcome(Shape, frozen=True):
     user: UserId
     name: Name
     rooms: list[RoomState]
+
+
+class RoomLeft(Shape, frozen=True):
+    """The user is a member of this room no longer."""
+
+    room: Room
 
 
 class Gap(Shape, frozen=True, rename={"first": "from", "last": "to"}):

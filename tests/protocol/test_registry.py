@@ -39,11 +39,11 @@ IDS = st.text("!az~", min_size=1, max_size=128)
 MESSAGES = st.builds(Message, IDS, OFFSETS, TEXTS, TEXTS, JSON, st.integers(0))
 
 
-def is_told(event: Event) -> None:
+def is_told(event: Event, place: Place = Place.ROOM) -> None:
     args = [*event.before, event.payload]
     if event.position is not None:
         args.append(str(event.position))
-    told(Place.ROOM, event.name, args)
+    told(place, event.name, args)
 
 
 @given(MESSAGES, POSITIONS, USERS, COUNTS, OFFSETS, st.booleans())
@@ -92,8 +92,15 @@ def test_an_answer_has_its_shape(
     answered(Place.ROOM, "history", wire.history_answer(page, request))
     answered(Place.ROOM, "members", wire.members_answer([user], counts, None))
     answered(Place.ROOM, "members", wire.members_answer([user], counts, [user, user]))
-    rooms = wire.rooms_list({"a": {"unread": 1, "last": 2}})
+    rooms = [wire.standing("a", 1, 2), wire.standing("b", 1, 2, live=False)]
     answered(Place.SESSION, "rooms", {"ok": True, "rooms": rooms})
+    for event in (
+        wire.session_event(user, rooms),
+        wire.unread_event(rooms[0]),
+        wire.room_joined_event(rooms[1]),
+        wire.room_left_event("a"),
+    ):
+        is_told(event, Place.SESSION)
 
 
 # ---- what clients send --------------------------------------------------------------------------
@@ -190,7 +197,7 @@ async def test_a_real_server_says_what_the_registry_says() -> None:
         await session.ask("rooms")
         await ada.ask("leave")
         await ada.until_seen("notice")
-        await session.until_seen("welcome")
+        await session.until_seen("welcome", "unread", "room_left")
         assert not bob.odd
 
 

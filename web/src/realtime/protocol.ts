@@ -112,6 +112,8 @@ export interface RoomState {
   readonly unread: number;
   /** The newest of the room's log. */
   readonly last: number;
+  /** There are too many: it is not kept up to date. */
+  readonly live?: false;
 }
 
 /** The answer to a request that was refused. */
@@ -204,6 +206,12 @@ export interface SessionWelcome {
   readonly rooms: readonly RoomState[];
 }
 
+/** The user is a member of this room no longer. */
+export interface RoomLeft {
+  /** A room's name, as in its namespace. */
+  readonly room: string;
+}
+
 /** What may be asked for: the arguments, and the answer to what was not refused. */
 export interface RoomRequests {
   /** Post a message. */
@@ -252,6 +260,12 @@ export interface SessionRequests {
 export interface SessionEvents {
   /** The first after every connect. */
   welcome: [SessionWelcome];
+  /** How much is unread in a room. */
+  unread: [RoomState];
+  /** The user became a member of a room. */
+  room_joined: [RoomState];
+  /** The user left a room for good. */
+  room_left: [RoomLeft];
   /** About the connection itself. */
   notice: [Notice];
 }

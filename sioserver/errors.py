@@ -42,6 +42,8 @@ REFUSALS: Final[dict[str, RefusalKind]] = {
     "unavailable": RefusalKind(110, "the store cannot be written just now", True, 503),
     "draining": RefusalKind(111, "this node is stopping; connect again", True, 503),
     "internal": RefusalKind(112, "something went wrong here; it was logged", True, 500),
+    "muted": RefusalKind(114, "you may not post here just now", True, 429),
+    "banned": RefusalKind(115, "you are banned from here", False, 403),
 }
 
 # Numbers below 3500: the client may come back by itself. From 3500 on: it should not.
@@ -58,6 +60,7 @@ DISCONNECTS: Final[dict[str, DisconnectKind]] = {
     "left": DisconnectKind(3503, "the client left", False),
     "token_revoked": DisconnectKind(3504, "the token was revoked", False),
     "too_many_errors": DisconnectKind(3505, "too many requests had to be refused", False),
+    "banned": DisconnectKind(3506, "banned from the room", False),
 }
 
 TOKEN_FAULTS: Final[dict[str, str]] = {

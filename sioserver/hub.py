@@ -9,16 +9,24 @@ no wire, no store and no permission. Everything runs on the event loop, nothing 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Final
 
 from sioserver import wire
 from sioserver.errors import Disconnect
 from sioserver.followers import Followers
 from sioserver.holders import Holders
-from sioserver.local import Client, LocalRoom, Outbox
+from sioserver.local import Client, LocalRoom, Moderator, Outbox
 from sioserver.metrics import Metrics
-from sioserver.model import Event, Message, Position, PresenceDiff, Revocation
+from sioserver.model import (
+    Event,
+    Message,
+    Position,
+    PresenceDiff,
+    Revocation,
+    RoomSettings,
+    Sanction,
+)
 from sioserver.typists import Typists
 
 __all__ = ["Client", "Hub", "Outbox"]
@@ -44,6 +52,7 @@ class Hub:
         self._rooms: dict[str, LocalRoom] = {}
         self.holders = Holders()
         self.followers = Followers()
+        self.moderator: Moderator | None = None
 
     def __len__(self) -> int:
         """Rooms with clients here."""
@@ -162,6 +171,14 @@ class Hub:
         local = self._rooms.get(room)
         return [] if local is None else [one for _, group in local.groups() for one in group]
 
+    def clients(self, room: str | None = None) -> Iterator[Client]:
+        """The clients in the room here, those that are still joining too; None: in all rooms."""
+        rooms = list(self._rooms.values()) if room is None else [self._rooms.get(room)]
+        for local in rooms:
+            if local is not None:
+                for group in [*local.clients.values(), {**local.joining, **local.behind}]:
+                    yield from list(group.values())
+
     def is_in(self, client: Client) -> bool:
         """Is the client registered and past its join, live or behind?"""
         return client.joined and self.knows(client)
@@ -210,6 +227,17 @@ class Hub:
     def offer(self, client: Client, event: Event) -> bool:
         """Send an event to one client. False: it has no space, or is not live."""
         return self.is_live(client) and not self._hand_out(client.outbox, (client,), event)
+
+    def tell_only(self, clients: Iterable[Client], event: Event) -> None:
+        """Send an event that tells no state to some clients, wherever they are; who was not let in
+        yet, or has no space, is not told."""
+        by_outbox: dict[Outbox, list[Client]] = {}
+        for client in clients:
+            if self.is_in(client):
+                by_outbox.setdefault(client.outbox, []).append(client)
+        for outbox, some in by_outbox.items():
+            if refused := self._hand_out(outbox, some, event):
+                self._metrics.count_drop("slow", len(refused))
 
     def _tell(self, room: LocalRoom, event: Event, later: Event, but: Client | None = None) -> None:
         """`later`: what those are told instead who cannot be told now."""
@@ -294,6 +322,21 @@ class Hub:
     def on_revoked(self, rule: Revocation) -> None:
         """See `EngineListener`."""
         self.holders.revoked(rule)
+
+    def on_sanction(self, room: str, sanction: Sanction) -> None:
+        """See `EngineListener`."""
+        if self.moderator is not None:
+            self.moderator.on_sanction(room, sanction)
+
+    def on_lifted(self, room: str, sanction: Sanction) -> None:
+        """See `EngineListener`."""
+        if self.moderator is not None:
+            self.moderator.on_lifted(room, sanction)
+
+    def on_settings(self, room: str, settings: RoomSettings) -> None:
+        """See `EngineListener`."""
+        if self.moderator is not None:
+            self.moderator.on_settings(room, settings)
 
     def on_presence(self, room: str, diff: PresenceDiff) -> None:
         """See `EngineListener`."""

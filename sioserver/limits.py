@@ -149,6 +149,14 @@ COSTS: Final[Mapping[object, float]] = {
     "rooms": 10.0,
     "auth": 10.0,
     "leave": 10.0,
+    "kick": 10.0,
+    "mute": 10.0,
+    "unmute": 10.0,
+    "ban": 10.0,
+    "unban": 10.0,
+    "bans": 10.0,
+    "settings": 10.0,
+    "moderation_log": 10.0,
 }
 """Events that cost the server as much as that many others: they read pages of the store, verify a
 signature, or write what everybody is told."""
@@ -167,6 +175,8 @@ REFUSAL_COSTS: Final[Mapping[str, float]] = {
     "internal": 0.0,
     # Who has many requests under way learns that it is too fast when the first is answered.
     "rate_limited": 0.1,
+    # A page goes on telling that its user types, and knows no better.
+    "muted": 0.1,
 }
 """How much a refusal counts of those after which a connection is closed; others count 1."""
 

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 from sioserver import private, wire
 from sioserver.auth import Identity
 from sioserver.errors import Disconnect
-from sioserver.model import Event, Message, User
+from sioserver.model import Event, Message, RoomSettings, Sanction, User
 
 STATES: Final = 256
 """States (who types, how far somebody has read) of a room that are kept for who is behind."""
@@ -34,10 +34,25 @@ class Outbox(Protocol):
         """End the client's connection to its room, soon."""
 
 
+class Moderator(Protocol):
+    """Who knows what becomes of those about whom something was decided: the hub passes on to it
+    what the engine tells (see `EngineListener`), as it knows no permission."""
+
+    def on_sanction(self, room: str, sanction: Sanction) -> None:
+        """Something was decided about a user."""
+
+    def on_lifted(self, room: str, sanction: Sanction) -> None:
+        """A decision was lifted."""
+
+    def on_settings(self, room: str, settings: RoomSettings) -> None:
+        """The room has other settings."""
+
+
 class Client:
     """One connection of a user to a room. Created by an edge, registered in the hub."""
 
     __slots__ = (
+        "address",
         "begun_in",
         "buffer",
         "epoch",
@@ -57,6 +72,8 @@ class Client:
         self.id = id
         self.room = room
         self.outbox = outbox
+        # where it comes from (`admission.whose`), if the edge says so
+        self.address: str | None = None
         # replaced by a fresh token
         self.identity = identity
         # it has been let in: it is live, or behind

@@ -24,7 +24,23 @@ from prometheus_client.registry import Collector
 
 from sioserver.errors import DISCONNECTS, REFUSALS, TOKEN_FAULTS
 
-EVENTS: Final = ("message", "history", "members", "read", "typing", "auth", "leave")
+EVENTS: Final = (
+    "message",
+    "history",
+    "members",
+    "read",
+    "typing",
+    "auth",
+    "leave",
+    "kick",
+    "mute",
+    "unmute",
+    "ban",
+    "unban",
+    "bans",
+    "settings",
+    "moderation_log",
+)
 """Events of clients that are counted by name."""
 
 TRANSPORTS: Final = ("polling", "websocket", "raw")
@@ -71,6 +87,7 @@ LIMITS: Final = (
     "message_rate",
     "relay_rate",
     "slow_mode",
+    "sanctions",
 )
 REQUEST_REFUSALS: Final = (
     "Transport unknown",
@@ -102,6 +119,9 @@ MISMATCHES: Final = ("origin", "token", "address")
 
 REVOCATIONS: Final = ("token", "user", "all", "lifted")
 """What operators did to the rules by which tokens are refused."""
+
+MODERATION: Final = ("kick", "mute", "unmute", "ban", "unban", "settings")
+"""What was decided about people and rooms."""
 
 ADMIN_REFUSALS: Final = ("unauthorized", "token_expired", "forbidden", "rate_limited")
 """Why somebody was not taken for an operator."""
@@ -241,6 +261,7 @@ class Metrics(Collector):
         self.request_refusals = _table(REQUEST_REFUSALS)
         self.mismatches = _table(MISMATCHES)
         self.revocations = _table(REVOCATIONS)
+        self.moderation = _table(MODERATION)
         self.admin_refusals = _table(ADMIN_REFUSALS)
         self.forwards = _table(FORWARDS)
         self.forward_failures = _table(FORWARD_FAILURES)
@@ -317,6 +338,10 @@ class Metrics(Collector):
     def count_revocation(self, what: str) -> None:
         """An operator revoked tokens, or lifted a rule."""
         _count(self.revocations, what)
+
+    def count_moderation(self, what: str) -> None:
+        """Something was decided here about somebody or a room."""
+        _count(self.moderation, what)
 
     def count_admin_refusal(self, code: str) -> None:
         """Somebody was not let into the operator's API."""
@@ -412,6 +437,7 @@ class Metrics(Collector):
             "session_mismatches", "Requests for another's session.", "what", self.mismatches
         )
         yield _counters("revocations", "Revocations made here.", "what", self.revocations)
+        yield _counters("moderation", "Decided here by moderators.", "what", self.moderation)
         yield _counters("admin_refusals", "Operators refused.", "code", self.admin_refusals)
         yield _counters("forwards", "Requests passed on to other nodes.", "kind", self.forwards)
         yield _counters(

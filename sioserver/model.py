@@ -184,3 +184,60 @@ class Revocation(msgspec.Struct, frozen=True):
         return Revocation(
             self.kind, self.id, max(self.until, other.until), max(self.before, other.before)
         )
+
+
+# ---------------------------------------------------------------------------- moderation
+
+EVERYWHERE: Final = "*"
+"""In the place of a room: what is decided there holds in all rooms. No room is called that."""
+
+SanctionKind = Literal["ban", "mute", "kick"]
+
+
+class Sanction(msgspec.Struct, frozen=True):
+    """What was decided about a user in a room, or `EVERYWHERE`. There is one of each kind."""
+
+    kind: SanctionKind
+    """A ban keeps them out, a mute keeps them quiet. A kick ended their clients, and keeps nobody
+    out: it is kept for a moment, for the nodes that could not be told at once."""
+    user: str
+    until: float
+    """Seconds since 1970 at which it is over; infinity: never by itself."""
+    at: float
+    """Seconds since 1970 at which it was decided."""
+    by: str
+    """Who decided it: a user's id, or the name of an API key."""
+    reason: str = ""
+    final: bool = False
+    """An operator decided it: it holds for those who may moderate, too."""
+    by_address: bool = False
+    """Of a ban: it holds for whoever comes from the addresses that the user is connected from."""
+    addresses: tuple[str, ...] = ()
+    """Those that are known. Told to nobody."""
+
+
+class RoomSettings(msgspec.Struct, frozen=True):
+    """What moderators set in a room while it is open; None: what the configuration says."""
+
+    topic: str | None = None
+    slow_mode: float | None = None
+    read_only: bool | None = None
+
+
+class Act(msgspec.Struct, frozen=True):
+    """Something that was done in the name of moderation: a line of the room's record."""
+
+    what: Literal["kick", "mute", "ban", "unmute", "unban", "settings"]
+    by: str
+    """Who did it: a user's id, or the name of an API key."""
+    at: float
+    """Seconds since 1970."""
+    user: str = ""
+    """To whom; nobody where settings were changed."""
+    until: float = 0.0
+    """Of a mute and a ban: as in `Sanction`."""
+    reason: str = ""
+    settings: dict[str, Any] = {}
+    """What was set, by name; None: back to what the configuration says."""
+    number: int = 0
+    """Its place in the record; 0: it has none yet."""

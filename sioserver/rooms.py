@@ -8,6 +8,7 @@ its `Refusal`s into answers.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -31,8 +32,10 @@ from sioserver.model import (
     Page,
     Position,
     Published,
+    RoomSettings,
     User,
 )
+from sioserver.moderation import Moderation
 from sioserver.relay import Relay
 from sioserver.sessions import Sessions
 
@@ -56,10 +59,13 @@ class Joined(msgspec.Struct, frozen=True):
     """None: it is too much to be told at once."""
     recovered: bool
     """Nothing since the client's own position is lost."""
-    permissions: list[str]
+    set_up: Callable[[], tuple[list[str], RoomSettings]]
+    """What the client may do, and the room's settings: as they are when it is told, because it is
+    told of changes from then on."""
 
     def welcome(self, client: Client, *, recovered: bool, begins: Position) -> Event:
         """The welcome event; `recovered` is the edge's verdict on the whole connection."""
+        permissions, settings = self.set_up()
         return wire.welcome_event(
             client.room,
             client.user,
@@ -68,7 +74,8 @@ class Joined(msgspec.Struct, frozen=True):
             self.top,
             begins,
             recovered=recovered,
-            permissions=self.permissions,
+            permissions=permissions,
+            settings=settings,
         )
 
 
@@ -110,6 +117,7 @@ class RoomService:
         self._clock = clock
         self._renew_keys = renew_keys
         self.sessions = Sessions(config, engine, hub, metrics)
+        self.moderation = Moderation(engine, hub, policy, metrics, clock, self._check)
         self._relay = Relay(policy, budget, metrics, tell=self._tell, is_in=hub.is_in)
 
     def sweep(self, now: float) -> None:
@@ -148,13 +156,17 @@ class RoomService:
 
     async def admit(self, client: Client) -> None:
         """From now on the client is ended when its token is revoked, in whatever room it is or is
-        about to be; and raises a `Refusal` if that has happened since it was identified."""
+        about to be; and raises a `Refusal` if that has happened since it was identified, or its
+        user is banned from all rooms."""
         self._hub.holders.add(client)
         await self._check_revoked(client.identity)
+        await self.moderation.admit_anywhere(client)
 
     async def check(self, client: Client) -> None:
-        """Is the client's token still good? For one that was not let in yet: nobody has told it."""
+        """Is the client's token still good, and its user not banned? For one that was not let in
+        yet: nobody has told it."""
         await self._check_revoked(client.identity)
+        self.moderation.check_entry(client)
 
     def adopt(self, client: Client, identity: Identity) -> None:
         """The client speaks for this identity now, which was compared with the rules just before.
@@ -228,6 +240,7 @@ class RoomService:
             if first:
                 # the rule may have become stricter, and messages older, while nobody was here
                 await self._engine.trim(room, rule, self._clock())
+            await self.moderation.admit(client)  # before a member is made of somebody banned
             membership = await self._engine.join(room, user, self._config.limits)
             page, at = await self._look_back(client, since, membership)
             known, begin, lost = _verdict(page, at)
@@ -256,8 +269,12 @@ class RoomService:
             after=after,
             missed=missed,
             recovered=since is not None and lost is None,
-            permissions=self._policy.permissions(client.identity, room),
+            set_up=partial(self._set_up, client),
         )
+
+    def _set_up(self, client: Client) -> tuple[list[str], RoomSettings]:
+        moderation, room = self.moderation, client.room
+        return moderation.permissions(client.identity, room), moderation.settings(room)
 
     async def _look_back(
         self, client: Client, since: Position | None, membership: Membership
@@ -390,8 +407,7 @@ class RoomService:
 
     async def send(self, client: Client, request: wire.SendRequest) -> Published:
         """Post a message. When this returns, the message is stored and will reach everybody."""
-        now = self._check(client)
-        self._policy.check(client.identity, "post", client.room)
+        now = self.check_post(client)
         rule = self._policy.rule(client.room)
         self._budget.check_message(client.user.id, client.room, rule, now)
         id, body = request.id or random_id(16), request.body
@@ -399,8 +415,7 @@ class RoomService:
             asked = Posting(client.room, client.user, client.id, id, body)
             body = await self._hooks.posting(asked, self.max_body(client.room))
             # it may have left meanwhile, or may post no longer
-            now = self._check(client)
-            self._policy.check(client.identity, "post", client.room)
+            now = self.check_post(client)
         draft = Draft(
             id=id,
             user=client.user,
@@ -415,10 +430,18 @@ class RoomService:
         return published
 
     def _pause(self, client: Client, rule: RoomRule) -> float:
-        if not rule.slow_mode:
+        pause = self.moderation.pause(client.room, rule)
+        if not pause or self._policy.may(client.identity, "moderate", client.room):
             return 0.0
-        permissions = self._policy.permissions(client.identity, client.room)
-        return 0.0 if "moderate" in permissions else rule.slow_mode
+        return pause
+
+    def check_post(self, client: Client) -> float:
+        """The time, if the client may make itself heard in its room just now: what is asked for
+        all that the others are told of. Raises `Refusal`."""
+        now = self._check(client)
+        self._policy.check(client.identity, "post", client.room)
+        self.moderation.check_post(client, now, self._policy.rule(client.room))
+        return now
 
     async def history(self, client: Client, request: wire.HistoryRequest) -> Page:
         """A page of the room's log."""
@@ -461,9 +484,10 @@ class RoomService:
 
     def typing(self, client: Client, on: bool) -> None:
         """Tell the others, unless they know: see `Typists`."""
-        self._check(client)
         if on:
-            self._policy.check(client.identity, "post", client.room)
+            self.check_post(client)
+        else:
+            self._check(client)
         self._type(client, on=on)
 
     def _type(self, client: Client, *, on: bool) -> None:
@@ -480,9 +504,7 @@ class RoomService:
 
     def relay(self, client: Client, name: str, args: Sequence[Any]) -> None:
         """Pass an event on to the others: ephemeral, in no log."""
-        now = self._check(client)
-        self._policy.check(client.identity, "post", client.room)
-        self._relay.send(client, name, args, now)
+        self._relay.send(client, name, args, self.check_post(client))
 
     def tell_user(self, user_id: str, event: Event) -> None:
         """Tell all sessions (`@me`) of a user, wherever they are: see `Sessions.tell`."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from sioserver.auth import Identity
 from sioserver.engine.base import Engine, EngineListener, Quota, Retention
+from sioserver.engine.moderated import Rules
 from sioserver.errors import Disconnect
 from sioserver.hub import Client
 from sioserver.model import (
@@ -172,6 +173,16 @@ class StagedEngine:
         return held
 
 
+class NothingDecided:
+    """An engine's part of moderation, of a server without moderators."""
+
+    def __init__(self) -> None:
+        self.rules: dict[str, Rules] = {}
+
+    async def look(self, room: str) -> Rules:
+        return Rules()
+
+
 class FakeEngine:
     """The least engine that keeps the contract, for one room, without threads and waiting.
 
@@ -192,6 +203,7 @@ class FakeEngine:
         self.passed_on: list[tuple[str, Event]] = []
         self.listened: list[str] = []
         self.at: Callable[[str], object] = lambda point: None
+        self.moderation = NothingDecided()
 
     # what the test does
 

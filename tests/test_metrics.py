@@ -221,7 +221,8 @@ def test_the_names_are_those_of_their_owners() -> None:
     knobs = {*Limits.__struct_fields__}
     # no limits of their own: a burst belongs to its rate
     switches = {"enabled", *(name for name in knobs if name.endswith("_burst"))}
-    assert set(LIMITS) == knobs - switches | {"slow_mode", "relay_rate"}  # rules of rooms
+    # rules of rooms, and a bound that is the engines'
+    assert set(LIMITS) == knobs - switches | {"slow_mode", "relay_rate", "sanctions"}
 
 
 def test_which_node_it_is() -> None:

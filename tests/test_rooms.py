@@ -242,7 +242,7 @@ async def test_a_fresh_member(world: World) -> None:
     assert joined.counts == Counts(1, 1)
     assert (joined.top, joined.begins, joined.gap, joined.missed) == (top, top, None, [])
     assert not joined.recovered
-    assert joined.permissions == ["join", "read", "history", "post"]
+    assert joined.set_up()[0] == ["join", "read", "history", "post"]
     assert await world.engine.members("lobby", limit=9) == [ANN]
 
 
@@ -261,7 +261,10 @@ async def test_the_welcome(world: World) -> None:
         "position": str(joined.top),
         "recovered": True,
         "unread": 0,
-        "permissions": joined.permissions,
+        "permissions": ["join", "read", "history", "post"],
+        "topic": "",
+        "slow_mode": 0.0,
+        "read_only": False,
     }
 
 
@@ -460,9 +463,9 @@ async def test_who_may_not_come_in(make: Make, rule: RoomRule, identity: dict[st
 
 async def test_what_one_may(make: Make) -> None:
     world = await make(RoomRule(post=["ben"], moderate=["ben"]))
-    assert (await world.join(world.client())).permissions == ["join", "read", "history"]
+    assert (await world.join(world.client())).set_up()[0] == ["join", "read", "history"]
     ben = world.client(BEN, authenticated=True)
-    assert (await world.join(ben)).permissions == ["join", "read", "history", "post", "moderate"]
+    assert (await world.join(ben)).set_up()[0] == ["join", "read", "history", "post", "moderate"]
 
 
 async def test_a_rule_keeps_what_was_before_to_some(make: Make) -> None:

@@ -64,10 +64,13 @@ class Policy:
     def check_admin(self, identity: Identity) -> None:
         """Raises `Refusal("forbidden")` for who may not administer the server. A token has to say
         so, for all rooms; no rule can."""
-        if not any(
-            ADMIN in grant.words and grant.pattern == "*" for grant in identity.grants or ()
-        ):
+        if not self.is_admin(identity):
             raise Refusal("forbidden", "your token does not permit: admin")
+
+    @staticmethod
+    def is_admin(identity: Identity) -> bool:
+        """May they administer the server?"""
+        return any(ADMIN in grant.words and grant.pattern == "*" for grant in identity.grants or ())
 
     def permissions(self, identity: Identity, room: str) -> list[str]:
         """What they may do, in the order of `PERMISSIONS`."""

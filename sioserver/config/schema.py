@@ -285,6 +285,13 @@ class RoomRule(Section, frozen=True):
             "newest waits for its turn."
         ),
     ] = 0.0
+    topic: Annotated[
+        Annotated[str, Meta(max_length=512)],
+        about("What the room is about, until a moderator sets another topic."),
+    ] = ""
+    read_only: Annotated[
+        bool, about("Only who may moderate may post, until a moderator changes it.")
+    ] = False
     max_body: Annotated[Count, about("Largest message body here; 0 means limits.max_body.")] = 0
     message_rate: Annotated[
         RateOrZero, about("Messages a user may post per second here; 0 means limits.message_rate.")
@@ -293,7 +300,7 @@ class RoomRule(Section, frozen=True):
         Seconds,
         about(
             "Slow mode: seconds between two messages of a user here, on whichever node; 0 is off. "
-            "Who may moderate need not wait."
+            "Who may moderate need not wait, and can change it."
         ),
     ] = 0.0
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Protocol
 
+from sioserver.engine.base_moderation import Moderation, ModerationListener
 from sioserver.errors import Refusal
 from sioserver.model import (
     Counts,
@@ -73,7 +74,7 @@ class Unlimited:
 UNLIMITED: Final[Quota] = Unlimited()
 
 
-class EngineListener(Protocol):
+class EngineListener(ModerationListener, Protocol):
     """What an engine calls (satisfied by the hub). Calls come on the event loop; they must not
     block."""
 
@@ -242,6 +243,10 @@ class Nodes(Protocol):
 
 class Engine(Log, Members, Presence, Tokens, Nodes, Protocol):
     """Everything that is shared."""
+
+    @property
+    def moderation(self) -> Moderation:
+        """What moderators decided."""
 
     async def start(self, listener: EngineListener) -> None:
         """Open the store and begin to announce; raises `StoreError` with what to do about it. From

@@ -29,6 +29,7 @@ from sioserver.engine.base import (
     too_soon,
 )
 from sioserver.engine.embedded_members import Known
+from sioserver.engine.embedded_moderation import EmbeddedModeration
 from sioserver.engine.embedded_presence import Presence
 from sioserver.engine.embedded_rooms import Room, RoomCache
 from sioserver.engine.embedded_store import RETRY_AFTER, Journal, refusal
@@ -94,6 +95,8 @@ class EmbeddedEngine:
         # Tokens.
         self._secrets: dict[str, bytes] = {}
         self._revocations = Revocations()
+        # Decisions about people and rooms.
+        self.moderation = EmbeddedModeration(self._journal)
         # Times of the last rounds.
         self._tidied = float("-inf")
         self._reviewed = float("-inf")
@@ -113,6 +116,7 @@ class EmbeddedEngine:
         await self._journal.start()
         for rule in await self._journal.read(token_rows.revocations):
             self._revocations.put(rule)
+        await self.moderation.start(listener)
         self._running = True
 
     async def stop(self) -> None:
@@ -126,11 +130,13 @@ class EmbeddedEngine:
         """See `Engine.watch`."""
         self._watched.add(room)
         self._rooms.review(room)
+        self.moderation.watch(room)
 
     def unwatch(self, room: str) -> None:
         """See `Engine.unwatch`."""
         self._watched.discard(room)
         self._rooms.review(room)
+        self.moderation.unwatch(room)
 
     def ready(self) -> str | None:
         """See `Engine.ready`."""
@@ -140,6 +146,7 @@ class EmbeddedEngine:
         """See `Engine.stats`."""
         return {
             "revocations": len(self._revocations),
+            **self.moderation.stats(),
             "rooms_cached": len(self._rooms),
             "rooms_watched": len(self._watched),
             "rooms_with_people": len(self._presence),
@@ -492,6 +499,7 @@ class EmbeddedEngine:
             if round_is_due:
                 self._tidied = now
                 self._journal.post(lambda tables: tables.trim(now))
+                self.moderation.tidy(now)
                 if self._revocations.forget(now):
                     self._journal.post(lambda tables: token_rows.forget(tables, now))
             if round_is_due or self._pruning:

@@ -64,6 +64,16 @@ CREATE TABLE revocation (
     kind TEXT NOT NULL, id TEXT NOT NULL, until REAL NOT NULL, before REAL NOT NULL,
     PRIMARY KEY (kind, id)
 ) WITHOUT ROWID;
+CREATE TABLE decision (
+    room TEXT NOT NULL, name TEXT NOT NULL, value BLOB NOT NULL, until REAL NOT NULL,
+    PRIMARY KEY (room, name)
+) WITHOUT ROWID;
+CREATE INDEX decision_until ON decision (until);
+CREATE TABLE act (
+    number INTEGER PRIMARY KEY, room TEXT NOT NULL, at REAL NOT NULL, data BLOB NOT NULL
+);
+CREATE INDEX act_room ON act (room, number);
+CREATE INDEX act_at ON act (at);
 """
 
 

@@ -141,11 +141,14 @@ class Journal:
         self.post(run, done=done, failed=_refuse(waiter))
         return await waiter
 
-    async def read(self, run: Callable[[Tables], T]) -> T:
-        """Run in the thread, after the next transaction; works while nothing can be written."""
+    async def read(self, run: Callable[[Tables], T], hook: Callable[[T], None] | None = None) -> T:
+        """Run in the thread, after the next transaction; works while nothing can be written.
+        `hook` as in `write`."""
         waiter: asyncio.Future[T] = self._loop.create_future()
 
         def done(result: T) -> None:
+            if hook is not None:
+                hook(result)
             if not waiter.done():
                 waiter.set_result(result)
 

@@ -3,8 +3,8 @@
 See `base` for the contract. This module puts the parts together and says who is told what comes
 over the bus: the logs are `redis_log` (asking) and `redis_watch` (announcing), the people
 `redis_members`, `redis_presence` and `redis_lease`, the other nodes `redis_nodes`, the tokens
-`redis_secrets` and `redis_revocations`. The connections,
-and what becomes of commands when one breaks, are `redis_servers` and `redis_bus`.
+`redis_secrets` and `redis_revocations`, what moderators decided `redis_moderation`. The
+connections, and what becomes of commands when one breaks, are `redis_servers` and `redis_bus`.
 
 The engine owns its timers and tasks, other than the rest of the server, where the node does: a
 lease has to be kept up while the node is still starting, and given back after it has stopped.
@@ -26,6 +26,7 @@ from sioserver.engine.redis_keys import Keys
 from sioserver.engine.redis_lease import Lease
 from sioserver.engine.redis_log import RedisLog
 from sioserver.engine.redis_members import RedisMembers
+from sioserver.engine.redis_moderation import RedisModeration
 from sioserver.engine.redis_nodes import RedisNodes
 from sioserver.engine.redis_presence import RedisPresence
 from sioserver.engine.redis_replies import RETRY_AFTER
@@ -36,6 +37,7 @@ from sioserver.engine.redis_watch import RedisWatch
 from sioserver.engine.tail import span
 from sioserver.errors import Refusal
 from sioserver.model import (
+    EVERYWHERE,
     Counts,
     Credentials,
     Draft,
@@ -68,6 +70,7 @@ class RedisEngine:
         # Nothing is to be kept: so it is said of the private Valkey that keeps nothing, too.
         self._keeps = config.store.path != ":memory:"
         self._keys = keys = Keys(settings.prefix)
+        self._everywhere = keys.room(EVERYWHERE).channel
         self._redis = redis = Redis(
             settings, name=peer.id, on_connected=self._on_connected, on_lost=self._on_lost
         )
@@ -82,6 +85,7 @@ class RedisEngine:
         self._members = RedisMembers(redis, keys, peer.id)
         self._secrets = RedisSecrets(redis, keys)
         self._revocations = RedisRevocations(redis, keys, on_revoked=self._on_revoked)
+        self.moderation = RedisModeration(redis, keys)
         self._nodes = RedisNodes(redis, keys, peer, on_event=self._on_event)
         self._presence = RedisPresence(
             redis,
@@ -126,7 +130,9 @@ class RedisEngine:
             await self._bus.start()
             self._bus.subscribe(self._keys.nodes)
             self._bus.subscribe(self._keys.tokens)
+            self._bus.subscribe(self._everywhere)
             await self._revocations.start()
+            await self.moderation.start(listener)
             await self._lease.start()
         except Refusal as error:
             await self._shut_down()
@@ -164,6 +170,7 @@ class RedisEngine:
     async def _shut_down(self) -> None:
         self._watch.stop()
         await self._revocations.stop()
+        await self.moderation.stop()
         await self._lease.stop()
         await self._members.write_rest()
         await self._bus.stop()
@@ -173,11 +180,13 @@ class RedisEngine:
     def watch(self, room: str) -> None:
         """See `Engine.watch`."""
         if self._watch.add(room):
+            self.moderation.watch(room)
             self._bus.subscribe(self._keys.room(room).channel)
 
     def unwatch(self, room: str) -> None:
         """See `Engine.unwatch`."""
         self._watch.remove(room)
+        self.moderation.unwatch(room)
         self._bus.unsubscribe(self._keys.room(room).channel)
 
     def ready(self) -> str | None:
@@ -197,6 +206,7 @@ class RedisEngine:
             **self._nodes.stats(),
             **self._lease.stats(),
             **self._revocations.stats(),
+            **self.moderation.stats(),
             "publish_late_total": self._log.late,
             "bus_unwatched_total": self._unwatched,
             "bus_foreign_total": self._foreign,
@@ -313,6 +323,7 @@ class RedisEngine:
             return
         self._members.write(now)
         self._revocations.tick(now)
+        self.moderation.tick(now)
         if not 0 <= now - self._tidied < _TIDY_EVERY:
             self._tidied = now
             self._watch.tidy(now)
@@ -381,6 +392,7 @@ class RedisEngine:
             self._watch.on_connected()
             self._secrets.restore()
             self._revocations.on_connected()
+            self.moderation.on_connected()
             self._lease.doubt()
 
     def _on_lost(self, reason: str) -> None:
@@ -401,7 +413,9 @@ class RedisEngine:
                 self._nodes.on_bus(payload[1:])
             elif channel == self._keys.tokens and kind == b"r":
                 self._revocations.on_bus(payload[1:])
-            elif channel in (self._keys.nodes, self._keys.tokens):
+            elif channel == self._everywhere and kind == b"d":
+                self.moderation.on_bus(EVERYWHERE, payload[1:])
+            elif channel in (self._keys.nodes, self._keys.tokens, self._everywhere):
                 self._foreign += 1
             elif (heard := self._listened.get(channel)) is not None:
                 if kind == b"e":
@@ -416,6 +430,8 @@ class RedisEngine:
             self._presence.on_bus(room.name, payload[1:])
         elif kind == b"e":
             self._nodes.on_room(room.name, payload[1:])
+        elif kind == b"d":
+            self.moderation.on_bus(room.name, payload[1:])
         elif kind == b"l":
             self._on_left(room.name, payload[1:])
         else:
@@ -436,10 +452,12 @@ class RedisEngine:
     def _on_subscribed(self, channels: list[str]) -> None:
         self._watch.on_subscribed(channels)
         self._revocations.on_subscribed(channels)
+        self.moderation.on_subscribed(channels)
 
     def _on_deaf(self) -> None:
         self._watch.on_deaf()
         self._revocations.on_deaf()
+        self.moderation.on_deaf()
 
     def _on_revoked(self, rule: Revocation) -> None:
         self._listener.on_revoked(rule)

@@ -36,6 +36,19 @@ class RoomKeys(NamedTuple):
     """Sorted set, all scores 0: name NUL id NUL whether a guest, of who is online."""
 
 
+class ModerationKeys(NamedTuple):
+    """A room's that hold what its moderators decided. With its other keys."""
+
+    channel: str
+    """The room's."""
+    decisions: str
+    """Hash: name of a record -> the record; `v`: version of the last change."""
+    ends: str
+    """Sorted set: the same names -> when it is forgotten, in seconds of the server's clock."""
+    acts: str
+    """Stream: <version>-0 with `d` (what was done)."""
+
+
 class Keys:
     """The names below one prefix."""
 
@@ -76,6 +89,11 @@ class Keys:
                 tag, *(f"{tag}:{end}" for end in ("meta", "log", "members", "names", "on", "here"))
             )
         return keys
+
+    def moderation(self, room: str) -> ModerationKeys:
+        """The keys of what was decided in a room, or `EVERYWHERE`."""
+        tag = self.room(room).channel
+        return ModerationKeys(tag, f"{tag}:decisions", f"{tag}:ends", f"{tag}:acts")
 
     def draft(self, room: str, user_id: str, id: str) -> str:
         """String with an end: the place of the draft that a user sent with this id. With the room's

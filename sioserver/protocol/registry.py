@@ -52,6 +52,16 @@ CLIENT_EVENTS: Final[Mapping[tuple[Place, str], ClientEvent]] = {
     (ROOM, "typing"): ClientEvent("I am typing, or no longer.", (bool,), s.Done, least=1),
     (ROOM, "auth"): ClientEvent("A fresh token.", (s.TokenOptions,), s.Refreshed, least=1),
     (ROOM, "leave"): ClientEvent("Leave the room for good.", (), s.Done),
+    (ROOM, "kick"): ClientEvent("End a user's clients.", (s.KickOptions,), s.Done, least=1),
+    (ROOM, "mute"): ClientEvent("Keep a user quiet.", (s.MuteOptions,), s.Decided, least=1),
+    (ROOM, "unmute"): ClientEvent("End a mute.", (s.UserOptions,), s.Done, least=1),
+    (ROOM, "ban"): ClientEvent("Keep a user out.", (s.BanOptions,), s.Decided, least=1),
+    (ROOM, "unban"): ClientEvent("End a ban.", (s.UserOptions,), s.Done, least=1),
+    (ROOM, "bans"): ClientEvent("Who is banned, or muted?", (s.BansOptions,), s.Bans),
+    (ROOM, "settings"): ClientEvent("Set the room up.", (s.SettingsOptions,), s.Settings),
+    (ROOM, "moderation_log"): ClientEvent(
+        "What have moderators done?", (s.LogOptions,), s.ModerationLog
+    ),
     (SESSION, "rooms"): ClientEvent("Which rooms am I a member of?", (), s.Rooms),
     (SESSION, "auth"): ClientEvent(
         "A fresh token, for all rooms of the connection.", (s.TokenOptions,), s.Refreshed, least=1
@@ -66,6 +76,7 @@ SERVER_EVENTS: Final[Mapping[tuple[Place, str], ServerEvent]] = {
     (ROOM, "presence"): ServerEvent("Who came and who left.", s.Presence),
     (ROOM, "typing"): ServerEvent("Somebody types.", s.Typing),
     (ROOM, "read"): ServerEvent("Somebody has read.", s.Read),
+    (ROOM, "room"): ServerEvent("The room is set to this now.", s.RoomSettings),
     (ROOM, "notice"): ServerEvent("About the connection itself.", s.Notice),
     (SESSION, "welcome"): ServerEvent("The first after every connect.", s.SessionWelcome),
     (SESSION, "unread"): ServerEvent("How much is unread in a room.", s.RoomState),

@@ -123,6 +123,70 @@ class TokenOptions(Options, frozen=True):
     token: str
 
 
+Whom = Annotated[str, Meta(title="Whom", min_length=1, max_length=128, description="A user's id.")]
+Reason = Annotated[str, Meta(title="Reason", max_length=200)]
+Page = Annotated[int, Meta(title="Page", ge=1, le=1000, description="At most so many.")]
+
+
+class KickOptions(Options, frozen=True):
+    """Whom to put out."""
+
+    user: Whom
+    reason: Reason | UnsetType = UNSET
+
+
+class MuteOptions(Options, frozen=True):
+    """Whom to keep quiet, and how long."""
+
+    user: Whom
+    seconds: Annotated[int, Meta(ge=1, le=315_360_000)]
+    reason: Reason | UnsetType = UNSET
+
+
+class BanOptions(Options, frozen=True):
+    """Whom to keep out."""
+
+    user: Whom
+    seconds: (
+        Annotated[int, Meta(ge=0, le=315_360_000, description="0, or left out: for good.")]
+        | UnsetType
+    ) = UNSET
+    reason: Reason | UnsetType = UNSET
+    address: (
+        Annotated[bool, Meta(description="And whoever comes from where they are connected from.")]
+        | UnsetType
+    ) = UNSET
+
+
+class UserOptions(Options, frozen=True):
+    """Whose ban or mute ends."""
+
+    user: Whom
+
+
+class BansOptions(Options, frozen=True):
+    """Which sanctions."""
+
+    kind: Literal["ban", "mute"] | UnsetType = UNSET
+    after: Annotated[str, Meta(description="`next` of the page before.")] | UnsetType = UNSET
+    limit: Page | UnsetType = UNSET
+
+
+class LogOptions(Options, frozen=True):
+    """Which lines of the record: with a smaller number, or the newest."""
+
+    before: Offset | UnsetType = UNSET
+    limit: Page | UnsetType = UNSET
+
+
+class SettingsOptions(Options, frozen=True):
+    """What a room is set to; null: what the configuration says."""
+
+    topic: Annotated[str, Meta(max_length=512)] | UnsetType | None = UNSET
+    slow_mode: Annotated[float, Meta(ge=0, le=86400)] | UnsetType | None = UNSET
+    read_only: bool | UnsetType | None = UNSET
+
+
 # ------------------------------------------------------------------------------------ answers
 
 
@@ -188,10 +252,70 @@ class Rooms(Shape, frozen=True):
     rooms: list[RoomState]
 
 
+class Sanction(Shape, frozen=True):
+    """A ban or a mute."""
+
+    user: UserId
+    until: Annotated[Milliseconds | None, Meta(description="null: for good.")]
+    by: Annotated[str, Meta(description="Who decided it: a user, or a key of the operator.")]
+    reason: str
+    at: Milliseconds
+    address: Annotated[bool, Meta(description="It holds for the user's addresses, too.")]
+
+
+class Decided(Sanction, frozen=True):
+    """It holds from now on."""
+
+    ok: Literal[True]
+
+
+class Bans(Shape, frozen=True):
+    """A page of the bans or mutes in force, by user."""
+
+    ok: Literal[True]
+    items: list[Sanction]
+    next: Annotated[str, Meta(description="`after` of the next page.")] | UnsetType = UNSET
+
+
+class Act(Shape, frozen=True):
+    """A line of the record."""
+
+    number: Count
+    what: Literal["kick", "mute", "ban", "unmute", "unban", "settings"]
+    by: str
+    at: Milliseconds
+    user: UserId | UnsetType = UNSET
+    until: Milliseconds | UnsetType | None = UNSET
+    reason: str | UnsetType = UNSET
+    settings: SettingsOptions | UnsetType = UNSET
+
+
+class ModerationLog(Shape, frozen=True):
+    """What was done, newest first."""
+
+    ok: Literal[True]
+    items: list[Act]
+    more: bool
+
+
+class RoomSettings(Shape, frozen=True):
+    """What a room is set to."""
+
+    topic: str
+    slow_mode: Annotated[Seconds, Meta(description="Between two messages of a user.")]
+    read_only: Annotated[bool, Meta(description="Only who may moderate may post.")]
+
+
+class Settings(RoomSettings, frozen=True):
+    """What the room is set to now."""
+
+    ok: Literal[True]
+
+
 # ------------------------------------------------------------------------------------ events
 
 
-class Welcome(Shape, frozen=True):
+class Welcome(RoomSettings, frozen=True):
     """The first event after every connect."""
 
     room: Room
@@ -260,5 +384,6 @@ class Notice(Shape, frozen=True):
         Annotated[Any, Meta(description="The name of the event that was refused.")] | UnsetType
     ) = UNSET
     expires_in: Seconds | UnsetType = UNSET
+    retry_after: Annotated[Seconds, Meta(description="Of a mute.")] | UnsetType = UNSET
     number: Annotated[int, Meta(description="Of a disconnect.")] | UnsetType = UNSET
     reconnect: Annotated[bool, Meta(description="May it come back by itself?")] | UnsetType = UNSET

@@ -14,6 +14,7 @@ from sioserver.connections.clients import ConnectedClient
 from sioserver.errors import Refusal
 from sioserver.requests.handler import Answer, Handlers, Pages
 from sioserver.requests.messages import Messages
+from sioserver.requests.moderation import Moderation
 from sioserver.requests.people import People
 from sioserver.requests.session import Session
 from sioserver.rooms import RoomService
@@ -34,7 +35,12 @@ class Requests:
         self._clock = clock
         messages, session = Messages(rooms, pages), Session(rooms, refreshed)
         self._people = people = People(rooms)
-        self._in_room: Handlers = {**messages.in_room, **people.in_room, **session.in_room}
+        self._in_room: Handlers = {
+            **messages.in_room,
+            **people.in_room,
+            **session.in_room,
+            **Moderation(rooms).in_room,
+        }
         self._in_session: Handlers = {**session.in_session}
 
     async def answer(self, client: ConnectedClient, name: object, args: list[Any]) -> Answer:

@@ -32,6 +32,7 @@ class RoomClient(ConnectedClient):
         bucket: Bucket,
     ) -> None:
         super().__init__(identity, room, outbox, bucket)
+        self.address = session.address
         self.session = session
         self.connection = connection
         self.namespace = namespace

@@ -53,6 +53,9 @@ _NOTHING: Final = Outgoing([])
 NO_ACK: Final = 0
 """The number of an ack that nobody waits for: real ones begin at 1."""
 
+AT_ONCE: Final = ("token_revoked", "kicked", "banned")
+"""Endings of clients that do not wait for what the clients sent before."""
+
 MAX_SAID: Final = 128
 """Characters of an event's name that are said when it was refused: a client may have made it up,
 and as long as it likes."""
@@ -470,8 +473,9 @@ class RoomServer(AsyncServer):
         """See `Outbox`."""
         assert isinstance(client, RoomClient)
         # not from inside a loop over clients; and in order behind what the client sent, unless its
-        # token is no good any more: whatever that waits for, it is told nothing meanwhile
-        if ending.code == "token_revoked" and client.sid and client.session.handling:
+        # token is no good any more, or it is put out: whatever that waits for, it is told nothing
+        # meanwhile
+        if ending.code in AT_ONCE and client.sid and client.session.handling:
             self._spawn("end", self._end(client, ending))
         else:
             client.session.enqueue(0, self._end, client, ending)

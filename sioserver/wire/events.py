@@ -16,9 +16,11 @@ from sioserver.model import (
     Message,
     Position,
     PresenceDiff,
+    RoomSettings,
     User,
 )
 from sioserver.wire.answers import message_payload, person
+from sioserver.wire.moderation import settings_payload
 
 PRESENCE_LISTED: Final = 100
 """People who are named in one presence event, of those who came and of those who left: thousands
@@ -28,14 +30,20 @@ PRESENCE: Final = "presence"
 """The state that the presence events of a room tell."""
 
 
+ROOM: Final = "room"
+"""The event with a room's settings, and the state that it tells."""
+
+
 def state_of(event: Event) -> str | None:
-    """What the event tells the newest of: who is online, whether somebody types, how far somebody
-    has read, where somebody's cursor is. Only the last event of a state counts. None: it tells
-    something that happened."""
+    """What the event tells the newest of: who is online, the room's settings, whether somebody
+    types, how far somebody has read, where somebody's cursor is. Only the last event of a state
+    counts. None: it tells something that happened."""
     if event.latest:
         return f"{event.name}\0{event.payload['user']}"  # a name may have spaces
     if event.name == "presence":
         return PRESENCE
+    if event.name == ROOM:
+        return ROOM
     if event.name in ("typing", "read"):
         return f"{event.name} {event.payload['user']}"
     return None
@@ -76,6 +84,11 @@ def typing_event(user: User, on: bool) -> Event:
 def read_event(user: User, offset: int) -> Event:
     """Somebody has read up to `offset`."""
     return Event("read", {**person(user), "offset": offset})
+
+
+def room_event(settings: RoomSettings) -> Event:
+    """The room has other settings now: these."""
+    return Event(ROOM, settings_payload(settings))
 
 
 def relayed_event(name: str, args: Sequence[Any], sender: User, *, latest: bool = False) -> Event:
@@ -132,6 +145,7 @@ def welcome_event(
     *,
     recovered: bool,
     permissions: Sequence[str],
+    settings: RoomSettings,
 ) -> Event:
     """The first event after every connect.
 
@@ -150,6 +164,7 @@ def welcome_event(
             "recovered": recovered,
             "unread": max(0, top.offset - membership.read),
             "permissions": list(permissions),
+            **settings_payload(settings),
         },
         begins,
     )

@@ -11,7 +11,23 @@ from typing import Final
 from sioserver.characters import INVISIBLE, MAX_MARKS
 from sioserver.errors import Refusal
 
-CLIENT_EVENTS: Final = ("message", "history", "members", "read", "typing", "auth", "leave")
+CLIENT_EVENTS: Final = (
+    "message",
+    "history",
+    "members",
+    "read",
+    "typing",
+    "auth",
+    "leave",
+    "kick",
+    "mute",
+    "unmute",
+    "ban",
+    "unban",
+    "bans",
+    "settings",
+    "moderation_log",
+)
 """Events that a client may send into a room (besides those on the room's relay list)."""
 
 SERVER_EVENTS: Final = (
@@ -21,6 +37,7 @@ SERVER_EVENTS: Final = (
     "presence",
     "typing",
     "read",
+    "room",
     "notice",
     "unread",
     "room_joined",

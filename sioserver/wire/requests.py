@@ -13,6 +13,7 @@ import msgspec
 
 from sioserver.errors import Refusal
 from sioserver.model import MAX_OFFSET, Position
+from sioserver.wire.arguments import one_object, options, whole
 from sioserver.wire.bodies import check_body
 
 MAX_ID: Final = 128
@@ -105,8 +106,8 @@ def parse_send(args: Sequence[Any], max_body: int) -> SendRequest:
         raise Refusal("bad_request", "message takes a body and, if you like, {id}")
     body = args[0]
     check_body(body, max_body, "the message")
-    options = _options(args[1] if len(args) == 2 else None, "message", {"id"})
-    message_id = options.get("id")
+    given = options(args[1] if len(args) == 2 else None, "message", {"id"})
+    message_id = given.get("id")
     if message_id is not None and not (isinstance(message_id, str) and _ID.fullmatch(message_id)):
         raise Refusal("bad_request", "id is a string of 1 to 128 printable ASCII characters")
     return SendRequest(body, message_id)
@@ -120,20 +121,20 @@ def parse_relayed(args: list[Any], max_body: int) -> list[Any]:
 
 def parse_history(args: Sequence[Any], largest_page: int) -> HistoryRequest:
     """`history` [{before?, after?, limit?}]."""
-    options = _options(_only(args, "history"), "history", {"before", "after", "limit"})
-    limit = _whole(options.get("limit", min(50, largest_page)), "limit", 1, MAX_PAGE)
-    before, after = options.get("before"), options.get("after")
+    given = options(one_object(args, "history"), "history", {"before", "after", "limit"})
+    limit = whole(given.get("limit", min(50, largest_page)), "limit", 1, MAX_PAGE)
+    before, after = given.get("before"), given.get("after")
     return HistoryRequest(
-        before=None if before is None else _whole(before, "before", 0, MAX_OFFSET),
-        after=None if after is None else _whole(after, "after", 0, MAX_OFFSET),
+        before=None if before is None else whole(before, "before", 0, MAX_OFFSET),
+        after=None if after is None else whole(after, "after", 0, MAX_OFFSET),
         limit=min(limit, largest_page),
     )
 
 
 def parse_members(args: Sequence[Any]) -> bool:
     """`members` [{all?}] -> whether the members who are away are wanted too."""
-    options = _options(_only(args, "members"), "members", {"all"})
-    wanted = options.get("all", False)
+    given = options(one_object(args, "members"), "members", {"all"})
+    wanted = given.get("all", False)
     if not isinstance(wanted, bool):
         raise Refusal("bad_request", "all is true or false")
     return wanted
@@ -143,7 +144,7 @@ def parse_read(args: Sequence[Any]) -> int:
     """`read` offset."""
     if len(args) != 1:
         raise Refusal("bad_request", "read takes the offset of the last message that was read")
-    return _whole(args[0], "the offset", 0, MAX_OFFSET)
+    return whole(args[0], "the offset", 0, MAX_OFFSET)
 
 
 def parse_typing(args: Sequence[Any]) -> bool:
@@ -155,8 +156,8 @@ def parse_typing(args: Sequence[Any]) -> bool:
 
 def parse_auth(args: Sequence[Any]) -> str:
     """`auth` {token}."""
-    options = _options(_only(args, "auth"), "auth", {"token"})
-    token = options.get("token")
+    given = options(one_object(args, "auth"), "auth", {"token"})
+    token = given.get("token")
     if not isinstance(token, str):
         raise Refusal("bad_request", "auth takes {token}")
     return token
@@ -166,28 +167,3 @@ def parse_nothing(args: Sequence[Any], event: str) -> None:
     """`leave`, `rooms`: events without arguments."""
     if args:
         raise Refusal("bad_request", f"{event} takes nothing")
-
-
-def _only(args: Sequence[Any], event: str) -> Any:
-    if len(args) > 1:
-        raise Refusal("bad_request", f"{event} takes one object")
-    return args[0] if args else None
-
-
-def _options(value: Any, event: str, names: set[str]) -> Mapping[str, Any]:
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise Refusal("bad_request", f"{event}: the options are an object")
-    if unknown := value.keys() - names:
-        known = ", ".join(sorted(names))
-        raise Refusal("bad_request", f"{event}: {min(unknown)[:64]!r} is not one of {known}")
-    return value
-
-
-def _whole(value: Any, what: str, least: int, most: int) -> int:
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)  # JavaScript has one kind of number
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-        raise Refusal("bad_request", f"{what} is a whole number from {least} to {most}")
-    return value

@@ -19,7 +19,18 @@ from sioserver.config.schema import Config, Presence, Store
 from sioserver.engine.base import Engine
 from sioserver.engine.embedded import EmbeddedEngine
 from sioserver.engine.redis import RedisEngine
-from sioserver.model import Draft, Event, Message, Peer, Position, PresenceDiff, Revocation, User
+from sioserver.model import (
+    Draft,
+    Event,
+    Message,
+    Peer,
+    Position,
+    PresenceDiff,
+    Revocation,
+    RoomSettings,
+    Sanction,
+    User,
+)
 from sioserver.valkey import Valkey
 from tests.redis_servers import Cluster, acl_rules, ask, free_port, settings, standalone
 
@@ -47,6 +58,9 @@ class Listener:
     events: list[tuple[str, Event]] = field(default_factory=list)
     left: list[tuple[str, str]] = field(default_factory=list)
     revoked: list[Revocation] = field(default_factory=list)
+    sanctions: list[tuple[str, Sanction]] = field(default_factory=list)
+    lifted: list[tuple[str, Sanction]] = field(default_factory=list)
+    settings: list[tuple[str, RoomSettings]] = field(default_factory=list)
 
     def on_message(self, room: str, epoch: str, message: Message) -> None:
         self.messages.append((room, epoch, message))
@@ -65,6 +79,15 @@ class Listener:
 
     def on_revoked(self, rule: Revocation) -> None:
         self.revoked.append(rule)
+
+    def on_sanction(self, room: str, sanction: Sanction) -> None:
+        self.sanctions.append((room, sanction))
+
+    def on_lifted(self, room: str, sanction: Sanction) -> None:
+        self.lifted.append((room, sanction))
+
+    def on_settings(self, room: str, settings: RoomSettings) -> None:
+        self.settings.append((room, settings))
 
     def offsets(self, room: str) -> list[int]:
         return [message.offset for name, _, message in self.messages if name == room]

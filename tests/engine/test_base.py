@@ -21,7 +21,8 @@ def promised(protocol: type[Any]) -> dict[str, Any]:
         for part in protocol.__mro__
         if part.__module__ == base.__name__
         for name, member in vars(part).items()
-        if not name.startswith("_")
+        # a part of its own (`moderation`) has its own test module
+        if not name.startswith("_") and not isinstance(member, property)
     }
 
 
@@ -37,7 +38,7 @@ def test_an_engine_has_every_method_as_promised(engine: type[Any]) -> None:
 
 
 def test_a_rule_of_the_configuration_is_a_retention() -> None:
-    assert all(hasattr(RoomRule(), name) for name in promised(base.Retention))
+    assert all(hasattr(RoomRule(), name) for name in vars(base.Retention) if name[0] != "_")
 
 
 def test_the_tests_listener_is_a_listener() -> None:

@@ -34,6 +34,7 @@ def test_a_rooms_keys_are_apart_and_on_one_server(prefix: str, room: str) -> Non
     keys = Keys(prefix)
     all_keys = [
         *keys.room(room),
+        *keys.moderation(room)[1:],
         keys.draft(room, "ann", "1"),
         keys.once(room, "1"),
         keys.at(room, "lease"),

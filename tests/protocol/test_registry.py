@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from math import inf
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from sioserver import wire
 from sioserver.errors import DISCONNECTS, REFUSALS, Disconnect, Refusal
 from sioserver.model import (
+    Act,
     Counts,
     Event,
     Membership,
@@ -22,6 +24,8 @@ from sioserver.model import (
     Position,
     PresenceDiff,
     Published,
+    RoomSettings,
+    Sanction,
     User,
 )
 from sioserver.protocol import CLIENT_EVENTS, SERVER_EVENTS, Place, shapes
@@ -66,7 +70,10 @@ def test_what_is_built_has_the_shape_that_the_registry_says(
             position,
             recovered=yes,
             permissions=["join", "moderate"],
+            settings=RoomSettings("tea", 1.5, yes),
         ),
+        wire.room_event(RoomSettings()),
+        wire.notice_event("muted", "words", retry_after=1.5),
     ):
         is_told(event)
 
@@ -80,6 +87,23 @@ def test_a_farewell_is_a_notice(code: str) -> None:
 @pytest.mark.parametrize("after", [None, 1.2345])
 def test_a_refusal_has_its_shape(code: str, after: float | None) -> None:
     answered(Place.ROOM, "message", wire.refusal_answer(Refusal(code, retry_after=after)))
+
+
+def test_what_moderators_are_told_has_its_shape() -> None:
+    ban = Sanction("ban", "ben", inf, 1.5, "ada", "spam", by_address=True)
+    answered(Place.ROOM, "ban", {"ok": True, **wire.sanction_payload(ban)})
+    mute = Sanction("mute", "ben", 2.5, 1.5, "ada")
+    answered(Place.ROOM, "mute", {"ok": True, **wire.sanction_payload(mute)})
+    answered(Place.ROOM, "bans", wire.bans_answer([ban, mute], True))
+    answered(Place.ROOM, "bans", wire.bans_answer([], False))
+    settings = {"ok": True, **wire.settings_payload(RoomSettings("tea", 1.0, True))}
+    answered(Place.ROOM, "settings", settings)
+    acts = [
+        Act("ban", "ada", 1.5, "ben", inf, "spam", number=3),
+        Act("unban", "ada", 1.5, "ben", number=2),
+        Act("settings", "ada", 1.5, settings={"topic": None}, number=1),
+    ]
+    answered(Place.ROOM, "moderation_log", wire.log_answer(acts, True))
 
 
 @given(st.lists(MESSAGES, max_size=3), POSITIONS, IDS, USERS, COUNTS)
@@ -113,8 +137,21 @@ READERS: dict[str, Callable[[list[Any]], Any]] = {
     "typing": wire.parse_typing,
     "auth": wire.parse_auth,
     "leave": lambda args: wire.parse_nothing(args, "leave"),
+    "kick": wire.parse_kick,
+    "mute": wire.parse_mute,
+    "unmute": lambda args: wire.parse_lift(args, "unmute"),
+    "ban": wire.parse_ban,
+    "unban": lambda args: wire.parse_lift(args, "unban"),
+    "bans": wire.parse_bans,
+    "settings": wire.parse_settings,
+    "moderation_log": wire.parse_log,
 }
-NAMES = st.sampled_from(["id", "before", "after", "limit", "all", "token"])
+NAMES = st.sampled_from(
+    [
+        *("id", "before", "after", "limit", "all", "token"),
+        *("user", "seconds", "reason", "address", "kind", "topic", "slow_mode", "read_only"),
+    ]
+)
 VALUES = OFFSETS | st.booleans() | TEXTS | IDS | st.just(10_000)
 ARGUMENTS = st.lists(VALUES | st.dictionaries(NAMES, VALUES, max_size=2), max_size=2)
 

@@ -5,12 +5,24 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+from msgspec.structs import astuple
+
 from sioserver import wire
 from sioserver.auth import Identity
 from sioserver.connections.clients import ConnectedClient
 from sioserver.errors import Refusal
 from sioserver.limits import NoBucket
-from sioserver.model import Counts, Message, Page, Position, Published, User
+from sioserver.model import (
+    Act,
+    Counts,
+    Message,
+    Page,
+    Position,
+    Published,
+    RoomSettings,
+    Sanction,
+    User,
+)
 from sioserver.requests import Pages, Requests
 
 ALICE = User("alice", "Alice")
@@ -33,11 +45,54 @@ class Seat(ConnectedClient):
         return self.connection
 
 
+BAN = Sanction("ban", "ben", 2.5, 1.5, "alice", "spam", by_address=True, addresses=("10.0.0.1",))
+
+
+class ModerationService:
+    """A `Moderation` that writes down what it is asked."""
+
+    def __init__(self, asked: list[tuple[Any, ...]]) -> None:
+        self.asked = asked
+
+    async def kick(self, client: ConnectedClient, order: wire.Order) -> Sanction:
+        return await self._decide("kick", order)
+
+    async def mute(self, client: ConnectedClient, order: wire.Order) -> Sanction:
+        return await self._decide("mute", order)
+
+    async def ban(self, client: ConnectedClient, order: wire.Order) -> Sanction:
+        return await self._decide("ban", order)
+
+    async def _decide(self, what: str, order: wire.Order) -> Sanction:
+        self.asked.append((what, *astuple(order)))
+        return BAN
+
+    async def lift(self, client: ConnectedClient, what: str, user_id: str) -> None:
+        self.asked.append((what, user_id))
+
+    async def bans(
+        self, client: ConnectedClient, request: wire.ListRequest
+    ) -> tuple[list[Sanction], bool]:
+        self.asked.append(("bans", *astuple(request)))
+        return [BAN], True
+
+    async def configure(self, client: ConnectedClient, changes: dict[str, Any]) -> RoomSettings:
+        self.asked.append(("settings", changes))
+        return RoomSettings("tea", 2.0, True)
+
+    async def log(
+        self, client: ConnectedClient, request: wire.LogRequest
+    ) -> tuple[list[Act], bool]:
+        self.asked.append(("log", *astuple(request)))
+        return [Act("ban", "alice", 1.5, "ben", float("inf"), "spam", number=7)], False
+
+
 class Service:
     """A `RoomService` that writes down what it is asked."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[Any, ...]] = []
+        self.moderation = ModerationService(self.asked)
         self.refreshed = Identity(ALICE, expires_at=7.0)
         self.closed_to_tokens = ""
         self.page = Page([Message("m1", 5, "alice", "Alice", "hi", 1234)], 5, Position("e", 5))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sioserver import wire
 from sioserver.errors import DISCONNECTS, Disconnect
-from sioserver.model import Counts, Event, Membership, Position, User
+from sioserver.model import Counts, Event, Membership, Position, RoomSettings, User
 from sioserver.wire.events import PRESENCE_LISTED
 
 from ..fakes import ANN, BEN, diff, message
@@ -81,6 +81,7 @@ def test_a_welcome_leaves_the_client_where_delivery_goes_on(read: int, unread: i
         Position("e", 4),
         recovered=False,
         permissions=("join", "read"),
+        settings=RoomSettings("tea", 2.5, True),
     )
     assert event.position == Position("e", 4)
     assert event.payload == {
@@ -93,6 +94,9 @@ def test_a_welcome_leaves_the_client_where_delivery_goes_on(read: int, unread: i
         "recovered": False,
         "unread": unread,
         "permissions": ["join", "read"],
+        "topic": "tea",
+        "slow_mode": 2.5,
+        "read_only": True,
     }
 
 
@@ -100,7 +104,7 @@ def test_all_events_of_the_server_are_in_the_list() -> None:
     position = Position("e", 1)
     welcome = wire.welcome_event(
         "r", ANN, Counts(1, 1), Membership(0, 0, 0), position, position,
-        recovered=True, permissions=[],
+        recovered=True, permissions=[], settings=RoomSettings(),
     )  # fmt: skip
     made = [
         welcome,
@@ -109,6 +113,7 @@ def test_all_events_of_the_server_are_in_the_list() -> None:
         wire.presence_event(diff([], [], 1, 1)),
         wire.typing_event(ANN, on=True),
         wire.read_event(ANN, 1),
+        wire.room_event(RoomSettings()),
         wire.notice_event("c", "m"),
         wire.unread_event(wire.standing("r", 1, 2)),
         wire.room_joined_event(wire.standing("r", 1, 2)),
@@ -122,8 +127,14 @@ def test_only_the_last_event_of_a_state_counts() -> None:
         wire.presence_event(diff([ANN], [], 1, 1)),
         wire.typing_event(ANN, on=True),
         wire.read_event(ANN, 1),
+        wire.room_event(RoomSettings("tea")),
     ]
-    assert [wire.state_of(event) for event in states] == [wire.PRESENCE, "typing ann", "read ann"]
+    assert [wire.state_of(event) for event in states] == [
+        wire.PRESENCE,
+        "typing ann",
+        "read ann",
+        "room",
+    ]
     assert wire.state_of(wire.typing_event(ANN, on=False)) == "typing ann"
     cursors = [
         wire.relayed_event(name, [at], user, latest=True)

@@ -99,6 +99,132 @@ export interface Refreshed {
   readonly expires_at: number | null;
 }
 
+/** Whom to put out. */
+export interface KickOptions {
+  /** A user's id. */
+  readonly user: string;
+  readonly reason?: string;
+}
+
+/** Whom to keep quiet, and how long. */
+export interface MuteOptions {
+  /** A user's id. */
+  readonly user: string;
+  readonly seconds: number;
+  readonly reason?: string;
+}
+
+/** It holds from now on. */
+export interface Decided {
+  /** Unique among all users. */
+  readonly user: string;
+  /** null: for good. */
+  readonly until: number | null;
+  /** Who decided it: a user, or a key of the operator. */
+  readonly by: string;
+  readonly reason: string;
+  /** Since 1970-01-01T00:00:00Z. */
+  readonly at: number;
+  /** It holds for the user's addresses, too. */
+  readonly address: boolean;
+  readonly ok: true;
+}
+
+/** Whose ban or mute ends. */
+export interface UserOptions {
+  /** A user's id. */
+  readonly user: string;
+}
+
+/** Whom to keep out. */
+export interface BanOptions {
+  /** A user's id. */
+  readonly user: string;
+  /** 0, or left out: for good. */
+  readonly seconds?: number;
+  readonly reason?: string;
+  /** And whoever comes from where they are connected from. */
+  readonly address?: boolean;
+}
+
+/** Which sanctions. */
+export interface BansOptions {
+  readonly kind?: "ban" | "mute";
+  /** `next` of the page before. */
+  readonly after?: string;
+  /** At most so many. */
+  readonly limit?: number;
+}
+
+/** A page of the bans or mutes in force, by user. */
+export interface Bans {
+  readonly ok: true;
+  readonly items: readonly Sanction[];
+  /** `after` of the next page. */
+  readonly next?: string;
+}
+
+/** A ban or a mute. */
+export interface Sanction {
+  /** Unique among all users. */
+  readonly user: string;
+  /** null: for good. */
+  readonly until: number | null;
+  /** Who decided it: a user, or a key of the operator. */
+  readonly by: string;
+  readonly reason: string;
+  /** Since 1970-01-01T00:00:00Z. */
+  readonly at: number;
+  /** It holds for the user's addresses, too. */
+  readonly address: boolean;
+}
+
+/** What a room is set to; null: what the configuration says. */
+export interface SettingsOptions {
+  readonly topic?: string | null;
+  readonly slow_mode?: number | null;
+  readonly read_only?: boolean | null;
+}
+
+/** What the room is set to now. */
+export interface Settings {
+  readonly topic: string;
+  /** Between two messages of a user. */
+  readonly slow_mode: number;
+  /** Only who may moderate may post. */
+  readonly read_only: boolean;
+  readonly ok: true;
+}
+
+/** Which lines of the record: with a smaller number, or the newest. */
+export interface LogOptions {
+  /** A place in a room's log. */
+  readonly before?: number;
+  /** At most so many. */
+  readonly limit?: number;
+}
+
+/** What was done, newest first. */
+export interface ModerationLog {
+  readonly ok: true;
+  readonly items: readonly Act[];
+  readonly more: boolean;
+}
+
+/** A line of the record. */
+export interface Act {
+  readonly number: number;
+  readonly what: "ban" | "kick" | "mute" | "settings" | "unban" | "unmute";
+  readonly by: string;
+  /** Since 1970-01-01T00:00:00Z. */
+  readonly at: number;
+  /** Unique among all users. */
+  readonly user?: string;
+  readonly until?: number | null;
+  readonly reason?: string;
+  readonly settings?: SettingsOptions;
+}
+
 /** The rooms of a user. */
 export interface Rooms {
   readonly ok: true;
@@ -133,6 +259,11 @@ export interface RefusalBody {
 
 /** The first event after every connect. */
 export interface Welcome {
+  readonly topic: string;
+  /** Between two messages of a user. */
+  readonly slow_mode: number;
+  /** Only who may moderate may post. */
+  readonly read_only: boolean;
   /** A room's name, as in its namespace. */
   readonly room: string;
   /** Unique among all users. */
@@ -184,6 +315,15 @@ export interface Read {
   readonly offset: number;
 }
 
+/** What a room is set to. */
+export interface RoomSettings {
+  readonly topic: string;
+  /** Between two messages of a user. */
+  readonly slow_mode: number;
+  /** Only who may moderate may post. */
+  readonly read_only: boolean;
+}
+
 /** Something about the client's own connection. */
 export interface Notice {
   readonly code: string;
@@ -191,6 +331,8 @@ export interface Notice {
   /** The name of the event that was refused. */
   readonly event?: unknown;
   readonly expires_in?: number;
+  /** Of a mute. */
+  readonly retry_after?: number;
   /** Of a disconnect. */
   readonly number?: number;
   /** May it come back by itself? */
@@ -228,6 +370,22 @@ export interface RoomRequests {
   auth: { arguments: [TokenOptions]; answer: Refreshed };
   /** Leave the room for good. */
   leave: { arguments: []; answer: Done };
+  /** End a user's clients. */
+  kick: { arguments: [KickOptions]; answer: Done };
+  /** Keep a user quiet. */
+  mute: { arguments: [MuteOptions]; answer: Decided };
+  /** End a mute. */
+  unmute: { arguments: [UserOptions]; answer: Done };
+  /** Keep a user out. */
+  ban: { arguments: [BanOptions]; answer: Decided };
+  /** End a ban. */
+  unban: { arguments: [UserOptions]; answer: Done };
+  /** Who is banned, or muted? */
+  bans: { arguments: [BansOptions?]; answer: Bans };
+  /** Set the room up. */
+  settings: { arguments: [SettingsOptions?]; answer: Settings };
+  /** What have moderators done? */
+  moderation_log: { arguments: [LogOptions?]; answer: ModerationLog };
 }
 
 /** What the server tells. */
@@ -244,6 +402,8 @@ export interface RoomEvents {
   typing: [Typing];
   /** Somebody has read. */
   read: [Read];
+  /** The room is set to this now. */
+  room: [RoomSettings];
   /** About the connection itself. */
   notice: [Notice];
 }

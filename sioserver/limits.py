@@ -224,7 +224,9 @@ class Budget:
         self._messages: Budgets | NoLimit = NoLimit()
         self._relayed: Budgets | NoLimit = NoLimit()
         self._users: Budgets | None = None
+        self._conversations: Budgets | NoLimit = NoLimit()
         if limits.enabled:
+            self._conversations = Budgets(limits.direct_rate, limits.direct_burst)
             self._messages = Budgets(limits.message_rate, limits.message_burst)
             self._relayed = Budgets(1.0, 1.0)  # each room's rule has its own rate
             self._users = Budgets(limits.user_event_rate, limits.user_event_burst)
@@ -255,3 +257,15 @@ class Budget:
         if not rate:
             return 0.0
         return self._relayed.take((room, user_id), now, rate=rate, burst=rate)
+
+    def check_conversation(self, user_id: str, now: float) -> None:
+        """A user begins one more room of two: somebody else becomes a member by it.
+        Raises `Refusal("rate_limited")`."""
+        wait = self._conversations.take(user_id, now)
+        if wait:
+            raise Refusal(
+                "rate_limited",
+                "you begin too many conversations; wait before the next one",
+                retry_after=wait,
+                limit="direct_rate",
+            )

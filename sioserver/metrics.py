@@ -85,6 +85,7 @@ LIMITS: Final = (
     "user_event_rate",
     "refused_rate",
     "message_rate",
+    "direct_rate",
     "relay_rate",
     "slow_mode",
     "sanctions",

@@ -16,6 +16,7 @@ import msgspec
 from sioserver import private, wire
 from sioserver.auth import Identity, Policy, Verifier
 from sioserver.config import Config, RoomRule
+from sioserver.direct import Direct
 from sioserver.engine.base import Engine
 from sioserver.errors import Disconnect, InvalidToken, Refusal
 from sioserver.holders import credentials
@@ -62,12 +63,14 @@ class Joined(msgspec.Struct, frozen=True):
     set_up: Callable[[], tuple[list[str], RoomSettings]]
     """What the client may do, and the room's settings: as they are when it is told, because it is
     told of changes from then on."""
+    peer: User | None = None
+    """With whom the user shares a room of two."""
 
     def welcome(self, client: Client, *, recovered: bool, begins: Position) -> Event:
         """The welcome event; `recovered` is the edge's verdict on the whole connection."""
         permissions, settings = self.set_up()
         return wire.welcome_event(
-            client.room,
+            private.shown(client.room, client.user.id),
             client.user,
             self.counts,
             self.membership,
@@ -76,6 +79,7 @@ class Joined(msgspec.Struct, frozen=True):
             recovered=recovered,
             permissions=permissions,
             settings=settings,
+            peer=self.peer,
         )
 
 
@@ -118,6 +122,7 @@ class RoomService:
         self._renew_keys = renew_keys
         self.sessions = Sessions(config, engine, hub, metrics)
         self.moderation = Moderation(engine, hub, policy, metrics, clock, self._check)
+        self._direct = Direct(config.limits, engine, budget, self.sessions.joined)
         self._relay = Relay(policy, budget, metrics, tell=self._tell, is_in=hub.is_in)
 
     def sweep(self, now: float) -> None:
@@ -215,6 +220,8 @@ class RoomService:
         is asked later."""
         if name == private.SESSION:
             return private.session_room(user.id)
+        if name.startswith(private.DIRECT):
+            return Direct.find(name, user)
         if wire.check_room(name).startswith("@"):
             raise Refusal("forbidden", "rooms that begin with @ are reserved")
         return name
@@ -242,6 +249,7 @@ class RoomService:
                 await self._engine.trim(room, rule, self._clock())
             await self.moderation.admit(client)  # before a member is made of somebody banned
             membership = await self._engine.join(room, user, self._config.limits)
+            peer = await self._direct.peer(room, user) if private.is_direct(room) else None
             page, at = await self._look_back(client, since, membership)
             known, begin, lost = _verdict(page, at)
             top, missed = page.top, _few(page)
@@ -270,6 +278,7 @@ class RoomService:
             missed=missed,
             recovered=since is not None and lost is None,
             set_up=partial(self._set_up, client),
+            peer=peer,
         )
 
     def _set_up(self, client: Client) -> tuple[list[str], RoomSettings]:
@@ -416,6 +425,8 @@ class RoomService:
             body = await self._hooks.posting(asked, self.max_body(client.room))
             # it may have left meanwhile, or may post no longer
             now = self.check_post(client)
+        if private.is_direct(client.room):
+            await self._direct.invite(client.room, client.user, now)
         draft = Draft(
             id=id,
             user=client.user,

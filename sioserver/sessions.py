@@ -202,8 +202,7 @@ class Sessions:
             elif room in rooms:
                 membership, top = rooms[room]
                 unread = max(0, top - membership.read)
-                name = private.shown(room, user_id)
-                payload = wire.standing(name, unread, top, live=False)
+                payload = _standing(user_id, room, unread, top, live=False)
                 note(follower.news, room, wire.room_joined_event(payload))
 
     def _tell(self, follower: Follower) -> None:
@@ -227,13 +226,13 @@ class Sessions:
         """None: there is nothing to tell any more."""
         if isinstance(what, Event):
             return what
-        name = private.shown(room, private.session_user(follower.name))
+        user_id = private.session_user(follower.name)
         if what == LEFT:
-            return wire.room_left_event(name)
+            return wire.room_left_event(private.shown(room, user_id))
         standing = self._followers.standing(follower, room)
         if standing is None:
             return None
-        payload = wire.standing(name, *standing)
+        payload = _standing(user_id, room, *standing)
         return wire.unread_event(payload) if what == NEWS else wire.room_joined_event(payload)
 
     # ------------------------------------------------------------ inside
@@ -264,7 +263,15 @@ class Sessions:
         user_id = private.session_user(follower.name)
         listed = []
         for room, (membership, top) in rooms.items():
-            name, live = private.shown(room, user_id), self._followers.standing(follower, room)
+            live = self._followers.standing(follower, room)
             unread, last = live or (max(0, top - membership.read), top)
-            listed.append(wire.standing(name, unread, last, live=live is not None))
+            listed.append(_standing(user_id, room, unread, last, live=live is not None))
         return listed
+
+
+def _standing(
+    user_id: str, room: str, unread: int, last: int, *, live: bool = True
+) -> dict[str, Any]:
+    """A room as this user calls it."""
+    peer = private.other_of(room, user_id) if private.is_direct(room) else None
+    return wire.standing(private.shown(room, user_id), unread, last, live=live, peer=peer)

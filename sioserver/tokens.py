@@ -13,6 +13,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final
 
+from sioserver import private
 from sioserver.auth import Identity, Policy, Verifier
 from sioserver.auth.jws import sign
 from sioserver.auth.keys import read_set
@@ -148,7 +149,13 @@ def _lines(identity: Identity, policy: Policy, now: float, room: str) -> list[st
     for grant in identity.grants or ():
         words = ", ".join(word for word in WORDS if word in grant.words)
         lines.append(f"permits {words or 'nothing'} in {grant.pattern}")
-    may = ", ".join(policy.permissions(identity, room)) or "nothing"
+    inside = room
+    if room.startswith(private.DIRECT):
+        try:
+            inside = private.direct_room(user.id, private.named(room))
+        except ValueError as error:
+            raise NoToken(str(error)) from None
+    may = ", ".join(policy.permissions(identity, inside)) or "nothing"
     lines.append(f"in {room}, by the rules too: {may}")
     lines.append("not looked at: whether it was revoked")
     return lines

@@ -151,6 +151,14 @@ def test_why_a_token_is_not_good(
         check(config(**auth), text, NOW, "lobby")
 
 
+def test_a_room_of_two_is_asked_for_by_its_name() -> None:
+    made = make(AUTH, NOW, sub="alice", rooms=["@dm/b*"])
+    assert "in @dm/bob, by the rules too: join" in check(config(), made, NOW, "@dm/bob")
+    assert "in @dm/eve, by the rules too: nothing" in check(config(), made, NOW, "@dm/eve")
+    with pytest.raises(NoToken, match="percent-encoded"):
+        check(config(), made, NOW, "@dm/%")
+
+
 def test_by_keys_in_files(tmp_path: Path) -> None:
     path = tmp_path / "issuer.pem"
     text = public_token({"sub": "ann", "exp": NOW + 60}, "p256", "ES256")

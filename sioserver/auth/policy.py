@@ -45,10 +45,13 @@ class Policy:
         return rule
 
     def _find(self, room: str) -> RoomRule:
-        if not room.startswith("@"):
-            for rule in self._rules:
-                if fnmatchcase(room, rule.match):
-                    return rule
+        if private.is_direct(room):
+            room = private.DIRECT  # one rule for all of them: it is the same for both
+        elif room.startswith("@"):
+            return self._default
+        for rule in self._rules:
+            if fnmatchcase(room, rule.match):
+                return rule
         return self._default
 
     def may(self, identity: Identity, what: Question, room: str) -> bool:
@@ -78,12 +81,22 @@ class Policy:
 
     def objection(self, identity: Identity, what: Question, room: str) -> str | None:
         """Why not, or None. Who may not come in may do nothing else from outside either."""
+        called = room
         if room.startswith("@"):
-            return _reserved(identity, what, room)
+            if not private.is_direct(room):
+                return _reserved(identity, what, room)
+            try:
+                called = private.DIRECT + private.other_of(room, identity.user.id)
+            except ValueError:
+                return "this room is two other people's"
+            if identity.user.guest:
+                return "guests have no rooms of two; show a token, or say who you are"
+            if what == "moderate":
+                return "nobody moderates a room of two"
         granted = identity.grants is not None
-        if granted and not identity.permits(what, room):
+        if granted and not identity.permits(what, called):
             return f"your token does not permit: {what}"
-        if identity.rooms is not None and not _matches(room, identity.rooms):
+        if identity.rooms is not None and not _matches(called, identity.rooms):
             return "your token is not for this room"
         rule, user = self.rule(room), identity.user.id
         if not (rule.anonymous or identity.authenticated):

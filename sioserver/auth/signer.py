@@ -25,7 +25,7 @@ class Signer:
     `base64url(msgpack(fields)) "." base64url(HMAC-SHA256, the first 128 bits)`, without padding.
     """
 
-    MAX_LENGTH = 2048
+    MAX_LENGTH = 4096
 
     def __init__(self, secret: bytes) -> None:
         if len(secret) < MIN_SECRET:

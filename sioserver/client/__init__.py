@@ -16,13 +16,22 @@ from typing import TYPE_CHECKING, Any
 from sioserver.client.identity import Token
 from sioserver.client.inbox import Gap
 from sioserver.client.link import Transport
-from sioserver.client.room import RoomClient, Sent
+from sioserver.client.room import RoomClient, Sent, room_with
 from sioserver.client.signed import SignedJSON
 
 if TYPE_CHECKING:
     from sioserver.client.publisher import Publisher
 
-__all__ = ["Gap", "Publisher", "RoomClient", "Sent", "SignedJSON", "Token", "Transport"]
+__all__ = [
+    "Gap",
+    "Publisher",
+    "RoomClient",
+    "Sent",
+    "SignedJSON",
+    "Token",
+    "Transport",
+    "room_with",
+]
 
 
 def __getattr__(name: str) -> Any:

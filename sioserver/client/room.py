@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
 
+from sioserver import private
 from sioserver.client import payloads
 from sioserver.client.identity import Identity, Token
 from sioserver.client.inbox import Gap, Hole, Inbox
@@ -35,6 +36,11 @@ class Sent:
     id: str
     offset: int
     at: int
+
+
+def room_with(user_id: str) -> str:
+    """The room that one shares with this user alone: for `RoomClient(url, room_with("bob"))`."""
+    return private.direct_name(user_id)
 
 
 class RoomClient:
@@ -91,6 +97,7 @@ class RoomClient:
         self._pending = pending
         # what the server says of us and the room
         self.user: User | None = None
+        self.peer: User | None = None  # the other one, in a room of two
         self.permissions: list[str] = []
         self.online = 0
         self.total = 0
@@ -243,6 +250,8 @@ class RoomClient:
 
     def _welcome(self, payload: dict[str, Any], begins: Position) -> None:
         self.user = User(payload["user"], payload["name"])
+        peer = payload.get("peer")
+        self.peer = None if peer is None else User(peer["user"], peer["name"])
         self.permissions = payload["permissions"]
         self.online, self.total = payload["online"], payload["total"]
         self._inbox.begin(begins)

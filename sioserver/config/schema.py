@@ -527,6 +527,14 @@ class Limits(Section, frozen=True):
     ] = 20
     message_rate: Annotated[Rate, about("Messages per second of a user in a room.")] = 50.0
     message_burst: Annotated[AtLeastOne, about("Messages that a user may post at once.")] = 500
+    direct_rate: Annotated[
+        Rate,
+        about(
+            "Conversations (`/@dm/…`) per second that a user may begin: the first message to "
+            "somebody makes them a member of the room of the two."
+        ),
+    ] = 0.05
+    direct_burst: Annotated[AtLeastOne, about("Conversations that a user may begin at once.")] = 50
 
 
 class Transport(Section, frozen=True):

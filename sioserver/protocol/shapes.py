@@ -231,6 +231,12 @@ class Refreshed(Shape, frozen=True):
     expires_at: Annotated[float, Meta(description="Seconds since 1970.")] | None
 
 
+class Peer(Shape, frozen=True):
+    """The other user, in a room of two."""
+
+    user: UserId
+
+
 class RoomState(Shape, frozen=True):
     """One of the rooms that a user is a member of."""
 
@@ -243,6 +249,7 @@ class RoomState(Shape, frozen=True):
         ]
         | UnsetType
     ) = UNSET
+    peer: Peer | UnsetType = UNSET
 
 
 class Rooms(Shape, frozen=True):
@@ -327,6 +334,9 @@ class Welcome(RoomSettings, frozen=True):
     recovered: Annotated[bool, Meta(description="Nothing is missing, and the session is the old.")]
     unread: Count
     permissions: list[Permission]
+    peer: Annotated[Person, Meta(description="The other user, in a room of two.")] | UnsetType = (
+        UNSET
+    )
 
 
 class SessionWelcome(Shape, frozen=True):

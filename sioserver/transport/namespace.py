@@ -227,7 +227,7 @@ class RoomServer(AsyncServer):
                 f"a connection has at most {self.max_namespaces} rooms",
                 limit="rooms_per_connection",
             )
-        name = wire.check_room(namespace[1:] or self._config.rooms.root)
+        name = wire.check_room(self._name(namespace))
         hello = wire.parse_hello(data, connection.token)
         claim = self._recovery.read(hello.pid, name, self._clock())
         identity = await self._identify(session, connection, hello, claim)
@@ -295,7 +295,8 @@ class RoomServer(AsyncServer):
             user = client.user
             # of others than guests the name comes with every connect
             name = user.name if user.guest else ""
-            issued = Claim(user.id, name, client.room, client.sid, int(self._clock()))
+            room = self._name(namespace)
+            issued = Claim(user.id, name, room, client.sid, int(self._clock()))
             pid = self._recovery.issue(issued)
         await self._enter(client, {"sid": client.sid, "pid": pid})
         begins = joined.top if recovered else joined.begins
@@ -335,7 +336,7 @@ class RoomServer(AsyncServer):
 
     async def _replace(self, client: RoomClient, sid: str) -> None:
         """The session is recovered here: close the connection that still holds its id."""
-        old = self._holder(client.room, sid)
+        old = self._holder(client.namespace, sid)
         if old is None:
             self.manager.replaced(sid, client.namespace)
         while old is not None:
@@ -343,11 +344,11 @@ class RoomServer(AsyncServer):
                 await self._end(old, Disconnect("replaced"))
             else:
                 await self._cut_off(old)
-            old = self._holder(client.room, sid)
+            old = self._holder(client.namespace, sid)
 
     async def replaced(self, sid: str, namespace: str) -> None:
         """Another node has recovered this session: close the connection that holds it here."""
-        old = self._holder(namespace[1:] or self._config.rooms.root, sid)
+        old = self._holder(namespace, sid)
         if old is not None:
             await self._cut_off(old)
 
@@ -356,13 +357,17 @@ class RoomServer(AsyncServer):
         await self._leave(old)
         old.session.end(self.reason.SERVER_DISCONNECT, "replaced", flush=False)
 
-    def _holder(self, room: str, sid: str) -> RoomClient | None:
-        names = ["/" + room, "/"] if room == self._config.rooms.root else ["/" + room]
-        for namespace in names:
-            connection = self._connection(self.manager.eio_sid_from_sid(sid, namespace))
+    def _holder(self, namespace: str, sid: str) -> RoomClient | None:
+        root = "/" + self._config.rooms.root
+        for name in (root, "/") if namespace in (root, "/") else (namespace,):
+            connection = self._connection(self.manager.eio_sid_from_sid(sid, name))
             if connection is not None:
-                return connection.clients.get(namespace)
+                return connection.clients.get(name)
         return None
+
+    def _name(self, namespace: str) -> str:
+        """What the client calls its room."""
+        return namespace[1:] or self._config.rooms.root
 
     @staticmethod
     def _write(session: Session, outs: Sequence[Outgoing]) -> None:
@@ -443,7 +448,7 @@ class RoomServer(AsyncServer):
         ephemeral = event.position is None
         refused: list[Client] = []
         for client in cast("Collection[RoomClient]", clients):
-            if client.namespace != namespace:  # a room has one, the root room two
+            if client.namespace != namespace:  # a room has one; the root room, and one of two, two
                 namespace = client.namespace
                 if namespace not in outs:
                     outs[namespace] = self.encode_event(namespace, event)

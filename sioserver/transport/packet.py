@@ -20,8 +20,9 @@ MAX_ATTACHMENTS: Final = 10
 MAX_ACK_ID: Final = 2**53 - 1
 """Ack ids stay exact in JavaScript."""
 
-MAX_NAMESPACE: Final = 1024
-"""Characters of a namespace's name: it is kept for a while, also when nobody was let in."""
+MAX_NAMESPACE: Final = 1600
+"""Characters of a namespace's name: it is kept for a while, also when nobody was let in. The
+longest is that of a room of two, whose user has 128 characters of four bytes, percent-encoded."""
 
 RESERVED: Final = frozenset(
     {

@@ -107,10 +107,17 @@ def session_event(user: User, rooms: Iterable[Mapping[str, Any]]) -> Event:
     return Event("welcome", {**person(user), "rooms": list(rooms)})
 
 
-def standing(room: str, unread: int, last: int, *, live: bool = True) -> dict[str, Any]:
-    """A room of a user, as their sessions are told it. `live`: they are told what changes."""
+def standing(
+    room: str, unread: int, last: int, *, live: bool = True, peer: str | None = None
+) -> dict[str, Any]:
+    """A room of a user, as their sessions are told it. `live`: they are told what changes; `peer`:
+    the other user's id, in a room of two."""
     payload: dict[str, Any] = {"room": room, "unread": unread, "last": last}
-    return payload if live else {**payload, "live": False}
+    if peer is not None:
+        payload["peer"] = {"user": peer}
+    if not live:
+        payload["live"] = False
+    return payload
 
 
 def unread_event(payload: dict[str, Any]) -> Event:
@@ -146,25 +153,26 @@ def welcome_event(
     recovered: bool,
     permissions: Sequence[str],
     settings: RoomSettings,
+    peer: User | None = None,
 ) -> Event:
     """The first event after every connect.
 
     `top` is the log's newest position. The event itself leaves the client at `begins`, the place
     from which delivery goes on: what was missed follows as ordinary messages, and a client that is
-    cut off in the middle of them must not believe that it had them all.
+    cut off in the middle of them must not believe that it had them all. `peer`: the other one, in a
+    room of two.
     """
-    return Event(
-        "welcome",
-        {
-            "room": room,
-            **person(user),
-            "online": counts.online,
-            "total": counts.total,
-            "position": str(top),
-            "recovered": recovered,
-            "unread": max(0, top.offset - membership.read),
-            "permissions": list(permissions),
-            **settings_payload(settings),
-        },
-        begins,
-    )
+    payload: dict[str, Any] = {
+        "room": room,
+        **person(user),
+        "online": counts.online,
+        "total": counts.total,
+        "position": str(top),
+        "recovered": recovered,
+        "unread": max(0, top.offset - membership.read),
+        "permissions": list(permissions),
+        **settings_payload(settings),
+    }
+    if peer is not None:
+        payload["peer"] = person(peer)
+    return Event("welcome", payload, begins)

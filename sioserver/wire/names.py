@@ -8,6 +8,7 @@ from __future__ import annotations
 import unicodedata
 from typing import Final
 
+from sioserver import private
 from sioserver.characters import INVISIBLE, MAX_MARKS
 from sioserver.errors import Refusal
 
@@ -74,8 +75,15 @@ def check_room(name: str) -> str:
     """Return the room's name, or raise `Refusal("bad_room")`.
 
     1 to 128 characters and at most 256 bytes, NFC; letters and digits of any script and
-    `_ . : - /`. A name that begins with `@` is reserved and looked up elsewhere.
+    `_ . : - /`. A name that begins with `@` is reserved and looked up elsewhere; behind `@dm/` is
+    a user's id, percent-encoded, and only that is looked at here.
     """
+    if name.startswith(private.DIRECT):
+        try:
+            private.named(name)
+        except ValueError as error:
+            raise Refusal("bad_room", str(error)) from None
+        return name
     if not 0 < len(name) <= MAX_ROOM_NAME:
         raise Refusal("bad_room", f"a room name has 1 to {MAX_ROOM_NAME} characters")
     rest = name.removeprefix("@")

@@ -18,6 +18,9 @@ from sioserver.wire.bodies import check_body
 
 MAX_ID: Final = 128
 MAX_PAGE: Final = 10_000
+MAX_PID: Final = 4096
+"""Characters of a recovery token: it holds the names of a user and a room, and a room of two is
+named by a user's id, percent-encoded."""
 
 _ID: Final = re.compile(r"[!-~]{1,128}", re.ASCII)
 
@@ -58,7 +61,7 @@ def parse_hello(auth: object, header_token: str | None = None) -> Hello:
         position = _position(position, "auth.position")
     pid, offset = auth.get("pid"), auth.get("offset")
     known: Position | None = None
-    if isinstance(pid, str) and isinstance(offset, str) and len(pid) <= 2048:
+    if isinstance(pid, str) and isinstance(offset, str) and len(pid) <= MAX_PID:
         try:
             known = Position.parse(offset)
         except ValueError:
@@ -68,7 +71,7 @@ def parse_hello(auth: object, header_token: str | None = None) -> Hello:
         user=texts["user"],
         name=texts["name"],
         position=position,
-        pid=pid if isinstance(pid, str) and len(pid) <= 2048 else None,
+        pid=pid if isinstance(pid, str) and len(pid) <= MAX_PID else None,
         offset=known,
     )
 

@@ -47,6 +47,13 @@ def test_a_rule_for_everything_is_not_for_reserved_rooms() -> None:
     assert rules.rule("@me:ann").history_length == 10_000
 
 
+@pytest.mark.parametrize(("pattern", "is_theirs"), [("*", 1), ("@dm/*", 1), ("@*", 1), ("a*", 0)])
+def test_rooms_of_two_have_one_rule(pattern: str, is_theirs: bool) -> None:
+    rules = policy(RoomRule(match=pattern, history_length=7))
+    for room in ("@dm:3:ann:ben", "@dm:3:ann:cat"):
+        assert rules.rule(room).history_length == (7 if is_theirs else 10_000)
+
+
 def test_the_cache_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Policy, "CACHED", 10)
     rules = policy(RoomRule(match="r1*", history_length=1))
@@ -60,6 +67,10 @@ def holder(*words: str, rooms: tuple[str, ...] | None = None, **by_room: str) ->
     grants = [Grant.everywhere(*words)] if words else []
     grants += [Grant(f"{name}/*", frozenset(text.split())) for name, text in by_room.items()]
     return Identity(User("alice", "A"), rooms=rooms, grants=tuple(grants), authenticated=True)
+
+
+def for_rooms(*patterns: str) -> Identity:
+    return Identity(User("alice", "A"), rooms=patterns, authenticated=True)
 
 
 TOKEN_FOR_SOME = Identity(User("alice", "A"), rooms=("team/*", "lobby"), authenticated=True)
@@ -81,6 +92,10 @@ NO_MOD = "you may not moderate this room"
 NO_TOKEN_MOD = "only who has shown a token may moderate"
 NO_ANON = "not open to anonymous users"
 RESERVED = "reserved"
+BOTH = "@dm:5:alice:bob@x.org"
+ELSES = "two other people's"
+NO_GUEST = "guests have no rooms of two"
+NOBODY_MOD = "nobody moderates a room of two"
 NOTHING = "there is nothing to"
 
 
@@ -141,6 +156,23 @@ NOTHING = "there is nothing to"
         (None, ADMIN, "@me:bob", *[RESERVED] * 5),
         (None, ALICE, "@me", *[RESERVED] * 5),  # nobody's: it is a name that means another to each
         (None, ALICE, "@dm/bob", *[RESERVED] * 5),
+        # of two: by the name that they have for the one who asks
+        (None, ALICE, BOTH, "", "", "", "", NOBODY_MOD),
+        (None, SELF_NAMED, BOTH, "", "", "", "", NOBODY_MOD),
+        (None, ALICE, "@dm:5:alice:alice", "", "", "", "", NOBODY_MOD),
+        (None, ALICE, "@dm:3:bob:carol", *[ELSES] * 5),
+        (None, ADMIN, "@dm:3:bob:carol", *[ELSES] * 5),
+        (None, ALICE, "@dm:nonsense", *[ELSES] * 5),
+        (None, GUEST, "@dm:5:alice:guest:1", *[NO_GUEST] * 5),
+        (None, TOKEN_FOR_SOME, BOTH, *[NOT_HERE] * 4, NOBODY_MOD),
+        (None, for_rooms("@dm/*"), BOTH, "", "", "", "", NOBODY_MOD),
+        (None, for_rooms("@dm/b*@x.org"), BOTH, "", "", "", "", NOBODY_MOD),
+        (None, for_rooms("@dm/alice"), BOTH, *[NOT_HERE] * 4, NOBODY_MOD),
+        (None, for_rooms("*"), BOTH, "", "", "", "", NOBODY_MOD),
+        (None, READER, BOTH, "", "", *[NO_PERM] * 2, NOBODY_MOD),
+        (None, MODERATOR, BOTH, "", "", "", "", NOBODY_MOD),
+        (CLOSED, SELF_NAMED, BOTH, *[NO_ANON] * 4, NOBODY_MOD),
+        (RoomRule(match="@dm/*", post=["bob*"]), ALICE, BOTH, "", "", "", NO_POST, NOBODY_MOD),
         (None, ALICE, "@", *[RESERVED] * 5),
         (None, Identity(User("alice", "A"), rooms=("*", "@*")), "@other", *[RESERVED] * 5),
     ],

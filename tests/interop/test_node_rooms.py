@@ -109,6 +109,24 @@ async def test_two_rooms_on_one_connection(node: str, transports: str) -> None:
     ]
 
 
+async def test_a_room_of_two(node: str, transports: str) -> None:
+    async with (
+        ServerProcess() as server,
+        script(node, "rooms_direct.mjs", server.url, transports) as run,
+    ):
+        result = await run.hear()
+    assert result["welcome"]["room"] == "@dm/bob%40example.org"
+    assert result["welcome"]["peer"]["user"] == "bob@example.org"
+    assert result["joined"] == {
+        "room": result["name"],
+        "unread": 1,
+        "last": 1,
+        "peer": {"user": "alice, a/b?"},
+    }
+    assert result["bodies"] == ["psst", "yes?", "still there?"]
+    assert result["recovered"] is True
+
+
 async def test_the_clients_own_retries_are_harmless(node: str, transports: str) -> None:
     async with (
         ServerProcess() as server,

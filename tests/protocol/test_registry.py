@@ -71,6 +71,7 @@ def test_what_is_built_has_the_shape_that_the_registry_says(
             recovered=yes,
             permissions=["join", "moderate"],
             settings=RoomSettings("tea", 1.5, yes),
+            peer=user if yes else None,
         ),
         wire.room_event(RoomSettings()),
         wire.notice_event("muted", "words", retry_after=1.5),
@@ -116,7 +117,7 @@ def test_an_answer_has_its_shape(
     answered(Place.ROOM, "history", wire.history_answer(page, request))
     answered(Place.ROOM, "members", wire.members_answer([user], counts, None))
     answered(Place.ROOM, "members", wire.members_answer([user], counts, [user, user]))
-    rooms = [wire.standing("a", 1, 2), wire.standing("b", 1, 2, live=False)]
+    rooms = [wire.standing("a", 1, 2), wire.standing("b", 1, 2, live=False, peer="ben")]
     answered(Place.SESSION, "rooms", {"ok": True, "rooms": rooms})
     for event in (
         wire.session_event(user, rooms),

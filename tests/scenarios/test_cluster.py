@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from sioserver.client import RoomClient, Transport
+from sioserver.client import RoomClient, Transport, room_with
 from sioserver.errors import Disconnect
-from sioserver.model import Message
+from sioserver.model import Message, User
 from sioserver.testing import ServerProcess
 from sioserver.valkey import Valkey
 
@@ -531,3 +531,45 @@ async def test_what_was_read_on_one_node_is_read_on_the_other(site: Site, room: 
         assert await there.read(0) == 2
         async with Bare(b.url, "websocket", room="@me", user=user) as me:
             assert (await me.call("rooms"))["rooms"] == [{"room": room, "unread": 2, "last": 5}]
+
+
+@both
+async def test_a_session_is_told_of_its_rooms_through_any_node(
+    site: Site, room: str, transport: Transport
+) -> None:
+    a, b, user = site.a, site.b, f"ann of {room}"
+    async with (
+        Bare(b.url, transport, room="@me", user=user) as me,
+        RoomClient(a.url, room, user="ben") as ben,
+    ):
+        async with RoomClient(a.url, room, user=user) as ann:
+            await until(lambda: me.rooms == [{"room": room, "unread": 0, "last": 0}])
+            await ben.send(1)
+            await until(lambda: me.rooms[-1] == {"room": room, "unread": 1, "last": 1})
+            await ann.read(1)
+            await until(lambda: me.rooms[-1] == {"room": room, "unread": 0, "last": 1})
+        await ben.send(2)  # nobody of hers is in the room
+        await until(lambda: me.rooms[-1] == {"room": room, "unread": 1, "last": 2})
+        async with Bare(a.url, transport, room, user=user) as bare:
+            await bare.call("leave")
+        await until(lambda: me.rooms[-1] == {"room": room})
+
+
+@both
+async def test_two_find_their_room_through_any_node(
+    site: Site, room: str, transport: Transport
+) -> None:
+    a, b, ann, ben = site.a, site.b, f"ann of {room}", f"ben@{room}"
+    async with (
+        Bare(b.url, transport, room="@me", user=ben) as me,
+        RoomClient(a.url, room_with(ben), user=ann, name="Ann") as there,
+    ):
+        assert there.peer == User(ben, ben)
+        await there.send("psst")
+        theirs = {"room": room_with(ann), "unread": 1, "last": 1, "peer": {"user": ann}}
+        await until(lambda: me.rooms == [theirs])
+        async with Bare(b.url, transport, room_with(ann), user=ben, name="Ben") as here:
+            await until(lambda: [message["body"] for message in here.messages] == ["psst"])
+            assert here.welcomes[0]["peer"] == {"user": ann, "name": "Ann"}
+            assert (await here.call("message", "yes?"))["offset"] == 2
+            assert [message.body for message in await take(there, 2)] == ["psst", "yes?"]

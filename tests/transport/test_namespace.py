@@ -611,7 +611,7 @@ async def test_room_names_of_any_script(serve: Serve, room: str) -> None:
     assert client.events("/" + room, "welcome")[0][1]["room"] == room
 
 
-@pytest.mark.parametrize("room", ["@you", "@dm/bob", "@me/x"])
+@pytest.mark.parametrize("room", ["@you", "@dm:3:bob:x", "@me/x"])
 async def test_reserved_rooms(serve: Serve, room: str) -> None:
     running = await serve()
     client = await running.open()
@@ -1580,6 +1580,109 @@ async def test_the_session_room_of_a_guest(serve: Serve) -> None:
     (welcome,) = await client.event("welcome", "/@me")
     assert welcome["user"] == client.events("/a", "welcome")[0][1]["user"]
     assert welcome["rooms"] == []
+
+
+# ---------------------------------------------------------------------------- rooms of two
+
+
+async def test_a_room_of_two(serve: Serve, transport: str) -> None:
+    running = await serve()
+    alice, bob = await running.open(transport), await running.open(transport)
+    await bob.connect("/@me", {"user": "bob@x.org"})
+    await bob.event("welcome", "/@me")
+    there = "/@dm/bob%40x.org"
+    await alice.connect(there, {"user": "alice", "name": "Alice"})
+    (welcome, position) = await alice.event("welcome", there)
+    assert (welcome["room"], welcome["peer"]) == (
+        there[1:],
+        {"user": "bob@x.org", "name": "bob@x.org"},
+    )
+    assert (welcome["total"], welcome["permissions"]) == (1, ["join", "read", "history", "post"])
+    assert position.endswith(".0")
+    assert bob.events("/@me", "room_joined") == []  # nothing was said yet
+
+    assert await alice.post("psst", there) == 1
+    mine = {"room": "@dm/alice", "unread": 1, "last": 1, "peer": {"user": "alice"}}
+    assert await bob.event("room_joined", "/@me") == [mine]
+    assert (await bob.call("rooms", room="/@me"))["rooms"] == [mine]
+
+    await bob.connect("/@dm/alice", {"user": "bob@x.org", "name": "Bob"})
+    (welcome, _) = await bob.event("welcome", "/@dm/alice")
+    assert (welcome["room"], welcome["peer"]) == ("@dm/alice", {"user": "alice", "name": "Alice"})
+    assert (welcome["unread"], welcome["total"]) == (1, 2)
+    (message, _) = await bob.event("message", "/@dm/alice")
+    assert (message["user"], message["body"]) == ("alice", "psst")
+    await bob.post("yes?", "/@dm/alice")
+    await alice.until(lambda: alice.bodies(there) == ["psst", "yes?"])
+    await bob.call("read", 2, room="/@dm/alice")
+    assert (await alice.event("read", there))[0]["user"] == "bob@x.org"
+    await alice.connect("/@me", {"user": "alice"})
+    (session,) = await alice.event("welcome", "/@me")
+    assert session["rooms"] == [
+        {"room": there[1:], "unread": 2, "last": 2, "peer": {"user": "bob@x.org"}}
+    ]
+
+
+async def test_nobody_else_is_in_a_room_of_two(serve: Serve) -> None:
+    running = await serve()
+    alice, eve, guest = [await running.open() for _ in range(3)]
+    await alice.connect("/@dm/bob", {"user": "alice"})
+    await alice.post("a secret", "/@dm/bob")
+    # the same name is another room to her, and the name inside is nobody's
+    await eve.connect("/@dm/bob", {"user": "eve"})
+    assert (await eve.event("welcome", "/@dm/bob"))[0]["position"].endswith(".0")
+    assert (await eve.call("history", room="/@dm/bob"))["items"] == []
+    for name in ("/@dm:5:alice:bob", "/@dm/alice/bob"):
+        answer = await eve.connect(name, {"user": "eve"})
+        assert answer.packet_type == stock.CONNECT_ERROR or answer.data["sid"]
+    assert (await eve.refused("/@dm:5:alice:bob", {"user": "eve"}))["code"] == "forbidden"
+    assert (await guest.refused("/@dm/bob"))["code"] == "forbidden"
+    assert (await guest.refused("/@dm/guest%3A1", {"user": "bob"}))["code"] == "bad_room"
+    assert (await guest.refused("/@dm/%zz", {"user": "bob"}))["code"] == "bad_room"
+
+
+async def test_a_room_with_oneself(serve: Serve, transport: str) -> None:
+    running = await serve()
+    phone, page = await running.open(transport), await running.open()
+    for client in (phone, page):
+        await client.connect("/@dm/alice", {"user": "alice"})
+        await client.event("welcome", "/@dm/alice")
+    await phone.post("a note", "/@dm/alice")
+    await page.until(lambda: page.bodies("/@dm/alice") == ["a note"])
+    assert (await page.call("members", {"all": True}, room="/@dm/alice"))["total"] == 1
+
+
+async def test_a_room_of_two_is_recovered(serve: Serve, transport: str) -> None:
+    running = await serve()
+    there = "/@dm/" + "%E6%9D%8E" * 128
+    alice = await running.open(transport)
+    bob = await running.open()
+    await alice.connect(there, {"user": "a" * 128})
+    await bob.connect(f"/@dm/{'a' * 128}", {"user": "李" * 128})
+    await bob.post("seen", f"/@dm/{'a' * 128}")
+    await alice.event("message", there)
+    ticket = Ticket(alice, there)
+    await alice.cut()
+    await bob.post("missed", f"/@dm/{'a' * 128}")
+    again = await running.open(transport)
+    answer = await again.connect(there, {"user": "a" * 128, **ticket.auth})
+    assert answer.data == {"sid": ticket.sid, "pid": ticket.pid}
+    assert again.bodies(there) == ["missed"]
+    # and a second time, while the connection that has it is still there
+    ticket = Ticket(again, there)
+    third = await running.open(transport)
+    assert (await third.connect(there, {"user": "a" * 128, **ticket.auth})).data[
+        "sid"
+    ] == ticket.sid
+    await again.gone()
+
+
+async def test_a_token_for_some_rooms_of_two(serve: Serve) -> None:
+    running = await serve(auth={"secret": SECRET})
+    client = await running.open()
+    for_bob = {"token": token("alice", rooms=["lobby", "@dm/b*"])}
+    assert (await client.connect("/@dm/bob", for_bob)).packet_type == stock.CONNECT
+    assert (await client.refused("/@dm/carol", for_bob))["code"] == "forbidden"
 
 
 # ---------------------------------------------------------------------------- recovery

@@ -36,6 +36,8 @@ GOOD = [
     "constructor",  # assigning it makes a member like any other
     "@me",
     "@dm/ann",
+    "@dm/ann%40example.org",
+    "@dm/al ice",  # which a user may be called
 ]
 BAD = [
     "",
@@ -76,6 +78,9 @@ BAD = [
     "\u0941a",  # a mark without a letter
     "a" + "\u0323" * 5,
     "__proto__",
+    "@dm/",
+    "@dm/100%",
+    "@dm/%ff",
 ]
 
 
@@ -95,6 +100,8 @@ def test_a_room_name_that_is_accepted_is_harmless(name: str) -> None:
     if isinstance(refusal, Refusal):
         assert refusal.code == "bad_room"
         return
+    if name.startswith("@dm/"):
+        return  # the rest is a user's id, which is looked at where the room is looked for
     assert 1 <= len(name) <= 128
     assert len(name.encode()) <= 256
     assert unicodedata.normalize("NFC", name) == name

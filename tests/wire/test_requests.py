@@ -82,8 +82,8 @@ def test_no_hellos(auth: Any) -> None:
         ({"pid": "p", "offset": "a.7"}, "p", Position("a", 7)),
         ({"pid": 7, "offset": "a.7"}, None, None),
         ({"pid": None, "offset": "a.7"}, None, None),
-        ({"pid": "p" * 2048, "offset": "a.7"}, "p" * 2048, Position("a", 7)),
-        ({"pid": "p" * 2049, "offset": "a.7"}, None, None),
+        ({"pid": "p" * 4096, "offset": "a.7"}, "p" * 4096, Position("a", 7)),
+        ({"pid": "p" * 4097, "offset": "a.7"}, None, None),
         ({"offset": "a.7"}, None, None),
     ],
 )

@@ -240,6 +240,13 @@ export interface RoomState {
   readonly last: number;
   /** There are too many: it is not kept up to date. */
   readonly live?: false;
+  readonly peer?: Peer;
+}
+
+/** The other user, in a room of two. */
+export interface Peer {
+  /** Unique among all users. */
+  readonly user: string;
 }
 
 /** The answer to a request that was refused. */
@@ -278,6 +285,8 @@ export interface Welcome {
   readonly recovered: boolean;
   readonly unread: number;
   readonly permissions: readonly ("history" | "join" | "moderate" | "post" | "read")[];
+  /** The other user, in a room of two. */
+  readonly peer?: Person;
 }
 
 /** These messages were not delivered. */

@@ -16,7 +16,7 @@ from sioserver import wire
 from sioserver.errors import Disconnect
 from sioserver.followers import Followers
 from sioserver.holders import Holders
-from sioserver.local import Client, LocalRoom, Moderator, Outbox
+from sioserver.local import Client, Device, LocalRoom, Moderator, Outbox
 from sioserver.metrics import Metrics
 from sioserver.model import (
     Event,
@@ -29,7 +29,7 @@ from sioserver.model import (
 )
 from sioserver.typists import Typists
 
-__all__ = ["Client", "Hub", "Outbox"]
+__all__ = ["Client", "Device", "Hub", "Outbox"]
 
 JOIN_BUFFER: Final = 2000
 """Live messages kept for a client that is given the log; past that it has to read the log again."""

@@ -48,6 +48,27 @@ class Moderator(Protocol):
         """The room has other settings."""
 
 
+class Device:
+    """What the clients of one connection have in common: whether their user is there."""
+
+    __slots__ = ("clients", "idle", "said_away", "slot", "used")
+
+    def __init__(self) -> None:
+        # those that are in a room
+        self.clients: tuple[Client, ...] = ()
+        # when one of them asked for something last; that was long ago; the user says they are away
+        self.used = 0.0
+        self.idle = False
+        self.said_away = False
+        # where it stands in `Activity`
+        self.slot: int | None = None
+
+    @property
+    def rests(self) -> bool:
+        """Does its user not use it?"""
+        return self.idle or self.said_away
+
+
 class Client:
     """One connection of a user to a room. Created by an edge, registered in the hub."""
 
@@ -55,6 +76,7 @@ class Client:
         "address",
         "begun_in",
         "buffer",
+        "device",
         "epoch",
         "id",
         "identity",
@@ -67,13 +89,22 @@ class Client:
         "told_states",
     )
 
-    def __init__(self, id: str, identity: Identity, room: str, outbox: Outbox) -> None:
+    def __init__(
+        self,
+        id: str,
+        identity: Identity,
+        room: str,
+        outbox: Outbox,
+        device: Device | None = None,
+    ) -> None:
+        """`device`: its connection's, where that may be in several rooms."""
         # for life
         self.id = id
         self.room = room
         self.outbox = outbox
         # where it comes from (`admission.whose`), if the edge says so
         self.address: str | None = None
+        self.device = device or Device()
         # replaced by a fresh token
         self.identity = identity
         # it has been let in: it is live, or behind

@@ -30,6 +30,7 @@ EVENTS: Final = (
     "members",
     "read",
     "typing",
+    "status",
     "auth",
     "leave",
     "kick",

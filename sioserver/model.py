@@ -114,12 +114,20 @@ class Counts(msgspec.Struct, frozen=True):
     total: int
 
 
+State = Literal["online", "away"]
+"""Of somebody who is in a room: away as long as none of their devices there is used."""
+
+
 class PresenceDiff(msgspec.Struct, frozen=True):
     """Who came (first device) and who left (last device, after the grace time) since the last."""
 
     counts: Counts
     joined: list[User]
     left: list[User]
+    away: list[User] = []
+    """Who is here and no longer uses any device."""
+    back: list[User] = []
+    """Who was away and is not any more."""
 
 
 class Peer(msgspec.Struct, frozen=True):

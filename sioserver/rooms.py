@@ -7,13 +7,14 @@ its `Refusal`s into answers.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
 import msgspec
 
 from sioserver import private, wire
+from sioserver.activity import Activity
 from sioserver.auth import Identity, Policy, Verifier
 from sioserver.config import Config, RoomRule
 from sioserver.direct import Direct
@@ -34,6 +35,7 @@ from sioserver.model import (
     Position,
     Published,
     RoomSettings,
+    State,
     User,
 )
 from sioserver.moderation import Moderation
@@ -80,6 +82,7 @@ class Joined(msgspec.Struct, frozen=True):
             permissions=permissions,
             settings=settings,
             peer=self.peer,
+            state="away" if client.device.rests else "online",
         )
 
 
@@ -123,10 +126,16 @@ class RoomService:
         self.sessions = Sessions(config, engine, hub, metrics)
         self.moderation = Moderation(engine, hub, policy, metrics, clock, self._check)
         self._direct = Direct(config.limits, engine, budget, self.sessions.joined)
+        self.activity = Activity(
+            engine,
+            lambda room: policy.rule(room).presence,
+            away_after=config.presence.away_after,
+        )
         self._relay = Relay(policy, budget, metrics, tell=self._tell, is_in=hub.is_in)
 
     def sweep(self, now: float) -> None:
         """Do what has become due; called by the node every `presence.batch`."""
+        self.activity.sweep(now)
         self._relay.sweep(now)
         for room, user, (here, elsewhere) in self._hub.typists.sweep(now):
             event = wire.typing_event(user, on=False)
@@ -258,6 +267,7 @@ class RoomService:
             counts = await self._engine.enter(room, user, client.id)
             if not self._hub.knows(client):
                 raise _left_meanwhile()
+            self.activity.begin(client, self._clock())
         except BaseException:
             await self.leave(client)  # again, if it left meanwhile: it may have entered after that
             raise
@@ -373,6 +383,7 @@ class RoomService:
         if private.is_session(client.room):
             self.sessions.leave(client)
             return
+        self.activity.end(client)
         was_in = self._hub.is_in(client)
         if self._hub.remove(client):
             self._engine.unwatch(client.room)
@@ -464,8 +475,9 @@ class RoomService:
 
     async def members(
         self, client: Client, *, everybody: bool
-    ) -> tuple[list[User], Counts, list[User] | None]:
-        """Users online, the counts, and (when `everybody`) the members."""
+    ) -> tuple[list[User], Counts, list[User] | None, Mapping[str, State]]:
+        """Users online or away, the counts, (when `everybody`) the members, and what those of both
+        are who are in the room."""
         self._check(client)
         room, limit = client.room, self._config.rooms.members_page
         if not self._policy.rule(room).presence:
@@ -473,7 +485,8 @@ class RoomService:
         counts = await self._engine.counts(room)
         online = await self._engine.online(room, limit=limit)
         members = await self._engine.members(room, limit=limit) if everybody else None
-        return online, counts, members
+        asked = dict.fromkeys(user.id for user in (*online, *(members or ())))
+        return online, counts, members, await self._engine.states(room, list(asked))
 
     async def read(self, client: Client, offset: int) -> int:
         """Move the user's read position; returns how many messages are unread now."""
@@ -508,6 +521,10 @@ class RoomService:
             self._hub.tell(room, wire.typing_event(user, on), client)
         if elsewhere:
             self._engine.tell(room, wire.typing_event(user, on))
+
+    def status(self, client: Client, state: State) -> None:
+        """The user says that this device, in all its rooms, is used or not: see `Activity`."""
+        self.activity.say(client, state, self._check(client))
 
     def relays(self, room: str, name: str) -> bool:
         """Is this one of the events that the room passes on?"""

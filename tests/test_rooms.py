@@ -265,6 +265,7 @@ async def test_the_welcome(world: World) -> None:
         "topic": "",
         "slow_mode": 0.0,
         "read_only": False,
+        "state": "online",
     }
 
 
@@ -1271,10 +1272,13 @@ async def test_members(world: World) -> None:
     await world.service.leave(ben)
     world.clock.pass_(GRACE)
     await world.sweep()
-    online, counts, members = await world.service.members(one, everybody=False)
+    online, counts, members, states = await world.service.members(one, everybody=False)
     assert (online, counts, members) == ([ANN, GUEST], Counts(2, 3), None)
-    _, _, members = await world.service.members(one, everybody=True)
+    assert states == {"ann": "online", GUEST.id: "online"}
+    world.service.status(one, "away")
+    _, _, members, states = await world.service.members(one, everybody=True)
     assert members == [ANN, BEN]
+    assert states == {"ann": "away", GUEST.id: "online"}
 
 
 async def test_a_page_of_members(make: Make) -> None:
@@ -1282,7 +1286,7 @@ async def test_a_page_of_members(make: Make) -> None:
     one = await world.enter()
     for user in (BEN, CAT):
         await world.enter(user)
-    online, counts, members = await world.service.members(one, everybody=True)
+    online, counts, members, _ = await world.service.members(one, everybody=True)
     assert (online, counts.total, members) == ([ANN, BEN], 3, [ANN, BEN])
 
 
@@ -1293,6 +1297,53 @@ async def test_a_room_that_does_not_tell_who_is_in_it(make: Make) -> None:
     await world.enter(BEN)
     await world.sweep()
     assert world.outbox.names(one) == ["welcome"]
+
+
+async def test_who_asks_for_nothing_is_away(make: Make) -> None:
+    world = await make(RoomRule(match="quiet", presence=False))
+    one, ben = await world.enter(), await world.enter(BEN)
+    quiet = await world.enter(CAT, room="quiet")
+
+    async def told_after(seconds: float) -> list[tuple[list[str], list[str]]]:
+        world.clock.pass_(seconds)
+        world.service.sweep(world.clock())
+        before = len(world.outbox.told[one.id])
+        await world.sweep()
+        events = world.outbox.told[one.id][before:]
+        return [
+            tuple([who["user"] for who in event.payload.get(key, ())] for key in ("away", "back"))
+            for event in events
+            if event.name == "presence"
+        ]
+
+    after = world.config.presence.away_after
+    await told_after(0)
+    assert await told_after(after - 1) == []
+    world.service.activity.used(one, world.clock())
+    assert await told_after(6) == [(["ben"], [])]
+    world.service.activity.used(ben, world.clock())
+    assert await told_after(0) == [([], ["ben"])]
+    world.service.status(ben, "away")
+    assert await told_after(0) == [(["ben"], [])]
+    world.service.activity.used(ben, world.clock())  # by their own word: until they say otherwise
+    assert await told_after(0) == []
+    world.service.status(ben, "online")
+    assert await told_after(0) == [([], ["ben"])]
+    # a room that tells nothing
+    assert world.outbox.names(quiet) == ["welcome"]
+    assert await world.engine.states("quiet", ["cat"]) == {"cat": "online"}
+    await world.service.leave(ben)
+    assert (await refused(lambda: world.service.status(ben, "away"))).code == "not_member"
+
+
+async def test_who_joins_with_a_device_that_rests_is_away(world: World) -> None:
+    one = await world.enter()
+    world.service.status(one, "away")
+    other = world.client(room="attic")
+    other.device = one.device
+    joined = await world.join(other)
+    assert joined.welcome(other, recovered=False, begins=joined.top).payload["state"] == "away"
+    assert await world.engine.states("attic", ["ann"]) == {"ann": "away"}
 
 
 # -- what is ephemeral ----------------------------------------------------------------------------
@@ -1367,7 +1418,8 @@ async def test_who_does_not_say_again_that_they_type_has_stopped() -> None:
     world.service.sweep(world.clock())
     world.service.sweep(world.clock())
     assert told() == [True, True, False]
-    assert [event.payload["on"] for _, event in engine.passed_on] == told()
+    passed_on = [event for _, event in engine.passed_on if event.name == "typing"]
+    assert [event.payload["on"] for event in passed_on] == told()
 
 
 async def test_who_leaves_without_typing_makes_no_noise(world: World) -> None:

@@ -21,7 +21,7 @@ from sioserver.client.inbox import Gap, Hole, Inbox
 from sioserver.client.line import Line
 from sioserver.client.link import Address, Transport
 from sioserver.errors import Disconnect, Refusal
-from sioserver.model import Message, Position, User
+from sioserver.model import Message, Position, State, User
 
 log = logging.getLogger(__name__)
 
@@ -177,6 +177,11 @@ class RoomClient:
         """Tell the others, if there is a connection; it is not worth waiting for one. Call it every
         3 seconds while somebody types: it ends by itself after some 6."""
         await self._line.tell("typing", on)
+
+    async def status(self, state: State) -> None:
+        """Say that you are "away", until you say "online"; for this connection. Who does neither is
+        shown as away after some minutes without a request, and back with the next."""
+        await self._line.ask("status", {"state": state})
 
     async def relay(self, event: str, *args: Any) -> None:
         """Pass an event on to the others, if it is on the room's list and there is a connection: it

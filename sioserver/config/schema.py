@@ -334,6 +334,10 @@ class Presence(Section, frozen=True):
 
     grace: Annotated[Seconds, about("A user who comes back within this time was never away.")] = 5.0
     batch: Annotated[Positive, about("Comings and goings are told together this often.")] = 0.25
+    away_after: Annotated[
+        Seconds,
+        about("Who asks for nothing for so long, on any device, is away; 0: only who says so."),
+    ] = 300.0
     typing_lasts: Annotated[
         Positive,
         about("Who types has stopped when this is over since they, or their client, said so last."),

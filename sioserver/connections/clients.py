@@ -9,7 +9,7 @@ from collections.abc import Collection
 from typing import Any
 
 from sioserver.auth import Identity
-from sioserver.hub import Client, Outbox
+from sioserver.hub import Client, Device, Outbox
 from sioserver.ids import random_id
 from sioserver.limits import Bucket
 from sioserver.timers import Deadline
@@ -24,8 +24,15 @@ class ConnectedClient(Client):
     session: Any
     """The connection, as its edge knows it; see `catchup.Session`."""
 
-    def __init__(self, identity: Identity, room: str, outbox: Outbox, bucket: Bucket) -> None:
-        super().__init__(random_id(16), identity, room, outbox)
+    def __init__(
+        self,
+        identity: Identity,
+        room: str,
+        outbox: Outbox,
+        bucket: Bucket,
+        device: Device | None = None,
+    ) -> None:
+        super().__init__(random_id(16), identity, room, outbox, device)
         # of the user's events, shared by all connections
         self.bucket = bucket
         # events that have not been taken from it yet

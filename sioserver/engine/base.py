@@ -11,7 +11,7 @@ Times are arguments: `now` is seconds since 1970.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
 from sioserver.engine.base_moderation import Moderation, ModerationListener
@@ -29,6 +29,7 @@ from sioserver.model import (
     PresenceDiff,
     Published,
     Revocation,
+    State,
     User,
 )
 
@@ -184,14 +185,24 @@ class Presence(Protocol):
         until then the user counts as online, and coming back makes no noise. Unknown clients are
         ignored. Never fails."""
 
+    def rest(self, room: str, user_id: str, client: str, resting: bool) -> None:
+        """A client that is here is not used any more, or is again (as who comes is). A user all of
+        whose clients in the room rest, on all nodes, is away: told with the next sweep, when that
+        is another state than was told last. Who is within the grace time is what they were. Unknown
+        clients are ignored. Never fails."""
+
+    async def states(self, room: str, user_ids: Sequence[str]) -> Mapping[str, State]:
+        """What those of these users are who are in the room; told or not."""
+
     async def online(self, room: str, *, limit: int) -> list[User]:
-        """Users online, by name, at most `limit`."""
+        """Users online or away, by name, at most `limit`."""
 
     async def counts(self, room: str) -> Counts:
         """O(1)."""
 
     async def sweep(self, now: float) -> None:
-        """Announce what is due: joins since the last sweep, leaves whose grace is over."""
+        """Announce what is due: joins and changes of states since the last sweep, leaves whose
+        grace is over."""
 
 
 class Tokens(Protocol):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -50,6 +50,7 @@ from sioserver.model import (
     PresenceDiff,
     Published,
     Revocation,
+    State,
     User,
 )
 
@@ -384,6 +385,14 @@ class EmbeddedEngine:
         """See `Presence.exit`."""
         self._presence.exit(room, user_id, client, now)
 
+    def rest(self, room: str, user_id: str, client: str, resting: bool) -> None:
+        """See `Presence.rest`."""
+        self._presence.rest(room, user_id, client, resting)
+
+    async def states(self, room: str, user_ids: Sequence[str]) -> Mapping[str, State]:
+        """See `Presence.states`."""
+        return self._presence.states(room, user_ids)
+
     async def online(self, room: str, *, limit: int) -> list[User]:
         """See `Presence.online`."""
         return self._presence.online(room, limit)
@@ -403,10 +412,11 @@ class EmbeddedEngine:
             if state is None:
                 continue  # still being fetched for the first to enter; next time
             joined, left = self._presence.take(room, now)
+            away, back = self._presence.take_moved(room)
             if room not in self._presence:
                 self._rooms.review(room)
-            if (joined or left) and room in self._watched:
-                diff = PresenceDiff(self._counts(room, state), joined, left)
+            if (joined or left or away or back) and room in self._watched:
+                diff = PresenceDiff(self._counts(room, state), joined, left, away, back)
                 try:
                     self._listener.on_presence(room, diff)
                 except Exception:

@@ -7,23 +7,35 @@ listens; the embedded engine asks it what has become due and does the announcing
 from __future__ import annotations
 
 import heapq
+from collections.abc import Iterable
 from operator import attrgetter
 from typing import Final
 
-from sioserver.model import User
+from sioserver.model import State, User
 
 
 class _Person:
     """A user in a room, from the first device until the leave is told."""
 
-    __slots__ = ("announced", "devices", "due", "user")
+    __slots__ = ("announced", "away", "devices", "due", "resting", "user")
 
     def __init__(self, user: User) -> None:
         self.user = user
         self.devices: set[str] = set()
+        self.resting: set[str] | None = None
+        """Devices that are not used, where there were any."""
         self.announced = False
+        self.away = False
+        """The others were told so."""
         self.due: float | None = None
         """When the leave falls due; None while a device is here."""
+
+    @property
+    def rests(self) -> bool:
+        """Is none of the devices used? Without devices it is as it was told."""
+        if not self.devices:
+            return self.away
+        return self.resting is not None and len(self.resting) == len(self.devices)
 
 
 CROWD: Final = 1000
@@ -35,7 +47,7 @@ everybody is told: so many of them a second, at most."""
 class _Crowd:
     """The people of one room."""
 
-    __slots__ = ("due", "fresh", "guests", "people", "told")
+    __slots__ = ("due", "fresh", "guests", "moved", "people", "told")
 
     def __init__(self) -> None:
         # when the others were last told who came and went
@@ -45,6 +57,8 @@ class _Crowd:
         # Sets that keep their order: ids of users to be told as joined, and as left.
         self.fresh: dict[str, None] = {}
         self.due: dict[str, None] = {}
+        # ... and those whose state may have changed
+        self.moved: dict[str, None] = {}
 
 
 class Presence:
@@ -55,7 +69,7 @@ class Presence:
         self._grace = grace
         self._crowds: dict[str, _Crowd] = {}
         self._changed: dict[str, None] = {}
-        """Rooms with somebody in `fresh` or `due`, in the order of their first change."""
+        """Rooms with somebody in `fresh`, `due` or `moved`, in the order of their first change."""
         self._leaves: list[tuple[float, str, str]] = []
         """A heap of (due, room, user id); an entry counts if the person's `due` still says so."""
 
@@ -81,6 +95,7 @@ class Presence:
             person.due = None
         crowd.guests += user.guest
         person.devices.add(client)
+        self._look(room, crowd, person)
 
     def exit(self, room: str, user_id: str, client: str, now: float) -> None:
         """A device went; an unknown one is ignored."""
@@ -88,9 +103,32 @@ class Presence:
         if person is None or client not in person.devices:
             return
         person.devices.discard(client)
+        if person.resting is not None:
+            person.resting.discard(client)
         if not person.devices:
             person.due = now + self._grace
             heapq.heappush(self._leaves, (person.due, room, user_id))
+        else:
+            self._look(room, self._crowds[room], person)
+
+    def rest(self, room: str, user_id: str, client: str, resting: bool) -> None:
+        """A device is not used any more, or is again; an unknown one is ignored."""
+        person = self._person(room, user_id)
+        if person is None or client not in person.devices:
+            return
+        if person.resting is None:
+            person.resting = set()
+        if resting:
+            person.resting.add(client)
+        else:
+            person.resting.discard(client)
+        self._look(room, self._crowds[room], person)
+
+    def _look(self, room: str, crowd: _Crowd, person: _Person) -> None:
+        """Has the person another state than was told?"""
+        if person.rests != person.away:
+            crowd.moved[person.user.id] = None
+            self._changed[room] = None
 
     def withdraw(self, room: str, user_id: str, client: str) -> None:
         """Undo an `enter` that nobody has been told of; where somebody has, it is an exit that is
@@ -143,6 +181,29 @@ class Presence:
         crowd.fresh.clear()
         return joined, left
 
+    def take_moved(self, room: str) -> tuple[list[User], list[User]]:
+        """Who of those that the others know is away now, and who is back, since the last time; to
+        be called after `take`."""
+        crowd = self._crowds.get(room)
+        if crowd is None or not crowd.moved:
+            return [], []
+        found = [person for id in crowd.moved if (person := crowd.people.get(id)) is not None]
+        crowd.moved.clear()
+        moved = [person for person in found if person.rests != person.away]
+        for person in moved:
+            person.away = not person.away
+        return (
+            [person.user for person in moved if person.away],
+            [person.user for person in moved if not person.away],
+        )
+
+    def states(self, room: str, user_ids: Iterable[str]) -> dict[str, State]:
+        """What those of these users are who are in the room."""
+        found = ((id, self._person(room, id)) for id in user_ids)
+        return {
+            id: "away" if person.rests else "online" for id, person in found if person is not None
+        }
+
     def counts(self, room: str) -> tuple[int, int]:
         """(people online, the guests among them). O(1)."""
         crowd = self._crowds.get(room)
@@ -164,6 +225,7 @@ class Presence:
         person = crowd.people.pop(user_id)
         crowd.guests -= person.user.guest
         crowd.fresh.pop(user_id, None)
+        crowd.moved.pop(user_id, None)
         if not crowd.people:
             del self._crowds[room]
             self._changed.pop(room, None)

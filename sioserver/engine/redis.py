@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from sioserver.config import Config
@@ -49,6 +49,7 @@ from sioserver.model import (
     PresenceDiff,
     Published,
     Revocation,
+    State,
     User,
 )
 
@@ -306,6 +307,15 @@ class RedisEngine:
         if self._running:
             self._members.write_one(room, user_id)
         await self._presence.exit(room, user_id, client, now)
+
+    def rest(self, room: str, user_id: str, client: str, resting: bool) -> None:
+        """See `Presence.rest`."""
+        self._presence.rest(room, user_id, client, resting)
+
+    async def states(self, room: str, user_ids: Sequence[str]) -> Mapping[str, State]:
+        """See `Presence.states`."""
+        self._check_running()
+        return await self._presence.states(room, user_ids)
 
     async def online(self, room: str, *, limit: int) -> list[User]:
         """See `Presence.online`."""

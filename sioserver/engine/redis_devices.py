@@ -7,7 +7,7 @@ what it hands out with `take` is done by a script, or comes back with `put_back`
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from sioserver.model import User
@@ -19,42 +19,66 @@ _NOW: Final = float("-inf")
 class Person:
     """A user in a room on this node, from the first device until the leave is handed out."""
 
-    __slots__ = ("announced", "devices", "due", "user")
+    __slots__ = ("announced", "devices", "due", "known_rest", "moves", "resting", "user")
 
     def __init__(self, user: User) -> None:
         self.user = user
         self.devices: set[str] = set()
+        self.resting: set[str] | None = None
+        """Devices that are not used, where there were any."""
+        self.known_rest: bool | None = False
+        """What Redis was told of `rests`; None: it has to be told."""
+        self.moves = 0
+        """How often it has been."""
         self.announced = False
         """Everybody was told that the user is in the room, by this node or another one."""
         self.due: float | None = None
         """When the leave falls due; it does not count while a device is here."""
 
+    @property
+    def rests(self) -> bool:
+        """Is none of the devices here used?"""
+        resting = self.resting
+        return resting is not None and len(resting) == len(self.devices) > 0
+
+
+class Move(NamedTuple):
+    """A person whose devices here all rest, or do not any more."""
+
+    person: Person
+    rests: bool
+
 
 class Batch(NamedTuple):
-    """People of one room whose coming is to be told, and who have left this node."""
+    """People of one room whose coming is to be told, who have left this node, and who rest here or
+    do not any more."""
 
     joined: list[Person]
     left: list[Person]
+    moved: Sequence[Move] = ()
 
     def chunks(self, size: int) -> Iterator[Batch]:
         """The same in parts of at most `size` people. Whoever left comes first."""
-        everybody = [*self.left, *self.joined]
-        leaving = len(self.left)
+        everybody = [*self.left, *self.joined, *self.moved]
+        leaving, here = len(self.left), len(self.left) + len(self.joined)
         for start in range(0, len(everybody), size):
-            turn = min(max(leaving, start), start + size)
-            yield Batch(everybody[turn : start + size], everybody[start:turn])
+            end = start + size
+            turn, last = (min(max(place, start), end) for place in (leaving, here))
+            yield Batch(everybody[turn:last], everybody[start:turn], everybody[last:end])  # type: ignore[arg-type]
 
 
 class _Crowd:
     """The people of one room."""
 
-    __slots__ = ("due", "fresh", "people")
+    __slots__ = ("due", "fresh", "moved", "people")
 
     def __init__(self) -> None:
         self.people: dict[str, Person] = {}
         # Sets that keep their order: ids of users to be told as joined, and as left.
         self.fresh: dict[str, None] = {}
         self.due: dict[str, None] = {}
+        # ... and those of whom Redis may have to be told that they rest, or do not
+        self.moved: dict[str, None] = {}
 
 
 class Devices:
@@ -65,7 +89,7 @@ class Devices:
         self._grace = grace
         self._crowds: dict[str, _Crowd] = {}
         self._changed: dict[str, None] = {}
-        """Rooms with somebody in `fresh` or `due`, in the order of their first change."""
+        """Rooms with somebody in `fresh`, `due` or `moved`, in the order of their first change."""
         self._leaves: list[tuple[float, str, str]] = []
         """A heap of (due, room, user id); an entry counts if the person's `due` still says so."""
 
@@ -101,6 +125,7 @@ class Devices:
             person = crowd.people[user.id] = Person(user)
         person.user = user
         person.devices.add(client)
+        self._look(room, person)
         return person
 
     def entered(self, room: str, person: Person, *, announced: bool) -> None:
@@ -119,8 +144,37 @@ class Devices:
         if person is None or client not in person.devices:
             return
         person.devices.discard(client)
+        if person.resting is not None:
+            person.resting.discard(client)
         if not person.devices:
             self._fall_due(room, person, now + self._grace)
+        else:
+            self._look(room, person)
+
+    def rest(self, room: str, user_id: str, client: str, resting: bool) -> None:
+        """A device is not used any more, or is again; an unknown one is ignored."""
+        person = self.person(room, user_id)
+        if person is None or client not in person.devices:
+            return
+        if person.resting is None:
+            person.resting = set()
+        if resting:
+            person.resting.add(client)
+        else:
+            person.resting.discard(client)
+        self._look(room, person)
+
+    def knows(self, room: str, person: Person, rests: bool | None) -> None:
+        """Redis was told, and has done, that the person rests here, or not. None: nobody knows."""
+        person.known_rest = rests
+        if self.person(room, person.user.id) is person:
+            self._look(room, person)
+
+    def _look(self, room: str, person: Person) -> None:
+        """Has Redis to be told how it is?"""
+        if person.rests != person.known_rest:
+            self._crowds[room].moved[person.user.id] = None
+            self._changed[room] = None
 
     def withdraw(self, room: str, user_id: str, client: str) -> None:
         """Undo an `enter` that Redis did not confirm. It may know of it all the same, so it is told
@@ -129,6 +183,8 @@ class Devices:
         if person is None:
             return
         person.devices.discard(client)
+        if person.resting is not None:
+            person.resting.discard(client)
         if not person.devices:
             self._fall_due(room, person, _NOW if person.due is None else person.due)
 
@@ -159,7 +215,19 @@ class Devices:
         fresh = (crowd.people[user_id] for user_id in crowd.fresh)
         joined = [person for person in fresh if not person.announced]
         crowd.fresh.clear()
-        return Batch(joined, left)
+        return Batch(joined, left, self._take_moved(crowd))
+
+    @staticmethod
+    def _take_moved(crowd: _Crowd) -> list[Move]:
+        moved = []
+        for user_id in crowd.moved:
+            person = crowd.people.get(user_id)
+            # Without a device here they are what they were, until they leave.
+            if person is not None and person.devices and person.rests != person.known_rest:
+                person.moves += 1
+                moved.append(Move(person, person.rests))
+        crowd.moved.clear()
+        return moved
 
     def take_quiet(self, room: str) -> Batch:
         """Everybody of whose coming nobody was told leaves, wherever their devices are."""
@@ -180,6 +248,8 @@ class Devices:
         for person in batch.joined:
             if not person.announced:
                 self.entered(room, person, announced=False)
+        for move in batch.moved:
+            self.knows(room, move.person, None)
 
     def _fall_due(self, room: str, person: Person, due: float) -> None:
         person.due = due
@@ -188,6 +258,7 @@ class Devices:
     def _remove(self, room: str, crowd: _Crowd, user_id: str) -> Person:
         person = crowd.people.pop(user_id)
         crowd.fresh.pop(user_id, None)
+        crowd.moved.pop(user_id, None)
         if not crowd.people:
             del self._crowds[room]
             self._changed.pop(room, None)

@@ -26,6 +26,8 @@ class _Diff(msgspec.Struct, array_like=True, forbid_unknown_fields=True, frozen=
     total: int
     joined: list[tuple[str, str, str]]
     left: list[tuple[str, str, str]]
+    away: list[tuple[str, str, str]]
+    back: list[tuple[str, str, str]]
 
 
 class Diffs:
@@ -73,7 +75,7 @@ class Diffs:
         """These are the counts of the newest diff. If it did not come, who came and left is lost,
         so only the counts are told."""
         if self.misses(room, version):
-            self._tell(room, _Diff("", version, counts.online, counts.total, [], []))
+            self._tell(room, _Diff("", version, counts.online, counts.total, [], [], [], []))
 
     def forget(self, room: str) -> None:
         """The room's counts are of no use any more."""
@@ -96,9 +98,11 @@ class Diffs:
         self.told += 1
         if not diff.node:
             self.reaped += len(diff.left)
-        joined = [User(id, name, bool(guest)) for id, name, guest in diff.joined]
-        left = [User(id, name, bool(guest)) for id, name, guest in diff.left]
+        lists = [
+            [User(id, name, bool(guest)) for id, name, guest in people]
+            for people in (diff.joined, diff.left, diff.away, diff.back)
+        ]
         try:
-            self._on_diff(room, PresenceDiff(counts, joined, left))
+            self._on_diff(room, PresenceDiff(counts, *lists))
         except Exception:
             log.exception("presence could not be announced")

@@ -13,20 +13,22 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from math import inf
 from typing import Any, Final
 
-from sioserver.engine.redis_devices import Batch, Devices, Person
+import msgspec
+
+from sioserver.engine.redis_devices import Batch, Devices, Move
 from sioserver.engine.redis_diffs import Diffs
 from sioserver.engine.redis_keys import Keys
 from sioserver.engine.redis_link import Unavailable
 from sioserver.engine.redis_replies import RETRY_AFTER, answer
 from sioserver.engine.redis_servers import Redis, load_script
 from sioserver.errors import Refusal
-from sioserver.model import Counts, PresenceDiff, User
+from sioserver.model import Counts, PresenceDiff, State, User
 
 log = logging.getLogger(__name__)
 
@@ -81,11 +83,13 @@ class RedisPresence:
         try:
             while room not in self._recorded:
                 await self._record(room)
-            found = await self._result(self._hold(room, [person], quietly=False))
+            moves = [Move(person, person.rests)]
+            before = [person.moves]
+            found = await self._result(self._hold(room, moves, quietly=False))
         except BaseException:
             self._devices.withdraw(room, user.id, client)
             raise
-        self._held(room, [person], found)
+        self._held(room, moves, before, found)
         counts = Counts(found[0], found[1])
         self._diffs.begin(room, counts, found[3])
         return counts
@@ -93,6 +97,23 @@ class RedisPresence:
     async def exit(self, room: str, user_id: str, client: str, now: float) -> None:
         """See `Presence.exit`."""
         self._devices.exit(room, user_id, client, now)
+
+    def rest(self, room: str, user_id: str, client: str, resting: bool) -> None:
+        """See `Presence.rest`."""
+        self._devices.rest(room, user_id, client, resting)
+
+    async def states(self, room: str, user_ids: Sequence[str]) -> Mapping[str, State]:
+        """See `Presence.states`."""
+        self._need_lease()
+        key = self._keys.room(room).on
+        found: dict[str, State] = {}
+        for start in range(0, len(user_ids), CHUNK):
+            some = user_ids[start : start + CHUNK]
+            kept = await self._result(self._redis.command(key, "HMGET", key, *some))
+            found |= {
+                id: _state(entry) for id, entry in zip(some, kept, strict=True) if entry is not None
+            }
+        return found
 
     async def online(self, room: str, *, limit: int) -> list[User]:
         """See `Presence.online`."""
@@ -187,8 +208,10 @@ class RedisPresence:
                 found = (self._devices.person(room, id) for id in people[start : start + CHUNK])
                 some_here = [person for person in found if person is not None]
                 if some_here:
-                    call = self._hold(room, some_here, quietly=quietly)
-                    call.add_done_callback(partial(self._held_again, room, some_here))
+                    moves = [Move(person, person.rests) for person in some_here]
+                    before = [person.moves for person in some_here]
+                    call = self._hold(room, moves, quietly=quietly)
+                    call.add_done_callback(partial(self._held_again, room, moves, before))
                     calls.append(call)
                 if len(calls) >= _ROUND:
                     await self._all(calls)
@@ -262,30 +285,37 @@ class RedisPresence:
             self._recorded.add(room)
 
     def _hold(
-        self, room: str, people: Iterable[Person], *, quietly: bool
+        self, room: str, people: Iterable[Move], *, quietly: bool
     ) -> asyncio.Future[list[Any]]:
         keys = self._keys.room(room)
         # The people of an ended lease may have been taken away: nobody would find who comes now.
         rest = self._ends / 1000 - self._redis.server_time(self._keys.leases)
         args: list[str | int] = [self._deadline(room, rest), self._lease]
-        for person in people:
+        for person, rests in people:
             user = person.user
-            told = "1" if quietly and person.announced else ""
-            args += (user.id, user.name, "1" if user.guest else "", told)
+            told = ("a" if rests else "1") if quietly and person.announced else ""
+            args += (user.id, user.name, "1" if user.guest else "", told, "1" if rests else "")
         at = self._keys.at(room, self._lease)
         return self._redis.script(
             self._enter, [keys.meta, keys.members, keys.on, keys.here, at], args
         )
 
-    def _held(self, room: str, people: Iterable[Person], found: list[Any]) -> None:
-        for person, told in zip(people, found[2], strict=True):
-            self._devices.entered(room, person, announced=told == 1)
+    def _held(self, room: str, people: list[Move], before: list[int], found: list[Any]) -> None:
+        """`before`: how often each had moved when the script was called."""
+        for (person, rests), moves, told in zip(people, before, found[2], strict=True):
+            self._devices.entered(room, person, announced=told > 0)
+            # Where the others were told something else, it depends on the other leases what holds.
+            is_told = told == 0 or (told == 2) == rests
+            if person.moves == moves:
+                self._devices.knows(room, person, rests if is_told else None)
         if found[4]:
             self._unsure.add(room)
 
-    def _held_again(self, room: str, people: list[Person], call: asyncio.Future[Any]) -> None:
+    def _held_again(
+        self, room: str, people: list[Move], before: list[int], call: asyncio.Future[Any]
+    ) -> None:
         if _is_well(call):
-            self._held(room, people, call.result())
+            self._held(room, people, before, call.result())
 
     def _start(self, waiting: dict[str, deque[Batch]], lease: str = "") -> bool:
         """Start the next call of some rooms. Whether some are left for the next time."""
@@ -332,7 +362,11 @@ class RedisPresence:
                 round((self._timeout + 1) * 1000),
                 "1" if compare else "",
                 len(batch.left) if number else CHUNK,
+                len(batch.moved),
                 *(person.user.id for person in batch.left),
+                *chain.from_iterable(
+                    (person.user.id, "1" if rests else "") for person, rests in batch.moved
+                ),
                 *(person.user.id for person in batch.joined),
             ],
         )
@@ -346,6 +380,8 @@ class RedisPresence:
             return
         for person in batch.joined:
             person.announced = True
+        for person, rests in batch.moved:
+            self._devices.knows(room, person, rests)
         if room not in self._devices:
             self._diffs.forget(room)
             if room in self._recorded:
@@ -390,6 +426,12 @@ def _is_well(call: asyncio.Future[Any]) -> bool:
     if error is not None and not isinstance(error, Unavailable):
         log.error("Redis refuses a command of the presence", exc_info=error)
     return error is None and call.result() is not None
+
+
+def _state(entry: bytes) -> State:
+    """Of somebody in the hash of who is online: see enter.lua."""
+    leases = msgspec.msgpack.decode(entry, type=list[str])[3:]
+    return "away" if all(lease.startswith("~") for lease in leases) else "online"
 
 
 def _refusal() -> Refusal:

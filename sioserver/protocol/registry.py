@@ -50,6 +50,9 @@ CLIENT_EVENTS: Final[Mapping[tuple[Place, str], ClientEvent]] = {
     (ROOM, "members"): ClientEvent("Who is here?", (s.MembersOptions,), s.Members),
     (ROOM, "read"): ClientEvent("I have read up to here.", (s.Offset,), s.Unread, least=1),
     (ROOM, "typing"): ClientEvent("I am typing, or no longer.", (bool,), s.Done, least=1),
+    (ROOM, "status"): ClientEvent(
+        "I am away, or here again.", (s.StatusOptions,), s.Status, least=1
+    ),
     (ROOM, "auth"): ClientEvent("A fresh token.", (s.TokenOptions,), s.Refreshed, least=1),
     (ROOM, "leave"): ClientEvent("Leave the room for good.", (), s.Done),
     (ROOM, "kick"): ClientEvent("End a user's clients.", (s.KickOptions,), s.Done, least=1),
@@ -63,6 +66,12 @@ CLIENT_EVENTS: Final[Mapping[tuple[Place, str], ClientEvent]] = {
         "What have moderators done?", (s.LogOptions,), s.ModerationLog
     ),
     (SESSION, "rooms"): ClientEvent("Which rooms am I a member of?", (), s.Rooms),
+    (SESSION, "status"): ClientEvent(
+        "I am away, or here again, in all rooms of the connection.",
+        (s.StatusOptions,),
+        s.Status,
+        least=1,
+    ),
     (SESSION, "auth"): ClientEvent(
         "A fresh token, for all rooms of the connection.", (s.TokenOptions,), s.Refreshed, least=1
     ),
@@ -73,7 +82,7 @@ SERVER_EVENTS: Final[Mapping[tuple[Place, str], ServerEvent]] = {
     (ROOM, "welcome"): ServerEvent("The first after every connect.", s.Welcome, durable=True),
     (ROOM, "message"): ServerEvent("A message was posted.", s.Message, durable=True),
     (ROOM, "gap"): ServerEvent("Something could not be recovered.", s.Gap, durable=True),
-    (ROOM, "presence"): ServerEvent("Who came and who left.", s.Presence),
+    (ROOM, "presence"): ServerEvent("Who came, who left, who is away or back.", s.Presence),
     (ROOM, "typing"): ServerEvent("Somebody types.", s.Typing),
     (ROOM, "read"): ServerEvent("Somebody has read.", s.Read),
     (ROOM, "room"): ServerEvent("The room is set to this now.", s.RoomSettings),

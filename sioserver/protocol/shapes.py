@@ -36,6 +36,7 @@ MessageId = Annotated[
     ),
 ]
 Body = Annotated[Any, Meta(description="A text, any JSON, binary, or JSON with binary in it.")]
+State = Literal["online", "away"]
 Permission = Literal["join", "read", "history", "post", "moderate"]
 
 
@@ -56,6 +57,18 @@ class Person(Shape, frozen=True):
 
     user: UserId
     name: Name
+
+
+class Present(Person, frozen=True):
+    """Somebody who is in a room."""
+
+    state: State
+
+
+class Member(Person, frozen=True):
+    """Somebody who belongs to a room."""
+
+    state: Literal["online", "away", "offline"]
 
 
 class Message(Shape, frozen=True):
@@ -109,6 +122,12 @@ class HistoryOptions(Options, frozen=True):
     before: Offset | UnsetType = UNSET
     after: Offset | UnsetType = UNSET
     limit: Annotated[int, Meta(ge=1, le=10_000)] | UnsetType = UNSET
+
+
+class StatusOptions(Options, frozen=True):
+    """Whether this device is used."""
+
+    state: State
 
 
 class MembersOptions(Options, frozen=True):
@@ -212,9 +231,16 @@ class Members(Shape, frozen=True):
     """Who is in a room."""
 
     ok: Literal[True]
-    online: list[Person]
+    online: list[Present]
     total: Count
-    members: list[Person] | UnsetType = UNSET
+    members: list[Member] | UnsetType = UNSET
+
+
+class Status(Shape, frozen=True):
+    """The device is taken for this."""
+
+    ok: Literal[True]
+    state: State
 
 
 class Unread(Shape, frozen=True):
@@ -334,6 +360,7 @@ class Welcome(RoomSettings, frozen=True):
     recovered: Annotated[bool, Meta(description="Nothing is missing, and the session is the old.")]
     unread: Count
     permissions: list[Permission]
+    state: Annotated[State, Meta(description="What this device is taken for.")]
     peer: Annotated[Person, Meta(description="The other user, in a room of two.")] | UnsetType = (
         UNSET
     )
@@ -367,6 +394,8 @@ class Presence(Shape, frozen=True):
     total: Count
     joined: list[Person]
     left: list[Person]
+    away: Annotated[list[Person], Meta(description="Who uses no device now.")] | UnsetType = UNSET
+    back: Annotated[list[Person], Meta(description="Who was away.")] | UnsetType = UNSET
 
 
 class Typing(Shape, frozen=True):

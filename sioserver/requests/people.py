@@ -11,7 +11,7 @@ from sioserver.rooms import RoomService
 
 
 class People:
-    """`members`, `read`, `typing`, and what a room passes on."""
+    """`members`, `read`, `typing`, `status`, and what a room passes on."""
 
     def __init__(self, rooms: RoomService) -> None:
         self._rooms = rooms
@@ -19,7 +19,9 @@ class People:
             "members": self._members,
             "read": self._read,
             "typing": self._typing,
+            "status": self._status,
         }
+        self.in_session: Handlers = {"status": self._status}
 
     async def _members(self, client: ConnectedClient, args: list[Any]) -> Answer:
         everybody = wire.parse_members(args)
@@ -31,6 +33,11 @@ class People:
     async def _typing(self, client: ConnectedClient, args: list[Any]) -> Answer:
         self._rooms.typing(client, wire.parse_typing(args))
         return {"ok": True}
+
+    async def _status(self, client: ConnectedClient, args: list[Any]) -> Answer:
+        state = wire.parse_status(args)
+        self._rooms.status(client, state)
+        return {"ok": True, "state": state}
 
     def relay(self, client: ConnectedClient, name: str, args: list[Any]) -> Answer:
         """An event that the room passes on. Raises `Refusal`."""

@@ -41,14 +41,16 @@ class Requests:
             **session.in_room,
             **Moderation(rooms).in_room,
         }
-        self._in_session: Handlers = {**session.in_session}
+        self._in_session: Handlers = {**session.in_session, **people.in_session}
 
     async def answer(self, client: ConnectedClient, name: object, args: list[Any]) -> Answer:
         """Do what the event asks for. Raises `Refusal`."""
+        if name != "auth":  # which libraries send by themselves
+            self._rooms.activity.used(client, self._clock())
         if private.is_session(client.room):
             if not isinstance(name, str) or (handler := self._in_session.get(name)) is None:
-                known = " and ".join(self._in_session)
-                raise Refusal("unknown_event", f"the session knows the events {known} only")
+                known = ", ".join(self._in_session)
+                raise Refusal("unknown_event", f"the session knows only the events {known}")
             self._check_expiry(client.identity)
             return await handler(client, args)
         if isinstance(name, str):

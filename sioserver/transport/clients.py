@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from sioserver.auth import Identity
 from sioserver.connections.clients import ConnectedClient
-from sioserver.hub import Outbox
+from sioserver.hub import Device, Outbox
 from sioserver.ids import random_id
 from sioserver.limits import Allowance, Bucket, NoAllowance
 from sioserver.transport.server import Connection
@@ -31,7 +31,7 @@ class RoomClient(ConnectedClient):
         namespace: str,
         bucket: Bucket,
     ) -> None:
-        super().__init__(identity, room, outbox, bucket)
+        super().__init__(identity, room, outbox, bucket, connection.device)
         self.address = session.address
         self.session = session
         self.connection = connection
@@ -57,6 +57,7 @@ class RoomConnection(Connection):
         "allowance",
         "clients",
         "confirming",
+        "device",
         "made_up",
         "pinged",
         "subject",
@@ -68,6 +69,7 @@ class RoomConnection(Connection):
         super().__init__()
         # by namespace, from the join on
         self.clients: dict[str, RoomClient] = {}
+        self.device = Device()
         self.allowance = allowance
         # a token from the Authorization header (or the address, where that is allowed)
         self.token = token

@@ -78,6 +78,7 @@ from sioserver.wire.requests import (
     parse_read,
     parse_relayed,
     parse_send,
+    parse_status,
     parse_typing,
 )
 
@@ -131,6 +132,7 @@ __all__ = [
     "parse_relayed",
     "parse_send",
     "parse_settings",
+    "parse_status",
     "parse_typing",
     "person",
     "presence_event",

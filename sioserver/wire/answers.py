@@ -6,11 +6,11 @@ It knows neither how a packet is made of them nor what else the client is told.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sioserver.errors import Refusal
-from sioserver.model import Counts, Message, Page, Published, User
+from sioserver.model import Counts, Message, Page, Published, State, User
 from sioserver.wire.bodies import body_size, count_binaries
 from sioserver.wire.requests import HistoryRequest
 
@@ -78,16 +78,22 @@ def history_answer(page: Page, request: HistoryRequest) -> dict[str, Any]:
 
 
 def members_answer(
-    online: Iterable[User], counts: Counts, members: Iterable[User] | None
+    online: Iterable[User],
+    counts: Counts,
+    members: Iterable[User] | None,
+    states: Mapping[str, State],
 ) -> dict[str, Any]:
-    """The ack of `members`."""
+    """The ack of `members`. `states`: of those who are in the room. Who came between two looks is
+    online."""
     answer: dict[str, Any] = {
         "ok": True,
-        "online": [person(user) for user in online],
+        "online": [{**person(user), "state": states.get(user.id, "online")} for user in online],
         "total": counts.total,
     }
     if members is not None:
-        answer["members"] = [person(user) for user in members]
+        answer["members"] = [
+            {**person(user), "state": states.get(user.id, "offline")} for user in members
+        ]
     return answer
 
 

@@ -17,6 +17,7 @@ from sioserver.model import (
     Position,
     PresenceDiff,
     RoomSettings,
+    State,
     User,
 )
 from sioserver.wire.answers import message_payload, person
@@ -64,16 +65,18 @@ def gap_event(first: int, last: int, after: Position) -> Event:
 
 
 def presence_event(diff: PresenceDiff) -> Event:
-    """Who came and who left: everybody is counted, the first `PRESENCE_LISTED` are named."""
-    return Event(
-        "presence",
-        {
-            "online": diff.counts.online,
-            "total": diff.counts.total,
-            "joined": [person(user) for user in diff.joined[:PRESENCE_LISTED]],
-            "left": [person(user) for user in diff.left[:PRESENCE_LISTED]],
-        },
-    )
+    """Who came and who left, and who is away now or back: everybody is counted, the first
+    `PRESENCE_LISTED` of each are named. `away` and `back` are there when somebody is in them."""
+    payload: dict[str, Any] = {
+        "online": diff.counts.online,
+        "total": diff.counts.total,
+        "joined": [person(user) for user in diff.joined[:PRESENCE_LISTED]],
+        "left": [person(user) for user in diff.left[:PRESENCE_LISTED]],
+    }
+    for name, users in (("away", diff.away), ("back", diff.back)):
+        if users:
+            payload[name] = [person(user) for user in users[:PRESENCE_LISTED]]
+    return Event("presence", payload)
 
 
 def typing_event(user: User, on: bool) -> Event:
@@ -154,6 +157,7 @@ def welcome_event(
     permissions: Sequence[str],
     settings: RoomSettings,
     peer: User | None = None,
+    state: State = "online",
 ) -> Event:
     """The first event after every connect.
 
@@ -171,6 +175,7 @@ def welcome_event(
         "recovered": recovered,
         "unread": max(0, top.offset - membership.read),
         "permissions": list(permissions),
+        "state": state,
         **settings_payload(settings),
     }
     if peer is not None:

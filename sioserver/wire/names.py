@@ -18,6 +18,7 @@ CLIENT_EVENTS: Final = (
     "members",
     "read",
     "typing",
+    "status",
     "auth",
     "leave",
     "kick",

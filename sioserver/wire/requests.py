@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from sioserver.errors import Refusal
-from sioserver.model import MAX_OFFSET, Position
+from sioserver.model import MAX_OFFSET, Position, State
 from sioserver.wire.arguments import one_object, options, whole
 from sioserver.wire.bodies import check_body
 
@@ -155,6 +155,16 @@ def parse_typing(args: Sequence[Any]) -> bool:
     if len(args) != 1 or not isinstance(args[0], bool):
         raise Refusal("bad_request", "typing takes true or false")
     return args[0]
+
+
+def parse_status(args: Sequence[Any]) -> State:
+    """`status` {state}."""
+    state = options(one_object(args, "status"), "status", {"state"}).get("state")
+    if state == "online":
+        return "online"
+    if state == "away":
+        return "away"
+    raise Refusal("bad_request", 'status takes {state: "online"} or {state: "away"}')
 
 
 def parse_auth(args: Sequence[Any]) -> str:

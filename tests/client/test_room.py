@@ -63,6 +63,18 @@ async def test_what_else_happens_is_told(served: Served) -> None:
     assert next(one for one in told if one[0] == "typing")[1]["user"] == "bob"
 
 
+async def test_a_status(served: Served) -> None:
+    told: list[tuple[Any, ...]] = []
+    async with (
+        RoomClient(served.url, user="ann", on_event=lambda *event: told.append(event)),
+        RoomClient(served.url, user="bob") as bob,
+    ):
+        await bob.status("away")
+        await until(lambda: any("away" in event[1] for event in told if event[0] == "presence"))
+        await bob.status("online")
+        await until(lambda: any("back" in event[1] for event in told if event[0] == "presence"))
+
+
 async def test_events_for_the_others() -> None:
     told: list[tuple[Any, ...]] = []
     rules = Rooms(rules=[RoomRule(relay=["draw"])])

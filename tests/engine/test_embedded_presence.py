@@ -113,3 +113,26 @@ def test_a_small_room_is_told_whenever_there_is_news() -> None:
     presence.take("a", 100)
     presence.enter("a", BEN, "c")
     assert presence.changed(100) == ["a"]
+
+
+def test_states() -> None:
+    presence = Presence(5)
+    presence.enter("a", ANN, "c1")
+    presence.enter("a", BEN, "c2")
+    presence.rest("a", "ann", "c1", True)
+    assert presence.states("a", ["ann", "ben", "cat"]) == {"ann": "away", "ben": "online"}
+    assert presence.changed(0) == ["a"]
+    presence.take("a", 0)
+    assert presence.take_moved("a") == ([ANN], [])
+    assert presence.take_moved("a") == ([], [])
+    assert presence.changed(0) == []
+    presence.rest("a", "ann", "c1", True)
+    assert presence.changed(0) == []
+    presence.enter("a", ANN, "c3")
+    assert presence.changed(0) == ["a"]
+    presence.take("a", 0)
+    assert presence.take_moved("a") == ([], [ANN])
+    presence.exit("a", "ann", "c3", 0)
+    presence.take("a", 0)
+    assert presence.take_moved("a") == ([ANN], [])
+    assert presence.take_moved("b") == ([], [])

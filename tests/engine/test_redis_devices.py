@@ -1,6 +1,6 @@
 """The bookkeeping of one node's people, beside what test_redis_presence.py shows with a server."""
 
-from sioserver.engine.redis_devices import Batch, Devices, Person
+from sioserver.engine.redis_devices import Batch, Devices, Move, Person
 from sioserver.model import User
 
 from .conftest import ANN, BEN
@@ -186,4 +186,49 @@ def test_parts_of_a_batch() -> None:
         (["3"], []),
     ]
     assert [ids(part) for part in batch.chunks(9)] == [ids(batch)]
+    moved = Batch(people[:2], people[2:5], [Move(person, True) for person in people])
+    parts = list(moved.chunks(4))
+    assert [len(part.left) for part in parts] == [3, 0, 0]
+    assert [len(part.joined) for part in parts] == [1, 1, 0]
+    assert [len(part.moved) for part in parts] == [0, 3, 4]
+    assert [move for part in parts for move in part.moved] == moved.moved
     assert list(Batch([], []).chunks(9)) == []
+
+
+def moves(devices: Devices) -> list[tuple[str, bool]]:
+    return [(person.user.id, rests) for person, rests in devices.take("a", 0).moved]
+
+
+def test_only_what_redis_does_not_know_is_handed_out() -> None:
+    devices = Devices(5)
+    ann = come(devices, ANN, "c1", announced=True)
+    devices.rest("a", "ann", "c1", True)
+    assert devices.changed(0) == ["a"]
+    assert moves(devices) == [("ann", True)]
+    devices.knows("a", ann, True)
+    devices.rest("a", "ann", "c1", True)
+    assert devices.changed(0) == []
+    devices.enter("a", ANN, "c2")
+    assert moves(devices) == [("ann", False)]
+    # it changed before there was an answer
+    devices.rest("a", "ann", "c2", True)
+    devices.knows("a", ann, False)
+    assert moves(devices) == [("ann", True)]
+
+
+def test_moves_that_could_not_be_told_are_handed_out_again() -> None:
+    devices = Devices(5)
+    come(devices, ANN, "c1", announced=True)
+    devices.rest("a", "ann", "c1", True)
+    batch = devices.take("a", 0)
+    devices.put_back("a", batch)
+    assert moves(devices) == [("ann", True)]
+    # whatever it was: Redis may have done it
+    devices.put_back("a", batch)
+    devices.rest("a", "ann", "c1", False)
+    assert moves(devices) == [("ann", False)]
+    devices.exit("a", "ann", "c1", 0)
+    devices.changed(5)
+    devices.take("a", 5)
+    devices.put_back("a", batch)  # gone meanwhile
+    assert devices.changed(9) == []

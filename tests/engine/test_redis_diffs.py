@@ -22,7 +22,7 @@ def diffs(told: Told) -> Diffs:
 def packed(
     version: int, online: int, joined: tuple[Any, ...] = (), *, left: Any = (), node: str = "other"
 ) -> bytes:
-    return msgspec.msgpack.encode((node, version, online, online, joined, left))
+    return msgspec.msgpack.encode((node, version, online, online, joined, left, (), ()))
 
 
 def test_own_diffs_are_told_with_the_answer_only() -> None:
@@ -48,6 +48,14 @@ def test_diffs_that_overtake_each_other_tell_the_newest_counts() -> None:
     some.forget("a")
     some.on_bus("a", packed(3, 1))
     assert told[-1][1].counts == Counts(1, 1)
+
+
+def test_who_is_away_and_who_is_back() -> None:
+    told: Told = []
+    some = diffs(told)
+    ann, ben = ("ann", "Ann", ""), ("ben", "Ben", "")
+    some.on_bus("a", msgspec.msgpack.encode(("other", 5, 2, 2, (), (), (ann,), (ben,))))
+    assert told == [("a", PresenceDiff(Counts(2, 2), [], [], [ANN], [BEN]))]
 
 
 def test_nothing_is_remembered_of_rooms_without_people() -> None:

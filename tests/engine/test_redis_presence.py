@@ -49,6 +49,68 @@ async def test_a_user_with_devices_on_two_nodes_is_one(server: Valkey) -> None:
         await until(lambda: one.received == two.received == 2)  # and nothing else was told
 
 
+def moved(node: Node) -> list[tuple[list[str], list[str]]]:
+    diffs = [diff for _, diff in node.diffs if diff.away or diff.back]
+    return [([one.id for one in diff.away], [one.id for one in diff.back]) for diff in diffs]
+
+
+async def test_who_rests_on_one_node_and_not_on_the_other_is_online(server: Valkey) -> None:
+    async with nodes(redis_settings(server), "a") as (one, two):
+        await one.enter(ANN, client="c1")
+        await two.enter(ANN, client="c2")
+        await one.presence.sweep(0)
+        one.presence.rest("a", "ann", "c1", True)
+        await one.presence.sweep(0)
+        assert await two.presence.states("a", ["ann"]) == {"ann": "online"}
+        two.presence.rest("a", "ann", "c2", True)
+        await two.presence.sweep(0)
+        await until(lambda: moved(one) == moved(two) == [(["ann"], [])])
+        assert await one.presence.states("a", ["ann"]) == {"ann": "away"}
+        one.presence.rest("a", "ann", "c1", False)
+        await one.presence.sweep(0)
+        await until(lambda: moved(one) == moved(two) == [(["ann"], []), ([], ["ann"])])
+        await one.exit(ANN, client="c1")
+        await one.presence.sweep(GRACE)
+        await until(lambda: moved(two)[2:] == [(["ann"], [])])
+        # a new device, where nobody of the user is yet
+        await one.enter(ANN, client="c3")
+        await one.presence.sweep(GRACE)
+        await until(lambda: moved(two)[3:] == [([], ["ann"])])
+
+
+async def test_the_devices_of_a_dead_node_keep_nobody_from_being_away(server: Valkey) -> None:
+    async with nodes(redis_settings(server), "a", lease=1.0) as (one, two):
+        await one.enter(ANN, client="c1")
+        await two.enter(ANN, client="c2")
+        await one.presence.sweep(0)
+        one.presence.rest("a", "ann", "c1", True)
+        await one.presence.sweep(0)
+        two.freeze()
+        await until(lambda: moved(one) == [(["ann"], [])])
+        assert one.left() == []
+
+
+async def test_states_survive_a_renewal_and_the_loss_of_all_data(server: Valkey) -> None:
+    async with nodes(redis_settings(server), "a") as (one, two):
+        await one.enter(ANN, client="c1")
+        await one.enter(BEN, client="c2")
+        await two.enter(BEN, client="c3")
+        await one.presence.sweep(0)
+        for user, client in ((ANN, "c1"), (BEN, "c2")):
+            one.presence.rest("a", user.id, client, True)
+        await one.presence.sweep(0)
+        await until(lambda: moved(two) == [(["ann"], [])])
+        ask(server, "FLUSHALL")
+        await one.lease.beat()
+        await two.lease.beat()
+        await one.presence.sweep(0)
+        await two.presence.sweep(0)
+        assert await two.presence.states("a", ["ann", "ben"]) == {"ann": "away", "ben": "online"}
+        two.presence.rest("a", "ben", "c3", True)
+        await two.presence.sweep(0)
+        assert await one.presence.states("a", ["ann", "ben"]) == {"ann": "away", "ben": "away"}
+
+
 async def test_moving_within_the_grace_is_silent(server: Valkey) -> None:
     async with nodes(redis_settings(server), "a") as (one, two):
         await one.enter(ANN)

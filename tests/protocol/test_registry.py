@@ -26,6 +26,7 @@ from sioserver.model import (
     Published,
     RoomSettings,
     Sanction,
+    State,
     User,
 )
 from sioserver.protocol import CLIENT_EVENTS, SERVER_EVENTS, Place, shapes
@@ -61,6 +62,7 @@ def test_what_is_built_has_the_shape_that_the_registry_says(
         wire.read_event(user, offset),
         wire.notice_event("code", "words", event=message.body),
         wire.presence_event(PresenceDiff(counts, [user], [user, user])),
+        wire.presence_event(PresenceDiff(counts, [], [], [user], [user])),
         wire.welcome_event(
             "room",
             user,
@@ -72,6 +74,7 @@ def test_what_is_built_has_the_shape_that_the_registry_says(
             permissions=["join", "moderate"],
             settings=RoomSettings("tea", 1.5, yes),
             peer=user if yes else None,
+            state="away" if yes else "online",
         ),
         wire.room_event(RoomSettings()),
         wire.notice_event("muted", "words", retry_after=1.5),
@@ -115,8 +118,9 @@ def test_an_answer_has_its_shape(
     page = Page(messages, 1, position)
     request = wire.HistoryRequest(None, None, 3)
     answered(Place.ROOM, "history", wire.history_answer(page, request))
-    answered(Place.ROOM, "members", wire.members_answer([user], counts, None))
-    answered(Place.ROOM, "members", wire.members_answer([user], counts, [user, user]))
+    answered(Place.ROOM, "members", wire.members_answer([user], counts, None, {}))
+    here: dict[str, State] = {user.id: "away"}
+    answered(Place.ROOM, "members", wire.members_answer([user], counts, [user, user], here))
     rooms = [wire.standing("a", 1, 2), wire.standing("b", 1, 2, live=False, peer="ben")]
     answered(Place.SESSION, "rooms", {"ok": True, "rooms": rooms})
     for event in (
@@ -136,6 +140,7 @@ READERS: dict[str, Callable[[list[Any]], Any]] = {
     "members": wire.parse_members,
     "read": wire.parse_read,
     "typing": wire.parse_typing,
+    "status": wire.parse_status,
     "auth": wire.parse_auth,
     "leave": lambda args: wire.parse_nothing(args, "leave"),
     "kick": wire.parse_kick,
@@ -149,11 +154,12 @@ READERS: dict[str, Callable[[list[Any]], Any]] = {
 }
 NAMES = st.sampled_from(
     [
-        *("id", "before", "after", "limit", "all", "token"),
+        *("id", "before", "after", "limit", "all", "token", "state"),
         *("user", "seconds", "reason", "address", "kind", "topic", "slow_mode", "read_only"),
     ]
 )
-VALUES = OFFSETS | st.booleans() | TEXTS | IDS | st.just(10_000)
+STATES = st.sampled_from(["online", "away"])
+VALUES = STATES | OFFSETS | st.booleans() | TEXTS | IDS | st.just(10_000)
 ARGUMENTS = st.lists(VALUES | st.dictionaries(NAMES, VALUES, max_size=2), max_size=2)
 
 
@@ -229,6 +235,8 @@ async def test_a_real_server_says_what_the_registry_says() -> None:
         await ada.ask("history")
         await ada.ask("members", {"all": True})
         await ada.ask("read", 1)
+        await bob.ask("status", {"state": "away"})
+        await session.ask("status", {"state": "online"})
         refusal = await ada.ask("auth", {"token": "x.y.z"})
         assert refusal["error"]["code"] == "unauthorized"
         await bob.until_seen("read")

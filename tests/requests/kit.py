@@ -93,9 +93,14 @@ class Service:
     def __init__(self) -> None:
         self.asked: list[tuple[Any, ...]] = []
         self.moderation = ModerationService(self.asked)
+        self.activity = self
+        self.uses: list[tuple[ConnectedClient, float]] = []
         self.refreshed = Identity(ALICE, expires_at=7.0)
         self.closed_to_tokens = ""
         self.page = Page([Message("m1", 5, "alice", "Alice", "hi", 1234)], 5, Position("e", 5))
+
+    def used(self, client: ConnectedClient, now: float) -> None:
+        self.uses.append((client, now))
 
     def max_body(self, room: str) -> int:
         return 100
@@ -110,7 +115,11 @@ class Service:
 
     async def members(self, client: ConnectedClient, *, everybody: bool) -> Any:
         self.asked.append(("members", everybody))
-        return [ALICE], Counts(1, 2), [ALICE] if everybody else None
+        bob = User("bob", "Bob")
+        return [ALICE], Counts(1, 2), [ALICE, bob] if everybody else None, {"alice": "away"}
+
+    def status(self, client: ConnectedClient, state: str) -> None:
+        self.asked.append(("status", state))
 
     async def read(self, client: ConnectedClient, offset: int) -> int:
         self.asked.append(("read", offset))

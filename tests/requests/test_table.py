@@ -15,6 +15,8 @@ from sioserver.metrics import EVENTS
 
 from .kit import Desk
 
+ALICE_AWAY = {"user": "alice", "name": "Alice", "state": "away"}
+
 
 @pytest.fixture
 def desk() -> Desk:
@@ -56,20 +58,21 @@ def desk() -> Desk:
         (
             ["members"],
             ("members", False),
-            {"ok": True, "online": [{"user": "alice", "name": "Alice"}], "total": 2},
+            {"ok": True, "online": [ALICE_AWAY], "total": 2},
         ),
         (
             ["members", {"all": True}],
             ("members", True),
             {
                 "ok": True,
-                "online": [{"user": "alice", "name": "Alice"}],
+                "online": [ALICE_AWAY],
                 "total": 2,
-                "members": [{"user": "alice", "name": "Alice"}],
+                "members": [ALICE_AWAY, {"user": "bob", "name": "Bob", "state": "offline"}],
             },
         ),
         (["read", 2], ("read", 2), {"ok": True, "unread": 3}),
         (["typing", True], ("typing", True), {"ok": True}),
+        (["status", {"state": "away"}], ("status", "away"), {"ok": True, "state": "away"}),
         (["auth", {"token": "t"}], ("refresh", "t"), {"ok": True, "expires_at": 7.0}),
         (["leave"], ("leave for good",), {"ok": True}),
         (["move", 1, "e4"], ("relay", "move", [1, "e4"]), {"ok": True}),

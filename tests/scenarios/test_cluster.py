@@ -394,6 +394,61 @@ async def test_a_node_that_stops_in_good_order_gives_its_people_time_to_move(
             assert named(ann.presence, "joined").count("zoe") == 1
 
 
+@both
+async def test_a_user_is_away_when_no_device_on_any_node_is_used(
+    site: Site, room: str, transport: Transport
+) -> None:
+    def states(client: Bare) -> list[tuple[str, str]]:
+        return [
+            (key, person["user"])
+            for diff in client.presence
+            for key in ("away", "back")
+            for person in diff.get(key, ())
+        ]
+
+    async def seen(client: Bare) -> dict[str, str]:
+        answer = await client.call("members")
+        return {person["user"]: person["state"] for person in answer["online"]}
+
+    a, b = site.a, site.b
+    async with (
+        Bare(a.url, transport, room, user="near") as near,
+        Bare(b.url, transport, room, user="far") as far,
+        Bare(a.url, transport, room, user="ann") as laptop,
+        Bare(b.url, transport, room, user="ann") as phone,
+    ):
+        await came("ann", near, far)
+        assert laptop.welcomes[0]["state"] == "online"
+        assert (await laptop.call("status", {"state": "away"}))["state"] == "away"
+        await laptop.call("message", "does not make it used")
+        assert (await seen(near))["ann"] == "online"
+        assert (await phone.call("status", {"state": "away"}))["ok"]
+        await until(lambda: states(near) == states(far) == [("away", "ann")])
+        assert (await seen(near))["ann"] == (await seen(far))["ann"] == "away"
+        assert (await phone.call("status", {"state": "online"}))["ok"]
+        await until(lambda: states(near) == states(far) == [("away", "ann"), ("back", "ann")])
+        assert (await seen(far))["near"] == "online"
+
+
+@both
+async def test_who_asks_for_nothing_is_away(site: Site, room: str, transport: Transport) -> None:
+    async with (
+        site.nodes(1, presence_away_after=1.0) as (strict,),
+        Bare(site.a.url, transport, room, user="bob") as bob,
+        Bare(strict.url, transport, room, user="ann") as ann,
+    ):
+        await until(lambda: any(diff.get("away") for diff in bob.presence))
+        await ann.call("message", "here I am")
+        await until(lambda: any(diff.get("back") for diff in bob.presence))
+        lists = [
+            (key, [person["user"] for person in diff[key]])
+            for diff in bob.presence
+            for key in ("away", "back")
+            if key in diff
+        ]
+        assert lists[:2] == [("away", ["ann"]), ("back", ["ann"])]
+
+
 # ---------------------------------------------------------------------------- from node to node
 
 

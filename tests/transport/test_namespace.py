@@ -528,6 +528,7 @@ async def test_the_welcome_comes_first_and_says_where_the_client_is(
         "recovered": False,
         "unread": 0,
         "permissions": ["join", "read", "history", "post"],
+        "state": "online",
     }
     assert position.endswith(".0")
     assert [packet.packet_type for packet in client.packets] == [stock.CONNECT, stock.EVENT]
@@ -1116,7 +1117,10 @@ async def test_members(serve: Serve, transport: str) -> None:
     alice = await running.enter("alice", "/", transport, name="Alice")
     bob = await running.enter("bob")
     guest = await running.enter(None, "/", transport)
-    who = [{"user": "alice", "name": "Alice"}, {"user": "bob", "name": "bob"}]
+    who = [
+        {"user": "alice", "name": "Alice", "state": "online"},
+        {"user": "bob", "name": "bob", "state": "online"},
+    ]
     answer = await bob.call("members")
     assert answer.keys() == {"ok", "online", "total"}
     assert answer["total"] == 3
@@ -1131,7 +1135,7 @@ async def test_members(serve: Serve, transport: str) -> None:
         "ok": True,
         "online": who[1:],
         "total": 2,  # a guest is never kept
-        "members": who,
+        "members": [{**who[0], "state": "offline"}, who[1]],
     }
 
 
@@ -1430,6 +1434,37 @@ async def test_relayed_events(serve: Serve, transport: str) -> None:
     assert error_of(await alice.call("move", room="/other"))["code"] == "unknown_event"
 
 
+async def test_presence_states(serve: Serve, transport: str) -> None:
+    running = await serve(presence=MANUALLY)
+    bob = await running.enter("bob", "/", transport)
+    alice = await running.enter("alice", "/", transport, name="Alice")
+    await alice.connect("/other", {"user": "alice"})
+    await alice.connect("/@me", {"user": "alice"})
+    await running.sweep()
+    who = {"user": "alice", "name": "Alice"}
+    away = {"ok": True, "state": "away"}
+    assert await alice.call("status", {"state": "away"}, room="/@me") == away  # in all rooms
+    await running.sweep()
+    await bob.until(lambda: any("away" in data[1] for data in bob.events("/", "presence")))
+    told = bob.events("/", "presence")[-1][1]
+    assert (told["away"], told["joined"], told["left"], "back" in told) == ([who], [], [], False)
+    members = await bob.call("members", {"all": True})
+    assert {**who, "state": "away"} in members["online"]
+    assert {**who, "state": "away"} in members["members"]
+    other = (await alice.call("members", room="/other"))["online"]
+    assert [one["state"] for one in other] == ["away"]
+    answer = await alice.call("status", {"state": "online"})
+    assert answer == {"ok": True, "state": "online"}
+    await running.sweep()
+    await bob.until(lambda: any("back" in data[1] for data in bob.events("/", "presence")))
+    assert error_of(await alice.call("status", {"state": "offline"}))["code"] == "bad_request"
+    # who asks for nothing
+    await running.sweep(later=1000)
+    await bob.until(lambda: bob.events("/", "presence")[-1][1].get("away"))
+    named = [one["user"] for one in bob.events("/", "presence")[-1][1]["away"]]
+    assert sorted(named) == ["alice", "bob"]
+
+
 async def test_a_pace_for_relayed_events(serve: Serve, transport: str) -> None:
     rules = [{"match": "*", "relay": ["draw"], "relay_latest": ["cursor"], "relay_rate": 3}]
     running = await serve(rooms={"rules": rules}, presence=MANUALLY)
@@ -1520,7 +1555,7 @@ async def test_the_session_room(serve: Serve, transport: str) -> None:
     assert answer == {"ok": True, "rooms": [rooms[0], {"room": "b", "unread": 3, "last": 4}]}
     error = error_of(await alice.call("message", "x", room="/@me"))
     assert error["code"] == "unknown_event"
-    assert error["message"] == "the session knows the events rooms and auth only"
+    assert error["message"] == "the session knows only the events rooms, auth, status"
     assert error_of(await alice.call("rooms", 1, room="/@me"))["code"] == "bad_request"
     assert "@me" not in {room["room"] for room in (await alice.call("rooms", room="/@me"))["rooms"]}
     await alice.write(stock.DISCONNECT, "/@me")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sioserver import wire
 from sioserver.errors import REFUSALS, Refusal
-from sioserver.model import Counts, Event, Page, Position, Published
+from sioserver.model import Counts, Event, Page, Position, Published, State
 from sioserver.wire import HistoryRequest
 from sioserver.wire.bodies import count_binaries
 
@@ -167,14 +167,16 @@ def test_as_much_as_fits(bodies: list[Any], newest: list[int], oldest: list[int]
 
 def test_members() -> None:
     counts = Counts(1, 2)
-    online = [{"user": "ann", "name": "Ann"}]
-    assert wire.members_answer([ANN], counts, None) == {"ok": True, "online": online, "total": 2}
-    assert wire.members_answer([ANN], counts, [ANN, BEN]) == {
-        "ok": True,
-        "online": online,
-        "total": 2,
-        "members": [*online, {"user": "ben", "name": "Ben"}],
+    online = [{"user": "ann", "name": "Ann", "state": "away"}]
+    states: dict[str, State] = {"ann": "away"}
+    answer = {"ok": True, "online": online, "total": 2}
+    assert wire.members_answer([ANN], counts, None, states) == answer
+    assert wire.members_answer([ANN], counts, [ANN, BEN], states) == {
+        **answer,
+        "members": [*online, {"user": "ben", "name": "Ben", "state": "offline"}],
     }
+    # who came between two looks
+    assert wire.members_answer([ANN], counts, None, {})["online"][0]["state"] == "online"
 
 
 @pytest.mark.parametrize("code", REFUSALS)

@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 
 from sioserver import wire
 from sioserver.errors import DISCONNECTS, Disconnect
-from sioserver.model import Counts, Event, Membership, Position, RoomSettings, User
+from sioserver.model import (
+    Counts,
+    Event,
+    Membership,
+    Position,
+    PresenceDiff,
+    RoomSettings,
+    User,
+)
 from sioserver.wire.events import PRESENCE_LISTED
 
 from ..fakes import ANN, BEN, diff, message
@@ -97,7 +105,16 @@ def test_a_welcome_leaves_the_client_where_delivery_goes_on(read: int, unread: i
         "topic": "tea",
         "slow_mode": 2.5,
         "read_only": True,
+        "state": "online",
     }
+
+
+def test_who_is_away_and_who_is_back() -> None:
+    crowd = [User(f"u{number}", "") for number in range(PRESENCE_LISTED + 1)]
+    event = wire.presence_event(PresenceDiff(Counts(1, 2), [], [], [BEN], crowd))
+    assert event.payload["away"] == [wire.person(BEN)]
+    assert len(event.payload["back"]) == PRESENCE_LISTED
+    assert wire.presence_event(diff([ANN], [], 1, 1)).payload.keys().isdisjoint({"away", "back"})
 
 
 def test_all_events_of_the_server_are_in_the_list() -> None:

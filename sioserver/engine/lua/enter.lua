@@ -1,26 +1,27 @@
 -- A lease holds users in a room from now on.
 -- KEYS: meta, members, on, here, at (what this lease holds).
--- ARGV: deadline (ms), lease, then for each user: id, name, 1 for a guest or "", 1 or "": what to believe of
--- whether the user's coming has been told, when nobody here knows the user.
--- Answers {online, total, a 1 or 0 for each user: has the coming been told, version of the newest diff, 1 or 0: are the counts
+-- ARGV: deadline (ms), lease, then for each user: id, name, 1 for a guest or "", what to believe of what was told of
+-- the user when nobody here knows them ("", "1" that they are online, "a" away), 1 if the lease's devices rest or "".
+-- Answers {online, total, for each user 0, or 1 when the coming has been told, 2 when it was told last that they are away, version of the newest diff, 1 or 0: are the counts
 -- to be told by the next sweep}; nil: too late, nothing was done.
 local time = redis.call('TIME')
 if time[1] * 1000 + math.floor(time[2] / 1000) > tonumber(ARGV[1]) then
   return nil
 end
 local lease, told, known_of = ARGV[2], {}, false
-for i = 3, #ARGV, 4 do
+for i = 3, #ARGV, 5 do
   local id, name, guest = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   local known = redis.call('HGET', KEYS[3], id)
-  -- Who is online: {told, name, guest, lease, lease, ...}
+  -- Who is online: {told, name, guest, lease, lease, ...}; ~ before a lease whose devices rest.
   local entry = known and cmsgpack.unpack(known) or { ARGV[i + 3], name, guest }
-  local held = false
+  local as = (ARGV[i + 4] == '1' and '~' or '') .. lease
+  local place, held = #entry + 1, false
   for n = 4, #entry do
-    held = held or entry[n] == lease
+    if entry[n] == lease or entry[n] == '~' .. lease then
+      place, held = n, entry[n] == as
+    end
   end
-  if not held then
-    entry[#entry + 1] = lease
-  end
+  entry[place] = as
   -- In the order of the names, as `names` is; the flag comes last, so that it takes no part in the order.
   if known and (entry[2] ~= name or entry[3] ~= guest) then
     redis.call('ZREM', KEYS[4], entry[2] .. '\0' .. id .. '\0' .. entry[3])
@@ -40,8 +41,8 @@ for i = 3, #ARGV, 4 do
     redis.call('HSET', KEYS[3], id, cmsgpack.pack(entry))
   end
   redis.call('SADD', KEYS[5], id)
-  told[#told + 1] = entry[1] == '1' and 1 or 0
-  known_of = known_of or entry[1] == '1'
+  told[#told + 1] = entry[1] == '' and 0 or entry[1] == '1' and 1 or 2
+  known_of = known_of or entry[1] ~= ''
 end
 local online = redis.call('HLEN', KEYS[3])
 local meta = redis.call('HMGET', KEYS[1], 'g', 'v', 'c')

@@ -64,17 +64,27 @@ export interface MembersOptions {
 /** Who is in a room. */
 export interface Members {
   readonly ok: true;
-  readonly online: readonly Person[];
+  readonly online: readonly Present[];
   readonly total: number;
-  readonly members?: readonly Person[];
+  readonly members?: readonly Member[];
 }
 
-/** A user as others see them. */
-export interface Person {
+/** Somebody who is in a room. */
+export interface Present {
   /** Unique among all users. */
   readonly user: string;
   /** What others read; need not be unique. */
   readonly name: string;
+  readonly state: "away" | "online";
+}
+
+/** Somebody who belongs to a room. */
+export interface Member {
+  /** Unique among all users. */
+  readonly user: string;
+  /** What others read; need not be unique. */
+  readonly name: string;
+  readonly state: "away" | "offline" | "online";
 }
 
 /** How many messages are unread now. */
@@ -86,6 +96,17 @@ export interface Unread {
 /** It was done. */
 export interface Done {
   readonly ok: true;
+}
+
+/** Whether this device is used. */
+export interface StatusOptions {
+  readonly state: "away" | "online";
+}
+
+/** The device is taken for this. */
+export interface Status {
+  readonly ok: true;
+  readonly state: "away" | "online";
 }
 
 /** A fresh token. */
@@ -285,8 +306,18 @@ export interface Welcome {
   readonly recovered: boolean;
   readonly unread: number;
   readonly permissions: readonly ("history" | "join" | "moderate" | "post" | "read")[];
+  /** What this device is taken for. */
+  readonly state: "away" | "online";
   /** The other user, in a room of two. */
   readonly peer?: Person;
+}
+
+/** A user as others see them. */
+export interface Person {
+  /** Unique among all users. */
+  readonly user: string;
+  /** What others read; need not be unique. */
+  readonly name: string;
 }
 
 /** These messages were not delivered. */
@@ -303,6 +334,10 @@ export interface Presence {
   readonly total: number;
   readonly joined: readonly Person[];
   readonly left: readonly Person[];
+  /** Who uses no device now. */
+  readonly away?: readonly Person[];
+  /** Who was away. */
+  readonly back?: readonly Person[];
 }
 
 /** Somebody began or stopped typing. */
@@ -375,6 +410,8 @@ export interface RoomRequests {
   read: { arguments: [number]; answer: Unread };
   /** I am typing, or no longer. */
   typing: { arguments: [boolean]; answer: Done };
+  /** I am away, or here again. */
+  status: { arguments: [StatusOptions]; answer: Status };
   /** A fresh token. */
   auth: { arguments: [TokenOptions]; answer: Refreshed };
   /** Leave the room for good. */
@@ -405,7 +442,7 @@ export interface RoomEvents {
   message: [Message, string];
   /** Something could not be recovered. */
   gap: [Gap, string];
-  /** Who came and who left. */
+  /** Who came, who left, who is away or back. */
   presence: [Presence];
   /** Somebody types. */
   typing: [Typing];
@@ -421,6 +458,8 @@ export interface RoomEvents {
 export interface SessionRequests {
   /** Which rooms am I a member of? */
   rooms: { arguments: []; answer: Rooms };
+  /** I am away, or here again, in all rooms of the connection. */
+  status: { arguments: [StatusOptions]; answer: Status };
   /** A fresh token, for all rooms of the connection. */
   auth: { arguments: [TokenOptions]; answer: Refreshed };
 }

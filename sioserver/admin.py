@@ -15,7 +15,7 @@ from sioserver.auth import Identity, Policy
 from sioserver.auth.api_keys import ApiKeys
 from sioserver.auth.claims import MAX_TIME
 from sioserver.config import Config
-from sioserver.config.api_keys import ADMIN
+from sioserver.config.api_keys import ADMIN, ApiKey
 from sioserver.engine.base import Engine
 from sioserver.errors import InvalidToken, Refusal
 from sioserver.metrics import Metrics
@@ -61,23 +61,27 @@ class Admin:
 
     # ------------------------------------------------------------ who
 
-    def by_key(self, shown: str, perm: str) -> str | None:
-        """The name of the key for the log, or None when it is no key. Raises
-        `Refusal("forbidden")` for a key that is not for this."""
+    def by_key(self, shown: str, perm: str) -> ApiKey | None:
+        """The key that was shown, or None when it is none. Raises `Refusal("forbidden")` for one
+        that is not for this."""
         key = self._keys.find(shown)
         if key is None:
             return None
         if not key.perms.intersection((perm, ADMIN)):
             raise Refusal("forbidden", f"this API key is not for {perm}")
-        return f"the key {key.name}"
+        return key
 
     async def by_token(self, token: str) -> str:
         """The name of the token's user, who may do everything."""
-        if not self._takes_tokens:
-            raise Refusal("unauthorized", NEEDED)
-        identity = await self._identify(token)
+        identity = await self.identify(token)
         self._policy.check_admin(identity)
         return f"the user {identity.user.id}"
+
+    async def identify(self, token: str) -> Identity:
+        """Whose token it is, operator or not."""
+        if not self._takes_tokens:
+            raise Refusal("unauthorized", NEEDED)
+        return await self._identify(token)
 
     # ------------------------------------------------------------ revocations
 

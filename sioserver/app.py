@@ -28,9 +28,12 @@ from sioserver._version import SOFTWARE
 from sioserver.addresses import is_loopback
 from sioserver.admin import Admin
 from sioserver.admission import Admission, Watermark
-from sioserver.api import admin, headers, health, middleware
+from sioserver.api import admin, headers, health, middleware, openapi, table
 from sioserver.api import web as page
+from sioserver.api.callers import Callers
 from sioserver.api.hosts import only
+from sioserver.api.rooms import Bounds, Rooms
+from sioserver.api.table import Cross
 from sioserver.auth import Policy, Signer, Verifier
 from sioserver.config import Config
 from sioserver.config.schema import Auth
@@ -205,10 +208,9 @@ def create_app(
 
     app.cleanup_ctx.append(running)
     app.on_shutdown.append(stopping)
-    app.on_response_prepare.extend((naming, closing, encrypting))
-    server.eio.bypass = Bypass(
-        (*spared, naming, closing, encrypting), metrics.count_http, middleware.is_quiet
-    )
+    around_answers = (naming, table.share, closing, encrypting)
+    app.on_response_prepare.extend(around_answers)
+    server.eio.bypass = Bypass((*spared, *around_answers), metrics.count_http, middleware.is_quiet)
     server.attach(app, path)
     operator = Admin(
         config,
@@ -218,16 +220,20 @@ def create_app(
         time.time,
         lambda token: rooms.identify(wire.Hello(token=token), ""),
     )
-    let_in = admin.guard(
-        operator,
-        admission,
-        metrics,
-        time.time,
-        server.eio.address_of,
-        server.eio.admit_origin,
+    callers = Callers(operator, policy, admission, metrics, time.time, server.eio.address_of)
+    bounds = Bounds(
+        body=config.limits.max_payload,
+        messages=config.rooms.history_page,
+        page=config.limits.max_payload,
     )
-    app.router.add_routes(admin.routes(operator, let_in))
-    shown = let_in if config.server.metrics == "admin" else None
+    described = [
+        *admin.routes(operator, callers.operator),
+        *Rooms(rooms, callers, budget, time.time, bounds).routes(),
+    ]
+    described.append(openapi.route(described, lambda: operator.reachable))
+    cross = Cross(server.eio.admit_origin, server.eio.fields_of)
+    app.router.add_routes(table.register(described, metrics, cross))
+    shown = callers.operator if config.server.metrics == "admin" else None
     app.router.add_routes(health.routes(node.ready, metrics, shown))
     if config.server.web:
         app.router.add_routes(page.routes(frame_ancestors=config.server.frame_ancestors))

@@ -33,12 +33,14 @@ MOST_WAITING: Final = 100_000
 
 
 class Joining(msgspec.Struct, frozen=True):
-    """A client is about to join a room."""
+    """A client is about to join a room, or somebody without a connection to ask for something
+    there by the HTTP API."""
 
     room: str
     user: User
     client: str
-    """The connection's name within the server; a user may have several in a room."""
+    """The connection's name within the server; a user may have several in a room. Empty: there is
+    no connection."""
 
 
 class Posting(msgspec.Struct, frozen=True):
@@ -47,6 +49,7 @@ class Posting(msgspec.Struct, frozen=True):
     room: str
     user: User
     client: str
+    """See `Joining`."""
     id: str
     """The client's own, or one that was made up for it."""
     body: Any
@@ -90,7 +93,8 @@ class Hooks:
 
     def on_join(self, function: Joins) -> Joins:
         """Asked for each client that may join by the rules, on its own node, before it is a member,
-        counts as online or is told anything. It may still fail to get in, for another reason."""
+        counts as online or is told anything. It may still fail to get in, for another reason. Asked
+        as well for each request to the HTTP API by somebody who is no operator."""
         return self._add("join", function)
 
     def on_message(self, function: Posts) -> Posts:

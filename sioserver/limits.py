@@ -242,6 +242,10 @@ class Budget:
             return NoBucket()
         return self._users.bucket(user.id, now)
 
+    def key(self, name: str, now: float) -> Bucket:
+        """The bucket for the requests of an API key, which is as large as a user's."""
+        return NoBucket() if self._users is None else self._users.bucket(("key", name), now)
+
     def check_message(self, user_id: str, room: str, rule: RoomRule, now: float) -> None:
         """One more message of a user in a room, on whichever connection.
         Raises `Refusal("rate_limited")`."""

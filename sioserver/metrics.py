@@ -128,6 +128,19 @@ MODERATION: Final = ("kick", "mute", "unmute", "ban", "unban", "settings")
 ADMIN_REFUSALS: Final = ("unauthorized", "token_expired", "forbidden", "rate_limited")
 """Why somebody was not taken for an operator."""
 
+API_ROUTES: Final = (
+    "revoke",
+    "list_revocations",
+    "lift_revocation",
+    "lift_revocation_of_all",
+    "get_room",
+    "list_members",
+    "list_messages",
+    "post_message",
+    "describe",
+)
+"""What the HTTP API can be asked for."""
+
 FORWARDS: Final = ("polling", "handoff", "relay")
 """How requests of other nodes' sessions were passed on: an HTTP request, the client's connection
 itself, or (WebSocket) byte by byte."""
@@ -268,6 +281,7 @@ class Metrics(Collector):
         self.forwards = _table(FORWARDS)
         self.forward_failures = _table(FORWARD_FAILURES)
         self.http_requests = _table(STATUSES)
+        self.api_requests = {(route, s): 0 for route in API_ROUTES for s in STATUSES[1:]}
         self.bus = _table(BUS)
         self.deflate_bytes = dict.fromkeys(DEFLATE, 0)
         self._publish_seconds = Durations(PUBLISH_BUCKETS)
@@ -361,6 +375,10 @@ class Metrics(Collector):
         """An HTTP request was answered."""
         _count(self.http_requests, f"{status // 100}xx")
 
+    def count_api(self, route: str, status: int) -> None:
+        """A request to the HTTP API, by a name of `API_ROUTES`, was answered."""
+        self.api_requests[route, f"{status // 100}xx"] += 1
+
     def count_bus(self, what: str) -> None:
         """Something happened between the nodes."""
         _count(self.bus, what)
@@ -446,6 +464,12 @@ class Metrics(Collector):
             "forward_failures", "Requests not passed on.", "reason", self.forward_failures
         )
         yield _counters("http_requests", "HTTP answers.", "status", self.http_requests)
+        asked = CounterMetricFamily(
+            "sioserver_api_requests", "Requests to the API.", labels=["route", "status"]
+        )
+        for both, number in self.api_requests.items():
+            asked.add_metric(both, number)
+        yield asked
         if self.tls_handshakes is not None:
             yield _counters("tls_handshakes", "TLS handshakes.", "result", self.tls_handshakes())
         yield _counters("bus", "Messages of the API between nodes.", "what", self.bus)

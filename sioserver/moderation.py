@@ -11,7 +11,10 @@ from datetime import UTC, datetime
 from math import inf
 from typing import Any, Final, Literal
 
+import msgspec
+
 from sioserver import wire
+from sioserver.actors import Actor, Visitor
 from sioserver.auth import Identity, Policy
 from sioserver.auth.names import clean_name
 from sioserver.config import RoomRule
@@ -39,7 +42,7 @@ class Moderation:
         policy: Policy,
         metrics: Metrics,
         clock: Callable[[], float],
-        check: Callable[[Client], float],
+        check: Callable[[Actor], float],
     ) -> None:
         """`check`: may the client ask for something at all? See `RoomService`."""
         self._engine = engine.moderation
@@ -74,13 +77,14 @@ class Moderation:
             if rules is not None:
                 self._check_entry(client, room, rules, self._clock())
 
-    def check_post(self, client: Client, now: float, rule: RoomRule) -> None:
+    def check_post(self, client: Actor, now: float, rule: RoomRule) -> None:
         """May the client make itself heard in its room just now? Whether it may at all was asked
         before. Raises `Refusal`: "muted", "banned" or "forbidden"."""
         closed: bool | None = None
-        if self._rules:  # else nothing was decided in any room here
+        known = self._known(client)
+        if known:  # else nothing was decided in any room here
             for room in (EVERYWHERE, client.room):
-                rules = self._rules.get(room)
+                rules = known.get(room)
                 if rules is not None:
                     self._check_entry(client, room, rules, now)
                     self._check_mute(client, room, rules, now)
@@ -90,15 +94,15 @@ class Moderation:
             if objection is not None:
                 raise Refusal("forbidden", "this room is read-only; only moderators may post")
 
-    def pause(self, room: str, rule: RoomRule) -> float:
-        """Seconds that have to lie between two messages of a user (slow mode)."""
-        rules = self._rules.get(room)
+    def pause(self, client: Actor, rule: RoomRule) -> float:
+        """Slow mode: seconds between two messages of a user in the room of the client."""
+        rules = self._known(client).get(client.room)
         own = None if rules is None else rules.settings.slow_mode
         return rule.slow_mode if own is None else own
 
-    def settings(self, room: str) -> RoomSettings:
-        """What is in force in a room that is watched here."""
-        rules, rule = self._rules.get(room), self._policy.rule(room)
+    def settings(self, client: Actor) -> RoomSettings:
+        """What is in force in the client's room."""
+        rules, rule = self._known(client).get(client.room), self._policy.rule(client.room)
         own = _NONE if rules is None else rules.settings
         return _filled(own, rule)
 
@@ -107,43 +111,55 @@ class Moderation:
         rules = await self._engine.look(room)
         return _filled(rules.settings, self._policy.rule(room))
 
-    def permissions(self, identity: Identity, room: str) -> list[str]:
-        """What they may do in a room that is watched here, as it is set now."""
-        may = self._policy.permissions(identity, room)
-        if "post" in may and "moderate" not in may and self.settings(room).read_only:
+    def permissions(self, client: Actor) -> list[str]:
+        """What they may do in their room, as it is set now."""
+        may = self._policy.permissions(client.identity, client.room)
+        if "post" in may and "moderate" not in may and self.settings(client).read_only:
             may.remove("post")
         return may
 
-    def _check_entry(self, client: Client, room: str, rules: Rules, now: float) -> None:
+    async def admit_visitor(self, visitor: Visitor) -> Visitor:
+        """The same for somebody who is in no room: with what was decided there. Raises
+        `Refusal("banned")`."""
+        known = {room: await self._engine.look(room) for room in (EVERYWHERE, visitor.room)}
+        now = self._clock()
+        for room, rules in known.items():
+            self._check_entry(visitor, room, rules, now)
+        return msgspec.structs.replace(visitor, moderated=known)
+
+    def _known(self, client: Actor) -> Mapping[str, Rules]:
+        return client.moderated if isinstance(client, Visitor) else self._rules
+
+    def _check_entry(self, client: Actor, room: str, rules: Rules, now: float) -> None:
         for ban in rules.bans_of(client.user.id, client.address, now):
             if self._binds(ban, client):
                 raise Refusal("banned", _banned(ban, room))
 
-    def _check_mute(self, client: Client, room: str, rules: Rules, now: float) -> None:
+    def _check_mute(self, client: Actor, room: str, rules: Rules, now: float) -> None:
         mute = rules.find("mute", client.user.id, now)
         if mute is not None and self._binds(mute, client):
             raise Refusal("muted", _muted(mute, room, now), retry_after=mute.until - now)
 
-    def _binds(self, sanction: Sanction, client: Client) -> bool:
+    def _binds(self, sanction: Sanction, client: Actor) -> bool:
         """Who may moderate is bound by an operator only: two moderators could put each other out,
         and whoever has stolen one's token all of them."""
         return sanction.final or not self._policy.may(client.identity, "moderate", client.room)
 
     # ------------------------------------------------------------ what moderators do
 
-    async def kick(self, client: Client, order: wire.Order) -> Sanction:
+    async def kick(self, client: Actor, order: wire.Order) -> Sanction:
         """End a user's clients in the room; they may come again."""
         return await self._decide(client, "kick", order)
 
-    async def mute(self, client: Client, order: wire.Order) -> Sanction:
+    async def mute(self, client: Actor, order: wire.Order) -> Sanction:
         """Keep a user quiet for some time."""
         return await self._decide(client, "mute", order)
 
-    async def ban(self, client: Client, order: wire.Order) -> Sanction:
+    async def ban(self, client: Actor, order: wire.Order) -> Sanction:
         """Put a user out, and keep them out."""
         return await self._decide(client, "ban", order)
 
-    async def lift(self, client: Client, what: Lift, user_id: str) -> None:
+    async def lift(self, client: Actor, what: Lift, user_id: str) -> None:
         """End a ban or a mute. Raises `Refusal("bad_request")` when there is none."""
         room = self._check_moderator(client)
         final = self._policy.is_admin(client.identity)
@@ -154,22 +170,22 @@ class Moderation:
         if found is None or not await self.lift_in(room, what, user_id, client.user.id):
             raise Refusal("bad_request", f"there is no {kind} for this user")
 
-    async def configure(self, client: Client, changes: Mapping[str, Any]) -> RoomSettings:
+    async def configure(self, client: Actor, changes: Mapping[str, Any]) -> RoomSettings:
         """Change the room's settings; returns what is in force then."""
         room = self._check_moderator(client)
         if not changes:
-            return self.settings(room)
+            return self.settings(client)
         return await self.configure_in(room, changes, client.user.id)
 
-    async def bans(self, client: Client, request: wire.ListRequest) -> tuple[list[Sanction], bool]:
+    async def bans(self, client: Actor, request: wire.ListRequest) -> tuple[list[Sanction], bool]:
         """A page of the sanctions in the room, and whether there are more."""
         return await self.bans_in(self._check_moderator(client), request)
 
-    async def log(self, client: Client, request: wire.LogRequest) -> tuple[list[Act], bool]:
+    async def log(self, client: Actor, request: wire.LogRequest) -> tuple[list[Act], bool]:
         """A page of what was done in the room, newest first, and whether there is more."""
         return await self.log_in(self._check_moderator(client), request)
 
-    async def _decide(self, client: Client, kind: SanctionKind, order: wire.Order) -> Sanction:
+    async def _decide(self, client: Actor, kind: SanctionKind, order: wire.Order) -> Sanction:
         room = self._check_moderator(client)
         final = self._policy.is_admin(client.identity)
         if order.user == client.user.id:
@@ -178,7 +194,7 @@ class Moderation:
             raise Refusal("forbidden", f"they may moderate, too: only an operator can {kind} them")
         return await self.impose_in(room, kind, order, client.user.id, final=final)
 
-    def _check_moderator(self, client: Client) -> str:
+    def _check_moderator(self, client: Actor) -> str:
         self._check(client)
         self._policy.check(client.identity, "moderate", client.room)
         return client.room

@@ -15,6 +15,7 @@ import msgspec
 
 from sioserver import private, wire
 from sioserver.activity import Activity
+from sioserver.actors import Actor, Visitor
 from sioserver.auth import Identity, Policy, Verifier
 from sioserver.config import Config, RoomRule
 from sioserver.direct import Direct
@@ -272,8 +273,7 @@ class RoomService:
             await self.leave(client)  # again, if it left meanwhile: it may have entered after that
             raise
         client.proven = membership.cursor
-        if membership.cursor == membership.read == membership.joined and not user.guest:
-            # a new member, or one who was given nothing yet: sessions that know the room ignore it
+        if _is_new(membership) and not user.guest:
             self.sessions.joined(user.id, room)
         if since is not None and known > membership.cursor:
             self._proved(client, known)
@@ -292,8 +292,7 @@ class RoomService:
         )
 
     def _set_up(self, client: Client) -> tuple[list[str], RoomSettings]:
-        moderation, room = self.moderation, client.room
-        return moderation.permissions(client.identity, room), moderation.settings(room)
+        return self.moderation.permissions(client), self.moderation.settings(client)
 
     async def _look_back(
         self, client: Client, since: Position | None, membership: Membership
@@ -419,13 +418,47 @@ class RoomService:
         client.proven = offset
         self._engine.advance(client.room, client.user.id, offset)
 
+    # ------------------------------------------------------------ without a connection
+
+    async def visit(self, identity: Identity, name: str, address: str | None = None) -> Visitor:
+        """Somebody asks for something in a room without joining it: who may not join it is refused,
+        and so is who would be refused by a hook (which an operator is not). Each request is a visit
+        of its own, for nobody tells a visitor that something has changed."""
+        room = self.find(name, identity.user)
+        if private.is_session(room):
+            raise Refusal("bad_room", "this is no room, but your connection's own")
+        visitor = Visitor(room, identity, address)
+        self._check(visitor)
+        if self._hooks is not None and not identity.operator:
+            await self._hooks.joining(room, identity.user, visitor.id)
+        return await self.moderation.admit_visitor(visitor)
+
+    async def post(self, visitor: Visitor, request: wire.SendRequest) -> Published:
+        """`send` for a visitor, who becomes a member by it, as whoever joins does: so the bounds of
+        members and rooms hold here too. Those in whose name an operator posts do not, but in a room
+        of two, which is theirs."""
+        room, user = visitor.room, visitor.user
+        if not visitor.identity.operator or private.is_direct(room):
+            self.check_post(visitor)
+            membership = await self._engine.join(room, user, self._config.limits)
+            if _is_new(membership):
+                self.sessions.joined(user.id, room)
+        return await self.send(visitor, request)
+
+    async def counts(self, actor: Actor) -> tuple[Counts, list[str]]:
+        """How many are in the room, and what the actor may do there."""
+        self._check(actor)
+        if not self._policy.rule(actor.room).presence:
+            raise _untold()
+        return await self._engine.counts(actor.room), self.moderation.permissions(actor)
+
     # ------------------------------------------------------------ requests
 
     def max_body(self, room: str) -> int:
         """Bytes that a message in this room may have."""
         return self._policy.rule(room).max_body or self._config.limits.max_body
 
-    async def send(self, client: Client, request: wire.SendRequest) -> Published:
+    async def send(self, client: Actor, request: wire.SendRequest) -> Published:
         """Post a message. When this returns, the message is stored and will reach everybody."""
         now = self.check_post(client)
         rule = self._policy.rule(client.room)
@@ -451,13 +484,13 @@ class RoomService:
         self._metrics.observe_publish(max(0.0, self._clock() - now))
         return published
 
-    def _pause(self, client: Client, rule: RoomRule) -> float:
-        pause = self.moderation.pause(client.room, rule)
+    def _pause(self, client: Actor, rule: RoomRule) -> float:
+        pause = self.moderation.pause(client, rule)
         if not pause or self._policy.may(client.identity, "moderate", client.room):
             return 0.0
         return pause
 
-    def check_post(self, client: Client) -> float:
+    def check_post(self, client: Actor) -> float:
         """The time, if the client may make itself heard in its room just now: what is asked for
         all that the others are told of. Raises `Refusal`."""
         now = self._check(client)
@@ -465,7 +498,7 @@ class RoomService:
         self.moderation.check_post(client, now, self._policy.rule(client.room))
         return now
 
-    async def history(self, client: Client, request: wire.HistoryRequest) -> Page:
+    async def history(self, client: Actor, request: wire.HistoryRequest) -> Page:
         """A page of the room's log."""
         self._check(client)
         self._policy.check(client.identity, "history", client.room)
@@ -474,14 +507,14 @@ class RoomService:
         )
 
     async def members(
-        self, client: Client, *, everybody: bool
+        self, client: Actor, *, everybody: bool
     ) -> tuple[list[User], Counts, list[User] | None, Mapping[str, State]]:
         """Users online or away, the counts, (when `everybody`) the members, and what those of both
         are who are in the room."""
         self._check(client)
         room, limit = client.room, self._config.rooms.members_page
         if not self._policy.rule(room).presence:
-            raise Refusal("forbidden", "this room does not tell who is in it")
+            raise _untold()
         counts = await self._engine.counts(room)
         online = await self._engine.online(room, limit=limit)
         members = await self._engine.members(room, limit=limit) if everybody else None
@@ -545,9 +578,12 @@ class RoomService:
         self._hub.tell(room, event, but)
         self._engine.tell(room, event)
 
-    def _check(self, client: Client) -> float:
+    def _check(self, client: Actor) -> float:
         """The time, if the client may ask for something at all."""
-        self._check_in(client)
+        if isinstance(client, Client):
+            self._check_in(client)
+        else:
+            self._check_entry(client.identity, client.room)  # nobody has let it in
         now = self._clock()
         expires = client.identity.expires_at
         if expires is not None and now >= expires:
@@ -584,6 +620,15 @@ def _verdict(page: Page, at: Position) -> tuple[int, int, tuple[int, int] | None
         # the log lost its end: what comes next under these offsets is something else
         return top, begin, (top + 1, at.offset)
     return at.offset, begin, (at.offset + 1, begin) if at.offset < begin else None
+
+
+def _is_new(membership: Membership) -> bool:
+    """A new member, or one who was given nothing yet: sessions that know the room ignore it."""
+    return membership.cursor == membership.read == membership.joined
+
+
+def _untold() -> Refusal:
+    return Refusal("forbidden", "this room does not tell who is in it")
 
 
 def _left_meanwhile() -> Refusal:

@@ -72,8 +72,8 @@ async def refused(call: Awaitable[Any]) -> Refusal:
 
 
 async def test_keys(desk: Desk) -> None:
-    assert desk.admin.by_key(KEY, "admin") == desk.admin.by_key(KEY, "metrics") == "the key ops"
-    assert desk.admin.by_key(SCRAPER, "metrics") == "the key scraper"
+    assert desk.admin.by_key(KEY, "admin") == desk.admin.by_key(KEY, "metrics") == ENTRY
+    assert desk.admin.by_key(SCRAPER, "metrics") == SCRAPER_ENTRY
     with pytest.raises(Refusal, match="this API key is not for admin") as error:
         desk.admin.by_key(SCRAPER, "admin")
     assert error.value.code == "forbidden"

@@ -294,3 +294,13 @@ def test_what_is_passed_on_at_the_pace_of_the_room() -> None:
     assert budget.take_relayed("alice", "b", paced, 0.0) == 0.0
     assert budget.take_relayed("bob", "a", paced, 0.0) == 0.0
     assert {budget.take_relayed("alice", "a", RoomRule(), 0.0) for _ in range(100)} == {0.0}
+
+
+def test_a_key_has_a_bucket_like_a_user_and_is_none() -> None:
+    budget = Budget(Limits(user_event_rate=1.0, user_event_burst=2.0))
+    assert [budget.key("alice", 0.0).take(0.0) for _ in range(2)] == [0.0, 0.0]
+    assert budget.key("alice", 0.0).take(0.0) == pytest.approx(1.0, abs=1e-3)
+    assert budget.key("other", 0.0).take(0.0) == 0.0
+    assert budget.user(ALICE, 0.0).take(0.0) == 0.0
+    free = Budget(Limits(enabled=False)).key("alice", 0.0)
+    assert not any(free.take(0.0) for _ in range(1000))

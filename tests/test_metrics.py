@@ -162,6 +162,17 @@ def test_drops_of_many_at_once() -> None:
     assert metrics.dropped == {"slow": 40, "coalesced": 0, "typists": 0, "other": 2}
 
 
+def test_requests_to_the_api() -> None:
+    metrics = Metrics()
+    before = samples(metrics)
+    metrics.count_api("post_message", 201)
+    metrics.count_api("post_message", 429)
+    assert changes(before, samples(metrics)) == {
+        ("api_requests_total", "post_message,2xx"): 1.0,
+        ("api_requests_total", "post_message,4xx"): 1.0,
+    }
+
+
 @pytest.mark.parametrize(
     ("status", "label"),
     [(101, "1xx"), (200, "2xx"), (304, "3xx"), (404, "4xx"), (503, "5xx"), (999, "other")],

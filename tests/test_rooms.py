@@ -1583,3 +1583,115 @@ async def test_who_has_left_is_told_once_and_who_never_got_in_is_not(world: Worl
     for _ in range(3):
         await asyncio.sleep(0)
     assert told == [Left("lobby", ANN, ann.id)]
+
+
+# -- without a connection -------------------------------------------------------------------------
+
+
+def said(body: Any, id: str | None = None) -> wire.SendRequest:
+    return wire.SendRequest(body, id)
+
+
+PAGE = wire.HistoryRequest(None, None, 50)
+
+
+async def test_a_visitor_posts_and_reads(world: World) -> None:
+    ben = await world.enter(BEN)
+    visitor = await world.service.visit(Identity(ANN, authenticated=True), "lobby")
+    published = await world.service.post(visitor, said("hi", "a-1"))
+    heard = [one.payload["body"] for one in world.outbox.told[ben.id] if one.name == "message"]
+    assert heard == ["hi"]
+    page = await world.service.history(visitor, PAGE)
+    assert [(one.user, one.id) for one in page.messages] == [("ann", "a-1")]
+    counts, permissions = await world.service.counts(visitor)
+    assert (counts.total, "post" in permissions) == (2, True), "who posts becomes a member"
+    again = await world.service.post(visitor, said("hi", "a-1"))
+    assert (again.duplicate, again.position) == (True, published.position)
+
+
+async def test_an_operator_s_message_makes_nobody_a_member(world: World) -> None:
+    bot = Identity(User("bot", "Bot"), authenticated=True, operator=True)
+    visitor = await world.service.visit(bot, "lobby")
+    await world.service.post(visitor, said("beep"))
+    counts, permissions = await world.service.counts(visitor)
+    assert (counts.total, permissions) == (0, ["join", "read", "history", "post", "moderate"])
+
+
+async def test_who_may_not_come_in_may_not_visit(make: Make) -> None:
+    world = await make(RoomRule(match="lobby", join=["ben"]))
+    identity = Identity(ANN, authenticated=True)
+    for room, code in (("lobby", "forbidden"), ("a b", "bad_room"), ("@me", "bad_room")):
+        assert (await refused(world.service.visit(identity, room))).code == code, room
+    await world.service.visit(Identity(ANN, authenticated=True, operator=True), "lobby")
+
+
+async def test_what_a_visitor_may_is_asked_each_time(world: World) -> None:
+    soon = Identity(ANN, authenticated=True, expires_at=world.clock() + 10)
+    visitor = await world.service.visit(soon, "lobby")
+    world.clock.pass_(11)
+    for asked in (
+        lambda: world.service.post(visitor, said("late")),
+        lambda: world.service.history(visitor, PAGE),
+        lambda: world.service.counts(visitor),
+        lambda: world.service.members(visitor, everybody=False),
+        lambda: world.service.visit(soon, "lobby"),
+    ):
+        assert (await refused(asked)).code == "token_expired"
+
+
+async def test_who_may_not_post_becomes_no_member_by_trying(make: Make) -> None:
+    world = await make(RoomRule(match="lobby", post=[]))
+    visitor = await world.service.visit(Identity(ANN, authenticated=True), "lobby")
+    assert (await refused(world.service.post(visitor, said("x")))).code == "forbidden"
+    assert (await world.service.counts(visitor))[0].total == 0
+
+
+async def test_hooks_of_visitors(world: World) -> None:
+    asked: list[Joining] = []
+
+    @world.hooks.on_join
+    def joining(event: Joining) -> None:
+        asked.append(event)
+        raise Refusal("forbidden", "not you")
+
+    identity = Identity(ANN, authenticated=True)
+    assert (await refused(world.service.visit(identity, "lobby"))).message == "not you"
+    assert asked == [Joining("lobby", ANN, "")]
+    await world.service.visit(Identity(ANN, authenticated=True, operator=True), "lobby")
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("kind", ["ban", "mute"])
+@pytest.mark.parametrize("room", ["lobby", "*"])
+async def test_what_moderators_decide_holds_for_visitors(
+    world: World, kind: Any, room: str
+) -> None:
+    """In a room in which nobody is on this node, so that nothing of it is known here before."""
+    order = wire.Order("ann", 60.0)
+    ann = Identity(ANN, authenticated=True)
+    await world.service.moderation.impose_in(room, kind, order, "ben")
+    if kind == "ban":
+        assert (await refused(world.service.visit(ann, "lobby"))).code == "banned"
+    else:
+        visitor = await world.service.visit(ann, "lobby")
+        refusal = await refused(world.service.post(visitor, said("x")))
+        assert (refusal.code, refusal.retry_after) == ("muted", 60.0)
+        assert (await world.service.history(visitor, PAGE)).messages == []
+    world.clock.pass_(61)
+    visitor = await world.service.visit(ann, "lobby")
+    await world.service.post(visitor, said("x"))
+
+
+async def test_what_a_room_is_set_to_holds_for_visitors(world: World) -> None:
+    await world.service.moderation.configure_in("lobby", {"read_only": True}, "ben")
+    ann = await world.service.visit(Identity(ANN, authenticated=True), "lobby")
+    assert (await refused(world.service.post(ann, said("x")))).code == "forbidden"
+    assert "post" not in (await world.service.counts(ann))[1]
+    bot = await world.service.visit(Identity(BEN, authenticated=True, operator=True), "lobby")
+    await world.service.post(bot, said("x"))
+    await world.service.moderation.configure_in(
+        "lobby", {"read_only": False, "slow_mode": 30.0}, "ben"
+    )
+    ann = await world.service.visit(Identity(ANN, authenticated=True), "lobby")
+    await world.service.post(ann, said("x"))
+    assert (await refused(world.service.post(ann, said("x")))).retry_after == pytest.approx(30.0)

@@ -1,30 +1,29 @@
-"""The operator's HTTP API, `/api/...`: JSON in, JSON out, refusals in the shape of all others.
+"""Revocations by HTTP, for operators: JSON in, JSON out, refusals in the shape of all others.
 
-Who asks shows an API key or a token in a header. There are no cookies and no CORS headers, and the
-pages of other sites are refused besides, so that none can ask in somebody's name. What is done is
-decided below.
+No answer has CORS headers, so that no page of another site can ask in somebody's name. What is done
+is decided below.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import msgspec
-import orjson
 from aiohttp import web
 
-from sioserver import admission
-from sioserver.admin import NEEDED, Admin
-from sioserver.admission import Admission
+from sioserver.admin import Admin
+from sioserver.api.answers import answer
 from sioserver.api.bodies import read
-from sioserver.api.headers import ANSWER
-from sioserver.auth.bearer import bearer
+from sioserver.api.callers import Guard
+from sioserver.api.table import Route
 from sioserver.config.api_keys import ADMIN
 from sioserver.errors import Refusal
-from sioserver.metrics import Metrics
 from sioserver.model import Revocation
+
+RULES: Final = "/api/revocations"
+WHO: Final = "admin"
+"""What callers have to show; see `openapi.SECURITY`."""
 
 MAX_BODY: Final = 16_384
 PAGE: Final = 100
@@ -32,10 +31,6 @@ MAX_PAGE: Final = 1000
 
 KINDS: Final = {"tokens": "token", "users": "user", "all": "all"}
 """What rules are called in an address -> elsewhere."""
-
-Guard = Callable[[web.Request, str], Awaitable[str]]
-"""Lets those in who may do what the word says, and answers with a name for the log. Raises
-`Refusal`, and `web.HTTPNotFound` where nobody may."""
 
 
 class _Wanted(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -47,53 +42,7 @@ class _Wanted(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     until: float | None = None
 
 
-def guard(
-    admin: Admin,
-    admit: Admission,
-    metrics: Metrics,
-    clock: Callable[[], float],
-    address: Callable[[web.Request], str],
-    welcome: Callable[[web.Request], bool] = lambda request: True,
-) -> Guard:
-    """Who may ask? A name for the log. Wrong keys and tokens are paced by address, as those of
-    clients are: then none is looked at, but a good key is always good. `welcome`: may the page ask
-    that a browser sends this request for? What it shows is not looked at otherwise."""
-
-    async def let_in(request: web.Request, perm: str) -> str:
-        if not admin.reachable:
-            raise web.HTTPNotFound
-        if not welcome(request):
-            metrics.count_admin_refusal("forbidden")
-            raise Refusal("forbidden", "pages of this origin may not ask")
-        shown, token = _shown(request)
-        name = None if shown is None else admin.by_key(shown, perm)
-        if name is not None:
-            return name
-        whose = admission.whose(address(request))
-        wait = admit.try_token(whose, clock()) if shown is not None else 0.0
-        if wait:
-            metrics.count_admin_refusal("rate_limited")
-            raise Refusal("rate_limited", "too many bad keys; try later", retry_after=wait)
-        try:
-            if token is None:
-                raise Refusal("unauthorized", NEEDED)
-            return await admin.by_token(token)
-        except Refusal as error:
-            if error.code == "unauthorized" and shown is not None:
-                admit.token_was_bad(whose, clock())
-            metrics.count_admin_refusal(error.code)
-            raise
-
-    return let_in
-
-
-def _shown(request: web.Request) -> tuple[str | None, str | None]:
-    """What may be a key, and what may be a token."""
-    token = bearer(request.headers.get("Authorization"))
-    return request.headers.get("X-API-Key", "").strip() or token, token
-
-
-def routes(admin: Admin, let_in: Guard) -> list[web.RouteDef]:
+def routes(admin: Admin, let_in: Guard) -> list[Route]:
     """`/api/revocations`."""
 
     async def revoke(request: web.Request) -> web.Response:
@@ -109,29 +58,63 @@ def routes(admin: Admin, let_in: Guard) -> list[web.RouteDef]:
             rule = await admin.revoke_all(wanted.before, wanted.until, by)
         else:
             raise Refusal("bad_request", "name what is revoked: user, token or before")
-        return _answer({"ok": True, "revocation": _shape(rule)})
+        return answer({"ok": True, "revocation": _shape(rule)})
 
     async def listed(request: web.Request) -> web.Response:
         await let_in(request, ADMIN)
         limit, after = _page(request)
         rules, more = await admin.revocations(after, limit)
-        answer: dict[str, Any] = {"ok": True, "items": [_shape(rule) for rule in rules]}
+        found: dict[str, Any] = {"ok": True, "items": [_shape(rule) for rule in rules]}
         if more:
-            answer["next"] = f"{rules[-1].kind}:{rules[-1].id}"
-        return _answer(answer)
+            found["next"] = f"{rules[-1].kind}:{rules[-1].id}"
+        return answer(found)
 
     async def lift(request: web.Request) -> web.Response:
         by = await let_in(request, ADMIN)
         kind = KINDS[request.match_info["kind"]]
         if not await admin.lift(kind, request.match_info.get("id", ""), by):
             raise web.HTTPNotFound
-        return _answer({"ok": True})
+        return answer({"ok": True})
 
     return [
-        web.post("/api/revocations", revoke),
-        web.get("/api/revocations", listed),
-        web.delete("/api/revocations/{kind:tokens|users}/{id:.+}", lift),
-        web.delete("/api/revocations/{kind:all}", lift),
+        Route(
+            "revoke",
+            "POST",
+            RULES,
+            "Refuse tokens before they expire",
+            revoke,
+            "Revoked",
+            body="Revoke",
+            needs=WHO,
+        ),
+        Route(
+            "list_revocations",
+            "GET",
+            RULES,
+            "The rules in force, by kind and id",
+            listed,
+            "Revocations",
+            query=("limit", "after_rule"),
+            needs=WHO,
+        ),
+        Route(
+            "lift_revocation",
+            "DELETE",
+            RULES + "/{kind:tokens|users}/{id:.+}",
+            "End a rule before its time",
+            lift,
+            "Done",
+            needs=WHO,
+        ),
+        Route(
+            "lift_revocation_of_all",
+            "DELETE",
+            RULES + "/{kind:all}",
+            "End the rule about everybody's tokens",
+            lift,
+            "Done",
+            needs=WHO,
+        ),
     ]
 
 
@@ -168,8 +151,3 @@ def _shape(rule: Revocation) -> dict[str, Any]:
     if rule.kind != "all":
         what[rule.kind] = rule.id
     return what
-
-
-def _answer(answer: dict[str, Any]) -> web.Response:
-    headers = {**ANSWER, "Content-Type": "application/json; charset=utf-8"}
-    return web.Response(body=orjson.dumps(answer), headers=headers)

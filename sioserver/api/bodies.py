@@ -1,16 +1,25 @@
 """The body of a request to the API, as bytes: how large it may be, and what a browser may not send
 by itself.
 
-What is in it is for whoever asked for it to understand.
+What an object in it means is for whoever asked for it.
 """
 
 from __future__ import annotations
 
+from typing import Any, Final
+
 from aiohttp import web
 
 from sioserver.errors import Refusal
+from sioserver.wire.strict import MAX_DEPTH, StrictJSON, depth
 
-JSON = "application/json"
+JSON: Final = "application/json"
+
+
+def kind_of(request: web.Request) -> str:
+    """The media type of the body; empty where none is said, for what a browser sends without one
+    is nobody's intention."""
+    return request.content_type if "Content-Type" in request.headers else ""
 
 
 async def read(request: web.Request, most: int, *kinds: str) -> bytearray:
@@ -22,7 +31,7 @@ async def read(request: web.Request, most: int, *kinds: str) -> bytearray:
     come in time.
     """
     kinds = kinds or (JSON,)
-    if request.content_type not in kinds:
+    if kind_of(request) not in kinds:
         raise Refusal("bad_request", f"the Content-Type has to be {' or '.join(kinds)}")
     if (request.content_length or 0) > most:
         raise _too_large(most)
@@ -35,6 +44,24 @@ async def read(request: web.Request, most: int, *kinds: str) -> bytearray:
     except web.RequestPayloadError:  # no chunks, or not packed as it says
         raise Refusal("bad_request", "the body is malformed") from None
     return body
+
+
+async def read_object(request: web.Request, most: int, *kinds: str) -> dict[str, Any]:
+    """The body, which has to be JSON as clients may send it: one object, in UTF-8, no deeper than
+    theirs and with numbers that everybody can read. `kinds`: besides JSON, what could be sent to
+    this address, for who has sent something else. Raises as `read` does."""
+    if kinds and kind_of(request) != JSON:
+        raise Refusal("bad_request", f"the Content-Type has to be {' or '.join(kinds)}")
+    body = await read(request, most)
+    try:
+        value = StrictJSON.loads(bytes(body))
+        if depth(body.decode()) > MAX_DEPTH:
+            raise ValueError(f"it is nested deeper than {MAX_DEPTH} levels")
+    except ValueError as error:
+        raise Refusal("bad_request", f"the body is not understood: {error}") from None
+    if not isinstance(value, dict):
+        raise Refusal("bad_request", "the body is an object")
+    return value
 
 
 def _too_large(most: int) -> Refusal:

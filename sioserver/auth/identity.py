@@ -40,6 +40,9 @@ class Identity(msgspec.Struct, frozen=True):
     """What the token permits, by rooms; None is everything that the rooms' rules permit."""
     authenticated: bool = False
     """A token proved who this is."""
+    operator: bool = False
+    """An operator asks, in this user's name: everything is permitted in every room that is not
+    somebody's own, whatever its rules say."""
 
     def permits(self, word: str, room: str) -> bool:
         """Does the token say that they may? Only asked where there are grants."""

@@ -26,7 +26,11 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     make = command(looks, "make", "print a new key, and its entry for api.keys", _make_key)
     make.add_argument("name", metavar="NAME", help="whose key it is, for the log")
     make.add_argument(
-        "--for", dest="perms", default=ADMIN, metavar="WHAT", help="admin (default) or metrics"
+        "--for",
+        dest="perms",
+        default=ADMIN,
+        metavar="WHAT",
+        help="admin (default), rooms or metrics",
     )
 
     revoke = command(commands, "revoke", "revoke tokens, at a running server", _revoke)
@@ -59,7 +63,7 @@ def _make_key(args: argparse.Namespace) -> int:
     except ValueError:
         print(
             "sioserver: the name of a key has 1 to 64 letters, digits and . _ -, and it is for "
-            + " or ".join(PERMS),
+            + ", ".join(PERMS),
             file=sys.stderr,
         )
         return MISTAKE

@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-ADMIN, METRICS = "admin", "metrics"
-PERMS: Final = (ADMIN, METRICS)
-"""What a key may be for. `admin` may everything."""
+ADMIN, METRICS, ROOMS = "admin", "metrics", "rooms"
+PERMS: Final = (ADMIN, METRICS, ROOMS)
+"""What a key may be for: everything; reading the metrics; reading and writing in all rooms, in
+anybody's name."""
 
 _ENTRY: Final = re.compile(r"([A-Za-z0-9_.-]{1,64}):([a-z+]+):sha256:([0-9a-f]{64})")
 
@@ -41,5 +42,6 @@ def parse_api_key(text: str) -> ApiKey:
         )
     perms = frozenset(found[2].split("+"))
     if unknown := perms.difference(PERMS):
-        raise ValueError(f"a key is for {' or '.join(PERMS)}, not for {min(unknown)!r}")
+        known = f"{', '.join(PERMS[:-1])} or {PERMS[-1]}"
+        raise ValueError(f"a key is for {known}, not for {min(unknown)!r}")
     return ApiKey(found[1], perms, bytes.fromhex(found[3]))

@@ -230,13 +230,14 @@ class Auth(Section, frozen=True):
 
 
 class Api(Section, frozen=True):
-    """The operator's HTTP API, at /api/."""
+    """The HTTP API, at /api/."""
 
     keys: Annotated[
         list[str],
         about(
-            "API keys, each as NAME:admin:sha256:HASH; `sioserver apikey make NAME` makes one. "
-            "Without any, and without tokens, there is no such API."
+            "API keys, each as NAME:WHAT:sha256:HASH, where WHAT is what it is for: admin, rooms "
+            "or metrics; `sioserver apikey make NAME --for WHAT` makes one. Without any, and "
+            "without tokens, there is no such API."
         ),
     ] = []
 

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from sioserver.api.bodies import read
+from sioserver.api.bodies import read, read_object
 from sioserver.errors import Refusal
 
 MOST = 1000
@@ -90,3 +90,61 @@ async def test_what_is_not_packed_as_it_says(http: Http) -> None:
 async def test_kinds(http: Http, kind: str, query: str, status: int) -> None:
     async with http.post("/" + query, data=b"{}", headers={"Content-Type": kind}) as answer:
         assert answer.status == status
+
+
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        (b'{"a": [1, "\\u00e9"]}', {"a": [1, "é"]}),
+        (b" {} ", {}),
+        (b'{"a": 1, "a": 2}', {"a": 2}),
+        (b'{"a": ' + b"[" * 63 + b"]" * 63 + b"}", None),
+        (b'{"a": ' + b"[" * 64 + b"]" * 64 + b"}", "deeper than 64"),
+        (b"[]", "is an object"),
+        (b"null", "is an object"),
+        (b"", "not understood"),
+        (b'{"a": NaN}', "not understood"),
+        (b'{"a": 1e999}', "not understood"),
+        (b'{"a": "\\ud800"}', "not understood"),
+        (b'{"a": "\xff"}', "not understood"),
+        (b"{" * 100_000, "not understood"),
+    ],
+)
+async def test_objects(body: bytes, found: object) -> None:
+    got: list[object] = []
+
+    async def look(request: web.Request) -> web.Response:
+        try:
+            got.append(await read_object(request, 1_000_000))
+        except Refusal as refusal:
+            got.append(refusal.message)
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_post("/", look)
+    async with TestClient(TestServer(app)) as http:
+        await http.post("/", data=body, headers=JSON)
+    if isinstance(found, str):
+        assert found in str(got[0])
+    else:
+        assert isinstance(got[0], dict)
+        assert found is None or got == [found]
+
+
+async def test_what_could_have_been_sent_is_said() -> None:
+    async def look(request: web.Request) -> web.Response:
+        try:
+            await read_object(request, 10, "application/json", "application/octet-stream")
+        except Refusal as refusal:
+            return web.Response(text=refusal.message)
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_post("/", look)
+    async with TestClient(TestServer(app)) as http:
+        for headers in ({"Content-Type": "text/plain"}, {}):
+            answer = await http.post(
+                "/", data=b"{}", headers=headers, skip_auto_headers=["Content-Type"]
+            )
+            text = await answer.text()
+            assert text == "the Content-Type has to be application/json or application/octet-stream"

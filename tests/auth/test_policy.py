@@ -81,6 +81,7 @@ POSTER = holder("moderate", "post")
 MODERATOR = holder("join", "read", "history", "post", "moderate")
 TEAM = holder("join", "read", team="post", staff="moderate history")
 ADMIN = holder("admin")
+OPERATOR = Identity(User("bot", "Bot"), authenticated=True, operator=True)
 CLOSED = RoomRule(match="*", anonymous=False)
 
 NO_PERM = "does not permit"
@@ -133,6 +134,8 @@ NOTHING = "there is nothing to"
         (RoomRule(moderate=["alice"]), READER, "lobby", "", "", *[NO_PERM] * 3),
         (RoomRule(join=["bob"]), MODERATOR, "lobby", *[NO_ROOM] * 5),
         (RoomRule(post=["bob"]), MODERATOR, "lobby", "", "", "", NO_POST, ""),
+        # who asks for the operator, in whoever's name
+        (RoomRule(join=[], post=[], history=[]), OPERATOR, "lobby", *[""] * 5),
         # the token's rooms
         (None, TOKEN_FOR_SOME, "lobby", "", "", "", "", NO_MOD),
         (None, TOKEN_FOR_SOME, "team/a/b", "", "", "", "", NO_MOD),
@@ -213,12 +216,14 @@ def test_who_may_what(
         (MODERATOR, False),
         (ALICE, False),  # no `perms`: the rules of rooms decide, and they make no administrators
         (GUEST, False),
+        (OPERATOR, False),  # in rooms only
         (NOBODY, False),
         (holder(a="admin"), False),  # in some rooms: the server is more than they are
         (Identity(User("alice", "A"), grants=(Grant("[*]", frozenset({"admin"})),)), False),
     ],
 )
 def test_who_may_administer(who: Identity, may: bool) -> None:
+    assert Policy.is_admin(who) is may
     if may:
         policy().check_admin(who)
     else:
@@ -234,3 +239,8 @@ def test_any_pattern_can_be_asked(room: str, pattern: str) -> None:
     assert policy().permissions(who, "x" + room) in ([], EVERYTHING)
     who = Identity(User("alice", "A"), grants=(Grant(pattern, frozenset(EVERYTHING)),))
     assert policy().permissions(who, "x" + room) in ([], EVERYTHING)
+
+
+def test_an_operator_has_no_business_in_a_room_of_somebody_s_own() -> None:
+    for what in PERMISSIONS:
+        assert not policy().may(OPERATOR, what, "@me:ann"), what

@@ -42,5 +42,5 @@ def test_what_is_no_entry_is_not_repeated(text: str) -> None:
 
 @pytest.mark.parametrize("perms", ["root", "admin+root", "admin+", "+"])
 def test_what_a_key_cannot_be_for(perms: str) -> None:
-    with pytest.raises(ValueError, match="a key is for admin or metrics, not for"):
+    with pytest.raises(ValueError, match="a key is for admin, metrics or rooms, not for"):
         parse_api_key(f"ops:{perms}:sha256:{HASH}")

@@ -2,8 +2,9 @@
 table, by area.
 
 An outcome is the status, and the code of the refusal where there is one. `{key}` in a header is the
-operator's key. Bodies are sent as they are, behind a Content-Length of their own unless the headers
-say otherwise. What tokens and keys are worth is a matter of tests/api.
+operator's key, `{token}` that of a user, `mallory`. Bodies are sent as they are, behind a
+Content-Length of their own unless the headers say otherwise. What tokens and keys are worth is a
+matter of tests/api.
 """
 
 from __future__ import annotations
@@ -18,6 +19,11 @@ JSON: Final = ("Content-Type: application/json",)
 KEY: Final = "Authorization: Bearer {key}"
 
 MAX_BODY: Final = 16_384
+
+MESSAGES: Final = "/api/rooms/den/messages"
+MAX_PAYLOAD: Final = 300_000
+USER: Final = "Authorization: Bearer {token}"
+"""A user's token, of `mallory`."""
 
 
 class Ask(NamedTuple):
@@ -296,6 +302,243 @@ NAMES: list[Ask] = [
     ),
 ]
 
+
+def _post(name: str, body: bytes | str, outcome: str = REFUSED) -> Ask:
+    return Ask(name, body, outcome, path=MESSAGES, headers=(*JSON, USER))
+
+
+def _body(value: str) -> str:
+    """A message with this body, which is JSON already."""
+    return f'{{"body":{value}}}'
+
+
+def _get(name: str, path: str, outcome: str, *headers: str) -> Ask:
+    return Ask(name, "", outcome, "GET", path, headers or (USER,))
+
+
+MESSAGES_PARSE: list[Ask] = [
+    *(
+        _post(f"text {text[:16]!r}", text)
+        for text in (
+            *("", "{", "[]", "null", '"hi"', "1", "{}", '{"text":"hi"}', '{"body":}', "{'body':1}"),
+            *('{"body":1}x', '{"body":1}{"body":1}', '\ufeff{"body":1}', '{"body":1,}', "body=1"),
+        )
+    ),
+    *(
+        _post(f"{name} is {value!r}"[:50], json.dumps({"body": "x", name: value}))
+        for name, values in {
+            "id": (1, "", "a" * 129, "a b", "a\0", "\u202e", "\ud800", [], {}, True),
+            "as": ("", " a", "a\u202eb", "\ud800", "a\0b", "guest:1", "__proto__", 1, [], {}),
+            "to": ("ann",),
+            "__proto__": ({"operator": True},),
+            "constructor": (1,),
+            "operator": (True,),
+            "at": (1,),
+            "offset": (1,),
+            "user": ("ann",),
+        }.items()
+        for value in values
+    ),
+    *(
+        _post(f"as {value!r}", json.dumps({"body": "x", "as": value}), "403 forbidden")
+        for value in ("ann", {"user": "ann"}, {"user": "ann", "name": "\u202e"})
+    ),
+    _post("as oneself", json.dumps({"body": "x", "as": "mallory"}), "201"),
+    _post("no id", '{"body":"x","id":null}', "201"),
+    _post("nothing", _body("null"), "201"),
+    _post("the later of two", '{"body":"\\ud800","body":"x"}'),
+    *(
+        Ask(
+            f"as {kind}",
+            _body("1"),
+            REFUSED,
+            path=MESSAGES,
+            headers=(f"Content-Type: {kind}", USER),
+        )
+        for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data")
+    ),
+    Ask("as nothing", _body("1"), REFUSED, path=MESSAGES, headers=(USER,)),
+    *(
+        Ask(f"{method} of all", _body("1"), "405 bad_request", method, MESSAGES, (*JSON, USER))
+        for method in ("PUT", "PATCH", "DELETE", "TRACE")
+    ),
+]
+
+MESSAGES_DEEP: list[Ask] = [
+    _post("sixty levels", _body(_deep(60)), "201"),
+    *(_post(f"{levels} levels", _body(_deep(levels))) for levels in (64, 900, 50_000, 100_000)),
+    _post("objects", _body('{"a":' * 900 + "1" + "}" * 900)),
+    _post("half of them", '{"body":' + "[" * 100_000),
+    _post("beside the body", f'{{"body":1,"x":{_deep(90_000)}}}'),
+]
+
+MESSAGES_NUMBERS: list[Ask] = [
+    *(
+        _post(f"{number[:12]} ({len(number)})", _body(number))
+        for number in (
+            *("NaN", "Infinity", "-Infinity", "1e999", "-1e400", "0x10", "01", "+1", ".5", "1."),
+            *("9" * 400, "9" * 5000, str(2**53 + 1), str(-(2**53) - 1), str(2**63)),
+        )
+    ),
+    *(
+        _post(f"{number[:12]} ({len(number)}), fine", _body(number), "201")
+        for number in (str(2**53), "1.7976931348623157e308", "5e-324", "-0.0", "1E2")
+    ),
+]
+
+MESSAGES_TEXT: list[Ask] = [
+    *(
+        _post(f"bytes {raw!r}", b'{"body":"' + raw + b'"}')
+        for raw in (b"\xff", b"\xc3", b"\xed\xa0\x80", b"\xc0\x80", b"\0", b"\n", b"\\x41")
+    ),
+    _post("half a pair", _body('"\\ud800"')),
+    _post("in a member", _body('{"a":"\\udfff"}')),
+    _post("in a name", _body('{"\\ud800":1}')),
+    _post("a placeholder", _body('{"_placeholder":true,"num":0}')),
+    _post("a long name", _body(f'{{"{"a" * 1025}":1}}')),
+    *(
+        _post(f"text {text[:8]!a}", _body(json.dumps(text)), "201")
+        for text in ("\0", "\u202e", "<script>", "\u2028", "a" + "\u0301" * 9000, "\U0010ffff")
+    ),
+    _post("a member __proto__", _body('{"__proto__":{"admin":true}}'), "201"),
+]
+
+MESSAGES_BODIES: list[Ask] = [
+    _post("to the byte", _body(json.dumps("a" * 65_536)), "201"),
+    _post("a byte more", _body(json.dumps("a" * 65_537)), "413 too_large"),
+    _post("what is too much to be read", " " * (MAX_PAYLOAD + 1), "413 too_large"),
+    Ask(
+        "a bomb",
+        gzip.compress(b" " * 10_000_000),
+        "413 too_large",
+        path=MESSAGES,
+        headers=(*JSON, USER, "Content-Encoding: gzip"),
+    ),
+    Ask(
+        "no gzip",
+        "{}",
+        REFUSED,
+        path=MESSAGES,
+        headers=(*JSON, USER, "Content-Encoding: gzip"),
+    ),
+    *(
+        Ask(
+            f"{size} bytes as they are",
+            b"\xff" * size,
+            outcome,
+            path=MESSAGES,
+            headers=("Content-Type: application/octet-stream", USER),
+        )
+        for size, outcome in ((0, "201"), (65_536, "201"), (65_537, "413 too_large"))
+    ),
+    *(
+        Ask(
+            f"bytes with ?{query}",
+            b"x",
+            outcome,
+            path=f"{MESSAGES}?{query}",
+            headers=("Content-Type: application/octet-stream", USER),
+        )
+        for query, outcome in (
+            ("id=%00", REFUSED),
+            ("id=", REFUSED),
+            ("id=a&id=b", REFUSED),
+            ("body=x", REFUSED),
+            ("as=ann", "403 forbidden"),
+            ("as=%ff", "403 forbidden"),
+            ("id=%ED%A0%80", REFUSED),
+        )
+    ),
+    Ask("JSON with a query", _body("1"), REFUSED, path=f"{MESSAGES}?id=1", headers=(*JSON, USER)),
+]
+
+ROOMS: list[Ask] = [
+    *(
+        _get(f"room {part[:30]}", f"/api/rooms/{part}/messages", outcome)
+        for part, outcome in (
+            ("*", "400 bad_room"),
+            ("%7Bx%7D", "404 bad_request"),
+            ("a%0Ab", "400 bad_room"),
+            ("a%00b", "400 bad_room"),
+            ("a%20b", "400 bad_room"),
+            ("a+b", "400 bad_room"),
+            ("%ff", "400 bad_room"),
+            ("%ED%A0%80", "400 bad_room"),
+            ("%E2%80%AEx", "400 bad_room"),
+            ("e%CC%81", "400 bad_room"),
+            ("%252F", "400 bad_room"),
+            ("a" * 129, "400 bad_room"),
+            ("%E9%83%A8" * 86, "400 bad_room"),
+            ("__proto__", "400 bad_room"),
+            ("%40me", "400 bad_room"),
+            ("@me", "400 bad_room"),
+            ("@nodes", "403 forbidden"),
+            ("private", "403 forbidden"),
+            ("%70rivate", "403 forbidden"),
+            ("", "404 bad_request"),
+            ("a/b", "404 bad_request"),
+            ("constructor", "200"),
+            ("a%2Fb", "200"),
+            ("a%2fb", "200"),
+            ("..%2Fx", "200"),
+            ("%D0%B0", "200"),
+        )
+    ),
+    *(
+        _get(f"?{query[:30]}", f"{MESSAGES}?{query}", REFUSED)
+        for query in (
+            *(
+                "limit=0",
+                "limit=-1",
+                "limit=99999",
+                "limit=",
+                "limit=1e1",
+                "limit=NaN",
+                "limit=1.5",
+            ),
+            *(
+                "limit=%D9%A1",
+                "limit=" + "9" * 5000,
+                "before=x",
+                "before=-1",
+                "after=",
+                "after=1.1",
+            ),
+            *("after=" + "9" * 17, "limit=1&limit=2", "x=1", "__proto__=1", "as=", "as=%00"),
+        )
+    ),
+    _get("a page behind everything", f"{MESSAGES}?after={2**53 - 1}", "200"),
+    _get("a page before everything", f"{MESSAGES}?before=0", "200"),
+    _get("all=x", "/api/rooms/den/members?all=x", REFUSED),
+    _get("all twice", "/api/rooms/den/members?all=true&all=true", REFUSED),
+    _get("the members of a room for others", "/api/rooms/private/members", "403 forbidden"),
+    _get("how many are in a room for others", "/api/rooms/private", "403 forbidden"),
+    _get("as somebody", "/api/rooms/den?as=ann", "403 forbidden"),
+    Ask(
+        "posting in a room for others",
+        _body('"x"'),
+        "403 forbidden",
+        path="/api/rooms/private/messages",
+        headers=(*JSON, USER),
+    ),
+    *(
+        _get(f"{path} with {headers}"[:60], path, "401 unauthorized", *headers)
+        for path in ("/api/rooms/den", "/api/rooms/den/members", MESSAGES)
+        for headers in (
+            ("X: 1",),
+            ("Cookie: token={token}; Authorization=Bearer {token}",),
+            ("X-API-Key: sio_" + "0" * 64,),
+            ("Authorization: Bearer {token}x",),
+        )
+    ),
+    _get("a token in the query", "/api/rooms/den?token={token}", "401 unauthorized", "X: 1"),
+    *(
+        _get(f"for {origin}", MESSAGES, "403 forbidden", USER, f"Origin: {origin}")
+        for origin in ("https://evil.example", "null", "http://listed.example.evil.example")
+    ),
+    _get("for a listed page", MESSAGES, "200", USER, "Origin: http://listed.example"),
+]
+
 AREAS: dict[str, list[Ask]] = {
     "parse": PARSE,
     "deep": DEEP,
@@ -305,4 +548,10 @@ AREAS: dict[str, list[Ask]] = {
     "sites": SITES,
     "who": WHO,
     "names": NAMES,
+    "messages: parse": MESSAGES_PARSE,
+    "messages: deep": MESSAGES_DEEP,
+    "messages: numbers": MESSAGES_NUMBERS,
+    "messages: text": MESSAGES_TEXT,
+    "messages: bodies": MESSAGES_BODIES,
+    "rooms": ROOMS,
 }

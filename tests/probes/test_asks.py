@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections import Counter
 from typing import Any, NamedTuple
 
+import jwt
 import pytest
 
 from sioserver.auth.api_keys import BYTES, make
@@ -16,12 +18,17 @@ from ..hostile import House, configured, house
 from ..scenarios.test_http_probes import HEADS
 from ..transport import kit
 from ..transport.kit import soon
-from .asks import AREAS, JSON, RULES, Ask
+from .asks import AREAS, JSON, MAX_PAYLOAD, MESSAGES, RULES, Ask
 from .conftest import Section
 
 KEY, ENTRY = make("ops", ["admin"], b"o" * BYTES)
+SECRET = "correct horse battery staple, and more"
+TOKEN = jwt.encode({"sub": "mallory", "exp": time.time() + 3600}, SECRET, "HS256")
 SETTINGS: dict[str, dict[str, Any]] = {
     "api": {"keys": [str(ENTRY)]},
+    "auth": {"secret": SECRET, "anonymous": True},
+    "limits": {"max_payload": MAX_PAYLOAD, "message_rate": 1e6, "user_event_rate": 1e6},
+    "rooms": {"rules": [{"match": "private", "join": ["ann"]}]},
     "server": {"origins": ["http://listed.example"], "trusted_proxies": ["127.0.0.1"]},
 }
 
@@ -45,7 +52,7 @@ def as_bytes(place: House, ask: Ask) -> bytes:
     if not any(line.lower().startswith(framed) for line in lines):
         lines.append(f"Content-Length: {len(body)}")
     head = "\r\n".join([f"{ask.method} {ask.path} HTTP/1.1", *lines, "", ""])
-    return head.replace("{key}", KEY).encode() + body
+    return head.replace("{key}", KEY).replace("{token}", TOKEN).encode() + body
 
 
 async def exchange(place: House, data: bytes) -> bytes:
@@ -86,14 +93,21 @@ async def test_area(area: str, store: Section) -> None:
         found = {ask.name: str(await answer_to(place, ask)) for ask in asks}
         assert found == {ask.name: ask.outcome for ask in asks}
         # each refusal is counted, and nothing was done but what was asked for
-        refused = sum(outcome != "200" for outcome in found.values())
+        refused = sum(outcome not in ("200", "201") for outcome in found.values())
         assert sum(place.metrics.refusals.values()) == refused
-        done = {
-            json.loads(ask.body)["user"]
-            for ask in asks
-            if ask.outcome == "200" and ask.method == "POST"
-        }
-        assert set(await revoked(place)) == done
+        done = [ask for ask in asks if ask.method == "POST" and ask.outcome in ("200", "201")]
+        rules = {json.loads(ask.body)["user"] for ask in done if ask.path == RULES}
+        assert set(await revoked(place)) == rules
+        posted = sum(ask.path == MESSAGES for ask in done)
+        assert await messages(place) == posted
+
+
+async def messages(place: House) -> int:
+    """How many there are in the attackers' room."""
+    url, headers = f"{place.origin}{MESSAGES}?limit=1", {"X-API-Key": KEY}
+    async with place.http.get(url, headers=headers) as answer:
+        items = (await answer.json())["items"]
+        return items[-1]["offset"] if items else 0
 
 
 def test_each_ask_has_a_name_of_its_own() -> None:
@@ -123,7 +137,10 @@ def as_bytes_of(method: str, path: str, body: str) -> bytes:
 
 
 async def test_a_body_that_never_comes() -> None:
-    async with house(configured(**SETTINGS, limits={"body_timeout": 0.2})) as place, place.siege():
+    async with (
+        house(configured(**{**SETTINGS, "limits": {"body_timeout": 0.2}})) as place,
+        place.siege(),
+    ):
         ask = Ask("", '{"user":', "", headers=(*JSON, f"X-API-Key: {KEY}", "Content-Length: 20"))
         assert str(await answer_to(place, ask)) == "408 bad_request"
         assert await revoked(place) == []
@@ -132,7 +149,7 @@ async def test_a_body_that_never_comes() -> None:
 
 async def test_a_flood_of_guesses_is_slowed_down_and_good_keys_are_not() -> None:
     limits = {"auth_failure_rate": 0.01, "auth_failure_burst": 20}
-    async with house(configured(**SETTINGS, limits=limits)) as place, place.siege():
+    async with house(configured(**{**SETTINGS, "limits": limits})) as place, place.siege():
         found: Counter[str] = Counter()
         for number in range(100):
             guess = f"X-API-Key: sio_{number:064x}"

@@ -71,6 +71,7 @@ from sioserver.transport.http_connections import HttpConnections
 from sioserver.transport.namespace import RoomServer
 from sioserver.transport.polling import Bypass
 from sioserver.transport.routing import Router, host_tag
+from sioserver.webhooks import Webhooks
 
 log = logging.getLogger(__name__)
 
@@ -174,6 +175,8 @@ def create_app(
                 where = f"; look at cluster.address ({peer.address})" if peer.address else ""
                 raise CannotStart(f"cannot listen for the other nodes: {error}{where}") from error
             await node.start()
+            if engine.webhooks is not None:
+                Webhooks(config, engine, metrics, time.time, node.spawn).start(engine.webhooks)
             if issuer is not None:
                 node.spawn("jwks", issuer.run())
             node.spawn("sessions", rooms.sessions.run())

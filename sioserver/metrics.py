@@ -190,6 +190,12 @@ HOOK_RESULTS: Final = ("done", "refused", "timeout", "failed", "dropped")
 """What became of a call of an embedder's hook: done; it refused; it took longer than
 `hooks.timeout`; it raised something else; it was not made, since too many waited."""
 
+WEBHOOK_EVENTS: Final = ("taken", "dropped", "lost")
+"""What became of events for a webhook: taken; not taken within `give_up`; no longer in the log."""
+WEBHOOK_REQUESTS: Final = ("ok", "status", "timeout", "unreachable")
+"""How requests to it ended: it took the events; another status than 2xx; no answer in time; it
+could not be reached, or its certificate is no good."""
+
 STATUSES: Final = ("1xx", "2xx", "3xx", "4xx", "5xx")
 OTHER: Final = "other"
 
@@ -287,6 +293,9 @@ class Metrics(Collector):
         self._publish_seconds = Durations(PUBLISH_BUCKETS)
         self._hooks = {(hook, result): 0 for hook in HOOKS for result in HOOK_RESULTS}
         self._hook_seconds = {hook: Durations(HOOK_BUCKETS) for hook in HOOKS}
+        self._webhook_events: dict[tuple[str, str], int] = {}
+        self._webhook_requests: dict[tuple[str, str], int] = {}
+        self._webhook_open: dict[str, Callable[[], bool]] = {}
         self._gauges: list[Callable[[], Mapping[str, float]]] = []
         self.registry = CollectorRegistry(auto_describe=False)
         self.registry.register(self)
@@ -392,6 +401,20 @@ class Metrics(Collector):
         self._hooks[hook, result] += 1
         self._hook_seconds[hook].observe(seconds)
 
+    def know_webhook(self, name: str, is_open: Callable[[], bool]) -> None:
+        """There is such a webhook; `is_open`: whether it takes events, as far as is known."""
+        self._webhook_open[name] = is_open
+        self._webhook_events |= {(name, result): 0 for result in WEBHOOK_EVENTS}
+        self._webhook_requests |= {(name, result): 0 for result in WEBHOOK_REQUESTS}
+
+    def count_webhook(self, name: str, result: str, number: int) -> None:
+        """What became of events for it, see `WEBHOOK_EVENTS`."""
+        self._webhook_events[name, result] += number
+
+    def count_webhook_request(self, name: str, result: str) -> None:
+        """How a request to it ended, see `WEBHOOK_REQUESTS`."""
+        self._webhook_requests[name, result] += 1
+
     def add_gauges(self, read: Callable[[], Mapping[str, float]]) -> None:
         """Expose what `read` returns as `sioserver_engine_...`, each time somebody asks."""
         self._gauges.append(read)
@@ -481,12 +504,26 @@ class Metrics(Collector):
             sum_value=self._publish_seconds.total,
         )
         yield from self._hook_samples()
+        if self._webhook_open:
+            yield from self._webhook_samples()
 
         gauges: dict[str, float] = {}  # one sample for a name, or no scraper would read any
         for read in self._gauges:
             gauges.update(read())
         for name, value in sorted(gauges.items()):
             yield _gauge(f"engine_{name}", "Of the engine.", value)
+
+    def _webhook_samples(self) -> Iterator[Metric]:
+        is_open = {name: int(is_open()) for name, is_open in self._webhook_open.items()}
+        yield _gauges("webhook_open", "Whether it takes events.", "webhook", is_open)
+        for name, text, table in (
+            ("webhook_events", "What became of events.", self._webhook_events),
+            ("webhook_requests", "How requests ended.", self._webhook_requests),
+        ):
+            family = CounterMetricFamily(f"sioserver_{name}", text, labels=["webhook", "result"])
+            for labels, number in table.items():
+                family.add_metric(labels, number)
+            yield family
 
     def _hook_samples(self) -> Iterator[Metric]:
         calls = CounterMetricFamily(

@@ -12,7 +12,7 @@ import pytest
 
 from sioserver import wire
 from sioserver.config import Config, build
-from sioserver.config.keys import KEYS, RULE_KEYS, RULES
+from sioserver.config.keys import ENDPOINT_KEYS, KEYS, RULE_KEYS, TABLE_PATHS, TABLES
 from sioserver.config.render import example, table, toml
 from sioserver.errors import DISCONNECTS, REFUSALS
 from sioserver.metrics import LIMITS
@@ -59,10 +59,10 @@ def test_the_examples_of_the_docs_load() -> None:
         assert build(block) != Config()
 
 
-@pytest.mark.parametrize("path", sorted(KEYS.keys() - {RULES}))
+@pytest.mark.parametrize("path", sorted(KEYS.keys() - TABLE_PATHS.keys()))
 def test_every_setting_is_documented(path: str) -> None:
     section, name = path.split(".")
-    title = "[[rooms]]" if section == "rooms" else f"[{section}]"
+    title = f"[[{section}]]" if section in TABLES else f"[{section}]"
     part = read("docs/configuration.md").split(f"### `{title}`\n")[1].split("\n### ")[0]
     assert f"\n| `{name}` |" in part
     part = read("config.example.toml").split(f"\n{title}\n")[1].split("\n[")[0]
@@ -74,6 +74,14 @@ def test_every_setting_of_a_rule_is_documented(name: str) -> None:
     part = read("docs/configuration.md").split("### `[[rooms]]` with `match`\n")[1]
     assert f"\n| `{name}` |" in part.split("\n### ")[0]
     part = read("config.example.toml").split("\n# [[rooms]]\n")[1].split("\n[")[0]
+    assert f"\n# {name} = " in f"\n{part}"
+
+
+@pytest.mark.parametrize("name", sorted(ENDPOINT_KEYS))
+def test_every_setting_of_a_webhook_is_documented(name: str) -> None:
+    part = read("docs/configuration.md").split("### `[[webhooks]]` with `url`\n")[1]
+    assert f"\n| `{name}` |" in part.split("\n### ")[0]
+    part = read("config.example.toml").split("\n# [[webhooks]]\n")[1].split("\n[")[0]
     assert f"\n# {name} = " in f"\n{part}"
 
 

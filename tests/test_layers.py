@@ -23,10 +23,11 @@ LAYERS = (
         "admission",
         "metrics",
         "signature",
+        "subscriptions",
     },
     {"hub", "holders", "followers", "local", "typists", "engine", "timers", "hooks"},
     {"rooms", "sessions", "direct", "relay", "activity", "moderation", "actors", "admin"},
-    {"node", "keys", "memory", "connections", "requests", "websocket"},
+    {"node", "keys", "memory", "connections", "requests", "webhooks", "websocket"},
     {"transport", "api", "gateway"},
     {"app", "site", "startup", "tls", "extension"},
     {
@@ -49,6 +50,7 @@ PURE = LAYERS[0] | LAYERS[1]  # no coroutine, no clock, no socket: time is an ar
 # Modules of one layer are strangers, but for these: who -> whom of its own layer it may import.
 NEIGHBOURS = {
     "errors": {"model"},
+    "subscriptions": {"config"},
     "config": {"origins", "hosts"},
     "wire": {"config"},
     "auth": {"config"},
@@ -83,6 +85,7 @@ LIBRARIES = {
     "engineio": ("transport/*",),
     "aiohttp": (
         "keys/fetch",
+        "webhooks/post",
         "api/*",
         "transport/*",
         "websocket/*",

@@ -243,3 +243,27 @@ def test_which_node_it_is() -> None:
     found = samples(metrics)
     assert found["node_info", "1dbcb2a8"] == 1
     assert found["relays", ""] == 7
+
+
+def test_webhooks_are_told_of_where_there_are_some() -> None:
+    metrics = Metrics()
+    before = samples(metrics)
+    metrics.know_webhook("crm", lambda: True)
+    metrics.count_webhook("crm", "taken", 3)
+    metrics.count_webhook_request("crm", "timeout")
+    after = samples(metrics)
+    found = {
+        (name, frozenset(label.split(","))): value
+        for (name, label), value in after.items()
+        if (name, label) not in before and value
+    }
+    assert found == {
+        ("webhook_open", frozenset({"crm"})): 1.0,
+        ("webhook_events_total", frozenset({"crm", "taken"})): 3.0,
+        ("webhook_requests_total", frozenset({"crm", "timeout"})): 1.0,
+    }
+    assert {name for name, _ in after.keys() - before.keys()} == {
+        "webhook_open",
+        "webhook_events_total",
+        "webhook_requests_total",
+    }

@@ -186,7 +186,7 @@ def test_no_wheel_without_the_page(tree: Path, tmp_path: Path) -> None:
     assert "npm is not on PATH: run `make web` first" in failure.value.stdout + failure.value.stderr
     made = build_wheel(bare, tmp_path / "asked", SIOSERVER_SKIP_WEB="1")
     assert "sioserver/_version.py" in contents(made)
-    assert not [name for name in contents(made) if "_web" in name]
+    assert not [name for name in contents(made) if "/_web/" in name]
 
 
 # ---- an empty environment -----------------------------------------------------------------------

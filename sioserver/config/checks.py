@@ -30,6 +30,7 @@ from sioserver.origins import LAST_PORT, parse_pattern
 MAX_API_KEYS: Final = 100
 MAX_OLD_SECRETS: Final = 8
 MAX_KEY_FILES: Final = 16
+MAX_WEBHOOKS: Final = 16
 
 
 class Problem(NamedTuple):
@@ -52,6 +53,7 @@ def problems(config: Config, taken_events: Collection[str] = ()) -> Iterator[Pro
     yield from _cluster(config)
     yield from _rooms(config)
     yield from _relays(config, taken_events)
+    yield from _webhooks(config)
 
 
 def _addresses(config: Config) -> Iterator[Problem]:
@@ -386,3 +388,44 @@ def _relays(config: Config, taken: Collection[str]) -> Iterator[Problem]:
                         (f"rooms.rules.{number}.{setting}",),
                         f'"{name}" cannot be relayed: the protocol uses the name itself',
                     )
+
+
+def _webhooks(config: Config) -> Iterator[Problem]:
+    endpoints = config.webhooks.endpoints
+    if len(endpoints) > MAX_WEBHOOKS:
+        text = f"there are {len(endpoints)}, at most {MAX_WEBHOOKS} are taken"
+        yield Problem(("webhooks.endpoints",), text)
+    names: set[str] = set()
+    for number, endpoint in enumerate(endpoints):
+        key = f"webhooks.endpoints.{number}"
+        if text := _webhook_fault(endpoint.url):
+            yield Problem((f"{key}.url",), text)
+        if not re.fullmatch(r"[A-Za-z0-9_-]{1,32}", endpoint.name):
+            yield Problem((f"{key}.name",), "expected 1 to 32 letters, digits and _ -")
+        elif endpoint.name in names:
+            text = f"{endpoint.name} is there twice: give each webhook a name"
+            yield Problem((f"{key}.name",), text)
+        names.add(endpoint.name)
+        if text := secret_fault(endpoint.secret):
+            yield Problem((f"{key}.secret",), text)
+        for name in ("events", "rooms"):
+            if not getattr(endpoint, name):
+                yield Problem((f"{key}.{name}",), "the list is empty, so nothing would be sent")
+
+
+def _webhook_fault(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        return "this is no URL; expected https://host/path"
+    if parts.scheme not in ("https", "http") or not host or re.search(r"\s", url):
+        return "expected https://host/path"
+    if parts.scheme == "http" and not is_loopback(host):
+        return (
+            "over http anybody on the way could read along: expected https:// (http:// is for "
+            "addresses of this machine)"
+        )
+    if parts.username is not None or parts.fragment:
+        return "expected an address without user, password and #: what is sent is signed"
+    return ""

@@ -11,11 +11,12 @@ from typing import Annotated, Any, Final, NamedTuple, get_args, get_origin
 from msgspec import NODEFAULT, Meta
 from msgspec.structs import fields
 
-from sioserver.config.schema import Config, RoomRule, Section
+from sioserver.config.schema import Config, RoomRule, Section, Webhook
 
 PREFIX: Final = "SIOSERVER_"
 RULES: Final = "rooms.rules"
-"""The one setting whose values are tables."""
+ENDPOINTS: Final = "webhooks.endpoints"
+"""The settings whose values are tables."""
 
 
 class Key(NamedTuple):
@@ -66,6 +67,38 @@ SECTIONS: Final[dict[str, type[Section]]] = {item.name: item.type for item in fi
 SECTION_KEYS: Final = {name: keys_of(name, struct) for name, struct in SECTIONS.items()}
 KEYS: Final = {key.path: key for section in SECTION_KEYS.values() for key in section.values()}
 RULE_KEYS: Final = keys_of("rooms", RoomRule)
+ENDPOINT_KEYS: Final = keys_of("webhooks", Webhook)
+
+
+class Tables(NamedTuple):
+    """A setting whose values are tables: in the file they are entries `[[<section>]]`, beside one
+    that holds the other settings of the section."""
+
+    path: str
+    struct: type[Section]
+    keys: dict[str, Key]
+    mark: str
+    """The key that only those have."""
+    one: str
+    """What messages call one of them."""
+    example: str
+    """A value of `mark`."""
+
+    @property
+    def section(self) -> str:
+        """Where it belongs."""
+        return self.path.partition(".")[0]
+
+
+TABLES: Final = {
+    tables.section: tables
+    for tables in (
+        Tables(RULES, RoomRule, RULE_KEYS, "match", "rule", "*"),
+        Tables(ENDPOINTS, Webhook, ENDPOINT_KEYS, "url", "webhook", "https://app.example/hook"),
+    )
+}
+"""By section."""
+TABLE_PATHS: Final = {tables.path: tables for tables in TABLES.values()}
 
 
 def nearest(name: str, valid: list[str]) -> str | None:

@@ -15,17 +15,18 @@ from sioserver.config.checks import problems
 from sioserver.config.keys import (
     KEYS,
     PREFIX,
-    RULE_KEYS,
-    RULES,
     SECTION_KEYS,
     SECTIONS,
+    TABLE_PATHS,
+    TABLES,
     Key,
+    Tables,
     hint,
     nearest,
 )
 from sioserver.config.lines import Path, line_numbers
-from sioserver.config.schema import Config, RoomRule
-from sioserver.config.values import accept, parse, refused, shown
+from sioserver.config.schema import Config, Section
+from sioserver.config.values import accept, json_text, parse, refused, shown
 
 FLAGS: Final = {
     "--host": "server.host",
@@ -118,8 +119,8 @@ class _Layers:
 
     def put(self, key: Key, value: Any, source: str) -> None:
         """Take a value of its TOML type."""
-        if key.path == RULES:
-            self.put_rules(value, [], lambda _: source)
+        if key.path in TABLE_PATHS:
+            self.put_tables(TABLE_PATHS[key.path], value, [], lambda _: source)
             return
         self.broken.discard(key.path)
         try:
@@ -139,35 +140,39 @@ class _Layers:
         else:
             self.put(key, value, source)
 
-    def put_rules(self, entries: Any, paths: list[Path], where: Where) -> None:
-        """Take the rules of rooms; `paths` is where each stands in the file."""
-        self.sources = {k: v for k, v in self.sources.items() if not k.startswith(RULES)}
-        self.broken = {key for key in self.broken if not key.startswith(RULES)}
+    def put_tables(self, tables: Tables, entries: Any, paths: list[Path], where: Where) -> None:
+        """Take the rules of rooms, or the like; `paths` is where each stands in the file."""
+        setting = tables.path
+        self.sources = {k: v for k, v in self.sources.items() if not k.startswith(setting)}
+        self.broken = {key for key in self.broken if not key.startswith(setting)}
         source = where(paths[0] if paths else ())
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-            self.broken.add(RULES)
-            self.fault(source, RULES, str(refused(entries, KEYS[RULES].kind)))
+            self.broken.add(setting)
+            self.fault(source, setting, str(refused(entries, KEYS[setting].kind)))
             return
-        self.sources[RULES] = source
-        self.values[RULES] = [
-            self._rule(number, entry, paths[number] if paths else (), where)
+        self.sources[setting] = source
+        self.values[setting] = [
+            self._entry(tables, number, entry, paths[number] if paths else (), where)
             for number, entry in enumerate(entries)
         ]
 
-    def _rule(self, number: int, entry: dict[str, Any], path: Path, where: Where) -> RoomRule:
-        label = rule_label(number, entry.get("match"))
+    def _entry(
+        self, tables: Tables, number: int, entry: dict[str, Any], path: Path, where: Where
+    ) -> Section:
+        label = table_label(tables, number, entry.get(tables.mark))
         values = {}
         for name, value in entry.items():
-            internal, source = f"{RULES}.{number}.{name}", where((*path, name))
+            internal, source = f"{tables.path}.{number}.{name}", where((*path, name))
             self.sources[internal] = source
             try:
-                if name not in RULE_KEYS:
-                    raise ValueError(_rule_hint(name))
-                values[name] = accept(value, RULE_KEYS[name].kind)
+                if name not in tables.keys:
+                    raise ValueError(_entry_hint(tables, name))
+                key = tables.keys[name]
+                values[name] = accept(value, key.kind, secret=key.secret)
             except ValueError as error:
                 self.broken.add(internal)
                 self.fault(source, f"{label}: {_legible(name)}", str(error))
-        return RoomRule(**values)
+        return tables.struct(**values)
 
     def config(self) -> Config:
         """The configuration, with the default where a value is missing or faulty."""
@@ -200,8 +205,8 @@ def _file(layers: _Layers, text: str, name: str) -> bool:
         return f"{name}:{lines[path]}" if path else name
 
     for section, table in tree.items():
-        if section == "rooms" and isinstance(table, list):
-            _rooms(layers, table, where)
+        if section in TABLES and isinstance(table, list):
+            _entries(layers, TABLES[section], table, where)
         elif section not in SECTIONS:
             _unknown_section(layers, section, table, where)
         elif not isinstance(table, dict):
@@ -221,50 +226,62 @@ def _table(layers: _Layers, section: str, table: dict[str, Any], path: Path, whe
         key = SECTION_KEYS[section].get(name)
         source = where((*path, name))
         if key is None:
-            layers.fault(source, f"{section}.{_legible(name)}", _room_hint(section, name))
-        elif key.path == RULES and isinstance(value, list):
+            layers.fault(source, f"{section}.{_legible(name)}", _hint(section, name))
+        elif key.path in TABLE_PATHS and isinstance(value, list):
             paths: list[Path] = [(*path, name, number) for number in range(len(value))]
-            layers.put_rules(value, paths, where)
+            layers.put_tables(TABLE_PATHS[key.path], value, paths, where)
         else:
             layers.put(key, value, source)
 
 
-def _rooms(layers: _Layers, entries: list[Any], where: Where) -> None:
-    """`[[rooms]]`: entries with `match` are rules, others hold settings of all rooms."""
-    rules, paths = [], []
+def _entries(layers: _Layers, tables: Tables, entries: list[Any], where: Where) -> None:
+    """`[[rooms]]` and the like: entries with `match` are rules, others hold settings of all
+    rooms."""
+    section, name = tables.path.split(".")
+    found, paths = [], []
     given: set[str] = set()
     for number, entry in enumerate(entries):
-        path: Path = ("rooms", number)
+        path: Path = (section, number)
         if not isinstance(entry, dict):
-            layers.fault(where(path), "rooms", f"expected [[rooms]] tables, found {shown(entry)}")
-        elif "match" in entry:
-            rules.append(entry)
+            text = f"expected [[{section}]] tables, found {shown(entry)}"
+            layers.fault(where(path), section, text)
+        elif tables.mark in entry:
+            found.append(entry)
             paths.append(path)
         else:
-            for name in sorted(given & entry.keys()):
-                layers.fault(where((*path, name)), f"rooms.{name}", "given twice")
+            for key in sorted(given & entry.keys()):
+                layers.fault(where((*path, key)), f"{section}.{key}", "given twice")
             given |= entry.keys()
-            _table(layers, "rooms", entry, path, where)
-    if rules and "rules" in given:
-        layers.fault(where(paths[0]), RULES, "write all rules as [[rooms]] entries with match")
-    elif rules:
-        layers.put_rules(rules, paths, where)
+            _table(layers, section, entry, path, where)
+    if found and name in given:
+        text = f"write all {name} as [[{section}]] entries with {tables.mark}"
+        layers.fault(where(paths[0]), tables.path, text)
+    elif found:
+        layers.put_tables(tables, found, paths, where)
 
 
-def _room_hint(section: str, name: str) -> str:
-    if section == "rooms" and name in RULE_KEYS:
-        return 'this belongs to a rule: a [[rooms]] entry with match, such as match = "*"'
+def _hint(section: str, name: str) -> str:
+    tables = TABLES.get(section)
+    if tables is not None and name in tables.keys:
+        example = json_text(tables.example)
+        return (
+            f"this belongs to a {tables.one}: a [[{section}]] entry with {tables.mark}, such as "
+            f"{tables.mark} = {example}"
+        )
     return hint(section, name)
 
 
-def _rule_hint(name: str) -> str:
-    if name in SECTION_KEYS["rooms"]:
-        return "this is for all rooms: put it into a [[rooms]] entry without match"
-    near = nearest(name, list(RULE_KEYS))
+def _entry_hint(tables: Tables, name: str) -> str:
+    if name in SECTION_KEYS[tables.section]:
+        return (
+            f"this is for all {tables.section}: put it into a [[{tables.section}]] entry without "
+            f"{tables.mark}"
+        )
+    near = nearest(name, list(tables.keys))
     return (
         f'unknown key; did you mean "{near}"?'
         if near
-        else (f"unknown key; a rule has {', '.join(RULE_KEYS)}")
+        else (f"unknown key; a {tables.one} has {', '.join(tables.keys)}")
     )
 
 
@@ -324,7 +341,7 @@ def _command_line(layers: _Layers, sets: Sequence[str], flags: Mapping[str, str]
 def _check(layers: _Layers, config: Config, taken_events: Collection[str]) -> None:
     """Add what is wrong between values, but for what a faulty value already explains."""
     for problem in problems(config, taken_events):
-        if not layers.broken.intersection((*problem.keys, RULES)):
+        if not layers.broken.intersection((*problem.keys, *TABLE_PATHS)):
             source = next(
                 (layers.sources[key] for key in problem.keys if key in layers.sources), "defaults"
             )
@@ -332,15 +349,20 @@ def _check(layers: _Layers, config: Config, taken_events: Collection[str]) -> No
 
 
 def _label(key: str, config: Config) -> str:
-    if not key.startswith(f"{RULES}."):
-        return key
-    number, _, name = key.removeprefix(f"{RULES}.").partition(".")
-    return f"{rule_label(int(number), config.rooms.rules[int(number)].match)}: {name}"
+    for tables in TABLES.values():
+        if key.startswith(f"{tables.path}."):
+            section, setting = tables.path.split(".")
+            number, _, name = key.removeprefix(f"{tables.path}.").partition(".")
+            entry = getattr(getattr(config, section), setting)[int(number)]
+            return f"{table_label(tables, int(number), getattr(entry, tables.mark))}: {name}"
+    return key
 
 
-def rule_label(number: int, match: object) -> str:
-    """How messages call a rule."""
-    return f"rooms {shown(match)}" if isinstance(match, str) else f"rooms rule {number + 1}"
+def table_label(tables: Tables, number: int, mark: object) -> str:
+    """How messages call a rule, or the like."""
+    if isinstance(mark, str):
+        return f"{tables.section} {shown(mark)}"
+    return f"{tables.section} {tables.one} {number + 1}"
 
 
 def _legible(name: str) -> str:

@@ -11,13 +11,14 @@ from typing import Any, Final
 
 import msgspec
 
-from sioserver.config.keys import RULE_KEYS, RULES, SECTION_KEYS, SECTIONS, Key
-from sioserver.config.schema import Config, RoomRule
+from sioserver.config.keys import SECTION_KEYS, SECTIONS, TABLE_PATHS, TABLES, Key, Tables
+from sioserver.config.schema import Config
 from sioserver.config.values import expected, json_text
 
 WIDTH: Final = 100
 HIDDEN: Final = "(hidden)"
-_RULE_MATCH: Final = "support/*"
+_EXAMPLES: Final = {"rooms": "support/*"}
+"""What stands in the example where that of messages is not the best."""
 
 
 def example() -> str:
@@ -32,19 +33,22 @@ def example() -> str:
         lines += ["", *_comment(_summary(struct)), _header(section)]
         for key in _plain_keys(section):
             lines += ["", *_comment(_meaning(key)), f"{key.name} = {toml(key.default)}"]
-        if section == "rooms":
-            lines += ["", *_example_rule()]
+        if section in TABLES:
+            lines += ["", *_example_entry(TABLES[section])]
     return "\n".join(lines) + "\n"
 
 
-def _example_rule() -> Iterator[str]:
+def _example_entry(tables: Tables) -> Iterator[str]:
+    mark = tables.mark
     yield from _comment(
-        f"{_summary(RoomRule)} Write as many of these entries as you like, each with a match:"
+        f"{_summary(tables.struct)} Write as many of these entries as you like, each with a {mark}:"
     )
     yield "#"
-    yield "# [[rooms]]"
-    for key in RULE_KEYS.values():
-        default = _RULE_MATCH if key.name == "match" else key.default
+    yield f"# [[{tables.section}]]"
+    for key in tables.keys.values():
+        default = key.default
+        if key.name == mark:
+            default = _EXAMPLES.get(tables.section, tables.example)
         yield from (f"# {line}" for line in _comment(_meaning(key)))
         yield f"# {key.name} = {toml(default)}"
 
@@ -55,9 +59,11 @@ def table() -> str:
     for section, struct in SECTIONS.items():
         lines += [f"### `{_header(section)}`", "", _summary(struct), ""]
         lines += _rows(_plain_keys(section))
-        if section == "rooms":
-            lines += ["", "### `[[rooms]]` with `match`", "", _summary(RoomRule), ""]
-            lines += _rows(list(RULE_KEYS.values()))
+        if section in TABLES:
+            entries = TABLES[section]
+            title = f"### `[[{section}]]` with `{entries.mark}`"
+            lines += ["", title, "", _summary(entries.struct), ""]
+            lines += _rows(list(entries.keys.values()))
         lines.append("")
     return "\n".join(lines)
 
@@ -87,16 +93,22 @@ def show(config: Config, sources: Mapping[str, str] | None = None, *, mask: bool
             if key.secret and mask and value:
                 value = HIDDEN
             lines.append(_assignment(key.name, value, origins.get(key.path)))
-        if section == "rooms":
-            lines += _shown_rules(config.rooms.rules, origins)
+        if section in TABLES:
+            entries = getattr(values, TABLES[section].path.partition(".")[2])
+            lines += _shown_entries(TABLES[section], entries, origins, mask=mask)
     return "\n".join(lines[1:]) + "\n"
 
 
-def _shown_rules(rules: list[RoomRule], origins: Mapping[str, str]) -> Iterator[str]:
-    for number, rule in enumerate(rules):
-        yield from ("", "[[rooms]]")
-        for name in RULE_KEYS:
-            yield _assignment(name, getattr(rule, name), origins.get(f"{RULES}.{number}.{name}"))
+def _shown_entries(
+    tables: Tables, entries: list[Any], origins: Mapping[str, str], *, mask: bool
+) -> Iterator[str]:
+    for number, entry in enumerate(entries):
+        yield from ("", f"[[{tables.section}]]")
+        for name, key in tables.keys.items():
+            value = getattr(entry, name)
+            if key.secret and mask and value:
+                value = HIDDEN
+            yield _assignment(name, value, origins.get(f"{tables.path}.{number}.{name}"))
 
 
 def _assignment(name: str, value: Any, origin: str | None) -> str:
@@ -119,13 +131,13 @@ def toml(value: Any) -> str:
 
 
 def _plain_keys(section: str) -> list[Key]:
-    """The settings that are written as `key = value`: all but the rules, which are tables."""
-    return [key for key in SECTION_KEYS[section].values() if key.path != RULES]
+    """The settings that are written as `key = value`: all but those whose values are tables."""
+    return [key for key in SECTION_KEYS[section].values() if key.path not in TABLE_PATHS]
 
 
 def _header(section: str) -> str:
     # [[rooms]], for in TOML a [rooms] cannot stand beside [[rooms]] rules.
-    return "[[rooms]]" if section == "rooms" else f"[{section}]"
+    return f"[[{section}]]" if section in TABLES else f"[{section}]"
 
 
 def _summary(struct: type[msgspec.Struct]) -> str:

@@ -29,7 +29,10 @@ def create_engine(config: Config, node: Peer | None = None) -> Engine:
 
         return RedisEngine(config, node or Peer(secrets.token_hex(NODE_ID_BYTES)))
     return EmbeddedEngine(
-        config.store, grace=config.presence.grace, path=store_path(config.store.path)
+        config.store,
+        grace=config.presence.grace,
+        path=store_path(config.store.path),
+        endpoints=config.webhooks,
     )
 
 

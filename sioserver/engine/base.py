@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
 from sioserver.engine.base_moderation import Moderation, ModerationListener
+from sioserver.engine.base_webhooks import Webhooks
 from sioserver.errors import Refusal
 from sioserver.model import (
     Counts,
@@ -258,6 +259,10 @@ class Engine(Log, Members, Presence, Tokens, Nodes, Protocol):
     @property
     def moderation(self) -> Moderation:
         """What moderators decided."""
+
+    @property
+    def webhooks(self) -> Webhooks | None:
+        """What webhooks need; None when none is configured."""
 
     async def start(self, listener: EngineListener) -> None:
         """Open the store and begin to announce; raises `StoreError` with what to do about it. From

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Final
 import msgspec
 
 from sioserver.config.schema import Store
+from sioserver.config.schema import Webhooks as Endpoints
 from sioserver.engine import embedded_members as member_rows
 from sioserver.engine import embedded_tokens as token_rows
 from sioserver.engine.base import (
@@ -34,6 +36,7 @@ from sioserver.engine.embedded_presence import Presence
 from sioserver.engine.embedded_rooms import Room, RoomCache
 from sioserver.engine.embedded_store import RETRY_AFTER, Journal, refusal
 from sioserver.engine.embedded_tables import Append, Loaded, Rule
+from sioserver.engine.embedded_webhooks import EmbeddedWebhooks, Marking
 from sioserver.engine.revocations import Revocations
 from sioserver.engine.tail import TAIL_BYTES, span
 from sioserver.errors import Refusal
@@ -53,6 +56,7 @@ from sioserver.model import (
     State,
     User,
 )
+from sioserver.subscriptions import Subscriptions
 
 log = logging.getLogger(__name__)
 
@@ -66,9 +70,19 @@ _TIDY_EVERY: Final = 60.0
 class EmbeddedEngine:
     """An `Engine` for one process. See `base`."""
 
-    def __init__(self, store: Store, *, grace: float, path: str | Path) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        grace: float,
+        path: str | Path,
+        endpoints: Endpoints | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         """`grace`: seconds between a user's last exit and the leave. `path`: the store's file, or
-        ":memory:"; `store.path` is not looked at."""
+        ":memory:"; `store.path` is not looked at. `endpoints`: the webhooks; `clock` is for those.
+        """
+        subscriptions = Subscriptions(endpoints or Endpoints())
         self._cached_messages = store.cached_messages
         self._journal = Journal(
             path,
@@ -77,6 +91,10 @@ class EmbeddedEngine:
             queue=store.queue,
             on_append=self._appended,
             on_first=self._trimmed,
+            watcher=Marking(subscriptions) if subscriptions else None,
+        )
+        self.webhooks = (
+            EmbeddedWebhooks(self._journal, subscriptions, clock) if subscriptions else None
         )
         self._encode = msgspec.msgpack.Encoder().encode
         # Rooms.
@@ -118,6 +136,8 @@ class EmbeddedEngine:
         for rule in await self._journal.read(token_rows.revocations):
             self._revocations.put(rule)
         await self.moderation.start(listener)
+        if self.webhooks is not None:
+            await self.webhooks.start()
         self._running = True
 
     async def stop(self) -> None:
@@ -154,6 +174,7 @@ class EmbeddedEngine:
             "tail_bytes": self._rooms.tail_bytes,
             "cursors_waiting": len(self._cursors) + len(self._cursors_under_way),
             **self._journal.stats(),
+            **(self.webhooks.stats() if self.webhooks is not None else {}),
         }
 
     # -- the log ----------------------------------------------------------------------------------
@@ -243,6 +264,8 @@ class EmbeddedEngine:
                     self._listener.on_message(append.room, epoch, message)
                 except Exception:
                     log.exception("a message could not be announced")
+            if self.webhooks is not None:
+                self.webhooks.touch(append.room)
         position = Position(epoch, append.offset)
         published = Published(draft.id, position, append.at, append.duplicate)
         for waiter in waiters:
@@ -413,6 +436,8 @@ class EmbeddedEngine:
                 continue  # still being fetched for the first to enter; next time
             joined, left = self._presence.take(room, now)
             away, back = self._presence.take_moved(room)
+            if self.webhooks is not None:
+                self.webhooks.people(room, joined, left)
             if room not in self._presence:
                 self._rooms.review(room)
             if (joined or left or away or back) and room in self._watched:
@@ -421,6 +446,8 @@ class EmbeddedEngine:
                     self._listener.on_presence(room, diff)
                 except Exception:
                     log.exception("presence could not be announced")
+        if self.webhooks is not None:
+            self.webhooks.write(now)
         self._write_cursors()
         self._tidy(now)
 

@@ -74,6 +74,17 @@ CREATE TABLE act (
 );
 CREATE INDEX act_room ON act (room, number);
 CREATE INDEX act_at ON act (at);
+CREATE TABLE hook_mark (
+    lane TEXT NOT NULL, room TEXT NOT NULL, offset INTEGER NOT NULL, PRIMARY KEY (lane, room)
+) WITHOUT ROWID;
+CREATE TABLE hook_note (
+    room TEXT NOT NULL, number INTEGER NOT NULL, kind TEXT NOT NULL, data BLOB NOT NULL,
+    at INTEGER NOT NULL, PRIMARY KEY (room, number)
+) WITHOUT ROWID;
+CREATE TABLE hook_online (
+    room TEXT NOT NULL, user TEXT NOT NULL, name TEXT NOT NULL, guest INTEGER NOT NULL,
+    PRIMARY KEY (room, user)
+) WITHOUT ROWID;
 """
 
 

@@ -20,7 +20,7 @@ from typing import Any, Final, TypeVar
 
 from sioserver.engine.base import StoreError
 from sioserver.engine.embedded_file import StoreFile
-from sioserver.engine.embedded_tables import Append, Tables
+from sioserver.engine.embedded_tables import Append, Tables, Watcher
 from sioserver.engine.embedded_writer import Batch, Call, Writer
 from sioserver.errors import Refusal
 
@@ -51,13 +51,16 @@ class Journal:
         queue: int,
         on_append: Callable[[Append], None],
         on_first: Callable[[str, int], None],
+        watcher: Watcher | None = None,
     ) -> None:
         """`full`: an fsync with every transaction. `dedup_window`: seconds. `queue`: appends that
         may wait. `on_append`: called in order with each append whose fate is known. `on_first`: a
-        room's log begins with this offset now; called after the appends of the same batch."""
+        room's log begins with this offset now; called after the appends of the same batch.
+        `watcher`: called in the thread, see there."""
         self._path = path
         self._full = full
         self._dedup_window = dedup_window
+        self._watcher = watcher
         self._bound = queue
         self._on_append = on_append
         self._on_first = on_first
@@ -265,7 +268,7 @@ class Journal:
             self._to_loop(_set_exception, opened, error)
             return
         try:
-            tables = Tables(file.connection, dedup_window=self._dedup_window)
+            tables = Tables(file.connection, dedup_window=self._dedup_window, watcher=self._watcher)
             self._writer = Writer(tables)
             if self._to_loop(_set_result, opened, tables.epoch):
                 self._work(self._writer)

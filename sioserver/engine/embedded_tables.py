@@ -11,7 +11,7 @@ import sqlite3
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -119,12 +119,32 @@ class Loaded(NamedTuple):
     members: int
 
 
+class Watcher(Protocol):
+    """Who writes something beside whatever is written in a room."""
+
+    def touched(self, tables: Tables, room: str, head: Head) -> None:
+        """The room is about to be changed, for the first time in this transaction."""
+
+    def committed(self) -> None:
+        """The transaction lasts."""
+
+    def rolled_back(self) -> None:
+        """It does not."""
+
+
 class Tables:
     """The tables, through the one connection there is."""
 
-    def __init__(self, connection: sqlite3.Connection, *, dedup_window: float) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        *,
+        dedup_window: float,
+        watcher: Watcher | None = None,
+    ) -> None:
         """`dedup_window`: seconds."""
         self.connection = connection
+        self._watcher = watcher
         self._dedup_window = round(dedup_window * 1000)
         self._decode = msgspec.msgpack.Decoder().decode
         self._heads: OrderedDict[str, Head] = OrderedDict()
@@ -166,11 +186,15 @@ class Tables:
         while len(self._last_said) > PAUSES:
             self._last_said.popitem(last=False)
         self._forget_transaction()
+        if self._watcher is not None:
+            self._watcher.committed()
         return firsts
 
     def rollback(self) -> None:
         """Undo what was done since `begin`, whether or not SQLite has done so already."""
         self._forget_transaction()
+        if self._watcher is not None:
+            self._watcher.rolled_back()
         if self.connection.in_transaction:
             self.connection.execute("ROLLBACK")
 
@@ -431,6 +455,8 @@ class Tables:
             else:
                 head = head.copy()
             self._touched[name] = head
+            if self._watcher is not None:
+                self._watcher.touched(self, name, head)
         return head
 
     @property

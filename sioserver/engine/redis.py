@@ -34,6 +34,7 @@ from sioserver.engine.redis_revocations import RedisRevocations
 from sioserver.engine.redis_secrets import RedisSecrets
 from sioserver.engine.redis_servers import Redis
 from sioserver.engine.redis_watch import RedisWatch
+from sioserver.engine.redis_webhooks import RedisWebhooks
 from sioserver.engine.tail import span
 from sioserver.errors import Refusal
 from sioserver.model import (
@@ -52,6 +53,7 @@ from sioserver.model import (
     State,
     User,
 )
+from sioserver.subscriptions import Subscriptions
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +90,19 @@ class RedisEngine:
         self._revocations = RedisRevocations(redis, keys, on_revoked=self._on_revoked)
         self.moderation = RedisModeration(redis, keys)
         self._nodes = RedisNodes(redis, keys, peer, on_event=self._on_event)
+        subscriptions = Subscriptions(config.webhooks)
+        self.webhooks = (
+            RedisWebhooks(
+                redis,
+                keys,
+                subscriptions,
+                peer.id,
+                timeout=settings.timeout,
+                lease=config.presence.lease,
+            )
+            if subscriptions
+            else None
+        )
         self._presence = RedisPresence(
             redis,
             keys,
@@ -95,6 +110,7 @@ class RedisEngine:
             grace=config.presence.grace,
             timeout=settings.timeout,
             on_diff=self._on_diff,
+            **({} if self.webhooks is None else {"noted": self.webhooks.keys_of}),
         )
         self._lease = Lease(
             redis,
@@ -174,6 +190,8 @@ class RedisEngine:
         await self.moderation.stop()
         await self._lease.stop()
         await self._members.write_rest()
+        if self.webhooks is not None:
+            await self.webhooks.stop()
         await self._bus.stop()
         await self._redis.stop()
         await asyncio.sleep(0)  # whoever was answered announces it now
@@ -208,6 +226,7 @@ class RedisEngine:
             **self._lease.stats(),
             **self._revocations.stats(),
             **self.moderation.stats(),
+            **({} if self.webhooks is None else self.webhooks.stats()),
             "publish_late_total": self._log.late,
             "bus_unwatched_total": self._unwatched,
             "bus_foreign_total": self._foreign,
@@ -220,7 +239,11 @@ class RedisEngine:
         """See `Log.publish`. A body that cannot be stored is a `bad_request`."""
         if not self._running:
             raise _stopped()
+        if self.webhooks is not None:
+            await self.webhooks.expect(room)
         published = await self._log.publish(room, draft, keep)
+        if self.webhooks is not None:
+            self.webhooks.touch(room)
         if published.position.offset == 1:
             self._members.count_room(room)
         return published
@@ -300,6 +323,8 @@ class RedisEngine:
     async def enter(self, room: str, user: User, client: str) -> Counts:
         """See `Presence.enter`."""
         self._check_running()
+        if self.webhooks is not None:
+            await self.webhooks.expect(room)
         return await self._presence.enter(room, user, client)
 
     async def exit(self, room: str, user_id: str, client: str, now: float) -> None:
@@ -473,6 +498,8 @@ class RedisEngine:
         self._listener.on_revoked(rule)
 
     def _on_diff(self, room: str, diff: PresenceDiff) -> None:
+        if self.webhooks is not None:
+            self.webhooks.touch(room)
         if room in self._watch.rooms:
             self._listener.on_presence(room, diff)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
+_ENDS: Final = ("meta", "log", "members", "names", "on", "here", "hooks", "notes")
 _CACHED: Final = 4096
 """Rooms whose names are kept: those that are posted in right now."""
 
@@ -34,6 +35,13 @@ class RoomKeys(NamedTuple):
     """Hash: user id -> who is online."""
     here: str
     """Sorted set, all scores 0: name NUL id NUL whether a guest, of who is online."""
+    hooks: str
+    """Hash of what webhooks need: lane -> mark (epoch, a space, offset), <lane>! -> who works there
+    and until when; `until`: something may happen until then (both in milliseconds of the server's
+    clock); `n`: the last note's number, `q`: most notes, `x`: notes dropped that are to be counted.
+    """
+    notes: str
+    """Stream: <number>-0 with `k` kind, `a` (milliseconds since 1970), `d` (what is noted)."""
 
 
 class ModerationKeys(NamedTuple):
@@ -85,9 +93,7 @@ class Keys:
             if len(self._rooms) >= _CACHED:
                 self._rooms.clear()
             tag = f"{self._prefix}:{{{_without_braces(room)}}}"
-            keys = self._rooms[room] = RoomKeys(
-                tag, *(f"{tag}:{end}" for end in ("meta", "log", "members", "names", "on", "here"))
-            )
+            keys = self._rooms[room] = RoomKeys(tag, *(f"{tag}:{end}" for end in _ENDS))
         return keys
 
     def moderation(self, room: str) -> ModerationKeys:
@@ -125,6 +131,11 @@ class Keys:
     def user(self, user_id: str) -> str:
         """Set of the rooms that a user is a member of."""
         return f"{self._prefix}:user:{{{quote(user_id, safe='')}}}"
+
+    def due(self, lane: str) -> str:
+        """Sorted set: room -> when to look whether something waits for a webhook's lane, in
+        milliseconds of the server's clock."""
+        return f"{self._prefix}:{{@hooks}}:due:{lane}"
 
     def secret(self, name: str) -> str:
         """String."""

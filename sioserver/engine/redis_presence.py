@@ -51,12 +51,15 @@ class RedisPresence:
         grace: float,
         timeout: float,
         on_diff: Callable[[str, PresenceDiff], None],
+        noted: Callable[[str], Sequence[str]] = lambda _: (),
     ) -> None:
         """`grace`: seconds between a user's last exit and the leave. `timeout`: seconds until a
-        command is refused. `on_diff` is called for a room whether it is watched or not."""
+        command is refused. `on_diff` is called for a room whether it is watched or not. `noted`
+        says the keys under which it is noted who comes to a room and goes; mostly none."""
         self._redis = redis
         self._keys = keys
         self._node = node
+        self._noted = noted
         self._timeout = timeout
         self._enter = load_script("enter")
         self._sweep = load_script("sweep")
@@ -350,7 +353,7 @@ class RedisPresence:
         swept = self._keys.swept(room, lease)
         return self._redis.script(
             self._sweep,
-            [keys.meta, keys.members, keys.on, keys.here, at, swept],
+            [keys.meta, keys.members, keys.on, keys.here, at, swept, *self._noted(room)],
             [
                 self._deadline(room),
                 lease,

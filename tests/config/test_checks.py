@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sioserver.config import Config, RoomRule
-from sioserver.config.checks import Problem, problems
-from sioserver.config.schema import Api, Auth, Server
+from sioserver.config.checks import MAX_WEBHOOKS, Problem, problems
+from sioserver.config.schema import Api, Auth, Server, Webhook
 
 SECRET = "0123456789abcdef0123456789abcdef"
 REDIS = {"url": "redis://localhost"}
@@ -531,3 +531,44 @@ def test_metrics_that_nobody_could_read() -> None:
     assert [problem.keys[0] for problem in problems(Config(server=hidden))] == ["server.metrics"]
     assert not [*problems(Config(server=hidden, api=Api(keys=[ENTRY])))]
     assert not [*problems(Config(server=hidden, auth=Auth(secret=secret)))]
+
+
+def webhooks(**values: Any) -> list[Problem]:
+    endpoint = Webhook(**{"url": "https://app.example/hook", "secret": SECRET, **values})
+    return found(webhooks={"endpoints": [endpoint]})
+
+
+def test_a_webhook() -> None:
+    assert webhooks() == []
+    assert webhooks(url="http://127.0.0.1:9/hook?x=1", name="crm_2-b") == []
+
+
+@pytest.mark.parametrize(
+    ("values", "key", "text"),
+    [
+        ({"url": ""}, "url", "expected https://host/path"),
+        ({"url": "ftp://app.example"}, "url", "expected https://host/path"),
+        ({"url": "https://[::1"}, "url", "this is no URL"),
+        ({"url": "https://app.example:port"}, "url", "this is no URL"),
+        ({"url": "http://app.example/hook"}, "url", "over http anybody on the way could read"),
+        ({"url": "https://me:pw@app.example"}, "url", "without user, password and #"),
+        ({"url": "https://app.example#x"}, "url", "without user, password and #"),
+        ({"name": ""}, "name", "expected 1 to 32 letters"),
+        ({"name": "a b"}, "name", "expected 1 to 32 letters"),
+        ({"secret": ""}, "secret", "at least 32"),
+        ({"events": []}, "events", "nothing would be sent"),
+        ({"rooms": []}, "rooms", "nothing would be sent"),
+    ],
+)
+def test_a_webhook_that_is_wrong(values: dict[str, Any], key: str, text: str) -> None:
+    (problem,) = webhooks(**values)
+    assert problem.keys == (f"webhooks.endpoints.0.{key}",)
+    assert text in problem.text
+
+
+def test_webhooks_have_names_of_their_own_and_a_limit() -> None:
+    endpoints = [Webhook(url="https://a.example", secret=SECRET) for _ in range(MAX_WEBHOOKS + 1)]
+    problems = found(webhooks={"endpoints": endpoints})
+    assert problems[0].text == "there are 17, at most 16 are taken"
+    assert problems[1].text == "default is there twice: give each webhook a name"
+    assert len(problems) == 1 + MAX_WEBHOOKS

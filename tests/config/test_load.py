@@ -505,3 +505,42 @@ def test_any_command_line_is_a_configuration_or_a_fault(
     sets: list[str], flags: dict[str, str]
 ) -> None:
     built_or_refused(sets=sets, flags=flags)
+
+
+def test_webhooks() -> None:
+    text = f"""
+    [[webhooks]]
+    queue = 7
+    [[webhooks]]
+    url = "https://a.example"
+    secret = "{SECRET}"
+    events = ["message"]
+    [[webhooks]]
+    url = "https://b.example"
+    name = "b"
+    secret = "{SECRET}"
+    """
+    webhooks = build(text).webhooks
+    assert webhooks.queue == 7
+    assert [(one.url, one.name) for one in webhooks.endpoints] == [
+        ("https://a.example", "default"),
+        ("https://b.example", "b"),
+    ]
+
+
+def test_faults_of_webhooks() -> None:
+    text = '[[webhooks]]\nurl = "https://a.example"\nevnts = []\nqueue = 3\nsecret = 5\n'
+    assert faults(text) == [
+        's.toml:3: webhooks "https://a.example": evnts: unknown key; did you mean "events"?',
+        's.toml:4: webhooks "https://a.example": queue: this is for all webhooks: put it into a '
+        "[[webhooks]] entry without url",
+        's.toml:5: webhooks "https://a.example": secret: expected a text, found another kind of '
+        "value",
+    ]
+    text = '[[webhooks]]\nsecret = "x"\n'
+    assert faults(text) == [
+        "s.toml:2: webhooks.secret: this belongs to a webhook: a [[webhooks]] entry with url, such "
+        'as url = "https://app.example/hook"'
+    ]
+    text = '[[webhooks]]\nurl = "http://a.example"\nsecret = "x"\n'
+    assert faults(text)[0].startswith('s.toml:2: webhooks "http://a.example": url: over http')

@@ -9,9 +9,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sioserver.config import Config, ConfigError, RoomRule, build
-from sioserver.config.keys import KEYS, RULE_KEYS, RULES, SECTION_KEYS, SECTIONS, Key, bare
+from sioserver.config.keys import (
+    ENDPOINT_KEYS,
+    ENDPOINTS,
+    KEYS,
+    RULE_KEYS,
+    RULES,
+    SECTION_KEYS,
+    SECTIONS,
+    TABLE_PATHS,
+    Key,
+    bare,
+)
 from sioserver.config.load import load
 from sioserver.config.render import HIDDEN, example, show, table, toml
+from sioserver.config.schema import Webhook, Webhooks
 
 SECRET = "0123456789abcdef0123456789abcdef"
 
@@ -25,14 +37,15 @@ def test_the_example_is_the_defaults() -> None:
 
 def test_the_example_has_every_setting_with_its_meaning() -> None:
     tree = tomllib.loads(example())
-    tree["rooms"] = tree["rooms"][0]
+    for name in ("rooms", "webhooks"):
+        tree[name] = tree[name][0]
     assert {name: list(values) for name, values in tree.items()} == {
-        name: [key for key in keys if f"{name}.{key}" != RULES]
+        name: [key for key in keys if f"{name}.{key}" not in TABLE_PATHS]
         for name, keys in SECTION_KEYS.items()
     }
     words = " ".join(example().replace("\n#", "\n").split())
-    for key in [*KEYS.values(), *RULE_KEYS.values()]:
-        if key.path != RULES:
+    for key in [*KEYS.values(), *RULE_KEYS.values(), *ENDPOINT_KEYS.values()]:
+        if key.path not in TABLE_PATHS:
             assert key.about in words.replace(" # ", " ")
 
 
@@ -44,6 +57,21 @@ def test_the_rule_of_the_example_can_be_uncommented() -> None:
     assert config.rooms.rules == [RoomRule(match="support/*")]
 
 
+def test_the_webhook_of_the_example_needs_only_a_secret() -> None:
+    before, entry = example().split("# [[webhooks]]\n")
+    entry, after = entry.split("\n\n", 1)
+    lines = [line.removeprefix("# ") for line in entry.split("\n")]
+    lines[lines.index('secret = ""')] = f'secret = "{SECRET}"'
+    config = build("\n".join([before, "[[webhooks]]", *lines, after]))
+    assert config.webhooks.endpoints == [Webhook(url="https://app.example/hook", secret=SECRET)]
+
+
+def test_the_secret_of_a_webhook_is_hidden() -> None:
+    config = Config(webhooks=Webhooks(endpoints=[Webhook(url="https://a.example", secret=SECRET)]))
+    assert SECRET not in show(config)
+    assert SECRET in show(config, mask=False)
+
+
 def test_the_example_fits_into_a_terminal() -> None:
     assert max(map(len, example().split("\n"))) <= 100
 
@@ -53,10 +81,10 @@ def test_the_example_fits_into_a_terminal() -> None:
 
 def test_the_table_has_every_setting() -> None:
     text = table()
-    for key in [*KEYS.values(), *RULE_KEYS.values()]:
-        if key.path != RULES:
+    for key in [*KEYS.values(), *RULE_KEYS.values(), *ENDPOINT_KEYS.values()]:
+        if key.path not in TABLE_PATHS:
             assert f"\n| `{key.name}` | `{toml(key.default)}` |" in text
-    assert text.count("\n| `") == len(KEYS) - 1 + len(RULE_KEYS)
+    assert text.count("\n| `") == len(KEYS) - 2 + len(RULE_KEYS) + len(ENDPOINT_KEYS)
 
 
 def test_the_table_is_a_table() -> None:
@@ -164,6 +192,9 @@ SPECIAL: dict[str, st.SearchStrategy[Any]] = {
     "limits.max_body": st.integers(1, 16_384),
     "limits.max_payload": st.integers(16_384, 2**31 - 1),
     "rooms.max_body": st.integers(0, 16_384),
+    "webhooks.url": st.sampled_from(["https://a.example/hook?x=1", "http://127.0.0.1:9"]),
+    "webhooks.rooms": st.lists(TEXTS, min_size=1, max_size=3),
+    "webhooks.events": st.lists(st.sampled_from(["join", "leave"]), min_size=1, max_size=3),
     "rooms.relay": EVENTS,
     "rooms.relay_latest": EVENTS,
 }
@@ -201,6 +232,19 @@ def distinct_rules(rules: list[dict[str, Any]]) -> list[RoomRule]:
 
 
 SPECIAL[RULES] = st.lists(RULE, max_size=3).map(distinct_rules)
+ENDPOINT = st.fixed_dictionaries(
+    {name: values(key) for name, key in ENDPOINT_KEYS.items() if name not in ("name", "secret")}
+)
+
+
+def distinct_endpoints(endpoints: list[dict[str, Any]]) -> list[Webhook]:
+    return [
+        Webhook(name=f"hook{number}", secret=SECRET, **endpoint)
+        for number, endpoint in enumerate(endpoints)
+    ]
+
+
+SPECIAL[ENDPOINTS] = st.lists(ENDPOINT, max_size=3).map(distinct_endpoints)
 CONFIGS = st.builds(
     Config,
     **{

@@ -6,11 +6,11 @@ import msgspec
 import pytest
 
 from sioserver.config import Config, RoomRule
-from sioserver.config.keys import KEYS, RULE_KEYS, RULES, Key, bare
-from sioserver.config.schema import Section
+from sioserver.config.keys import ENDPOINT_KEYS, KEYS, RULE_KEYS, TABLE_PATHS, Key, bare
+from sioserver.config.schema import Section, Webhook
 from sioserver.config.values import accept
 
-ALL = [*KEYS.values(), *RULE_KEYS.values()]
+ALL = [*KEYS.values(), *RULE_KEYS.values(), *ENDPOINT_KEYS.values()]
 named = pytest.mark.parametrize("key", ALL, ids=[key.path for key in ALL])
 
 
@@ -22,7 +22,7 @@ def test_a_setting_says_what_it_means(key: Key) -> None:
 
 @named
 def test_a_default_is_valid(key: Key) -> None:
-    if key.path == RULES:
+    if key.path in TABLE_PATHS:
         assert key.default == []
     else:
         assert accept(key.default, key.kind) == key.default
@@ -46,13 +46,13 @@ def test_a_type_is_one_that_text_can_be_turned_into(key: Key) -> None:
 def test_what_is_secret() -> None:
     """redis.url for the password that may be in it."""
     secrets = {"auth.secret", "auth.old_secrets", "redis.url", "cluster.secret", "tls.password"}
-    secrets |= {"redis.bus_secret", "redis.old_bus_secrets"}
+    secrets |= {"redis.bus_secret", "redis.old_bus_secrets", "webhooks.secret"}
     assert {key.path for key in ALL if key.secret} == secrets
     assert {key.path for key in ALL if key.name in ("secret", "password")} < secrets
 
 
 def test_every_section_has_a_description_of_its_own() -> None:
-    structs = [item.type for item in msgspec.structs.fields(Config)] + [RoomRule]
+    structs = [item.type for item in msgspec.structs.fields(Config)] + [RoomRule, Webhook]
     texts = [struct.__doc__ for struct in structs]
     assert all(texts)
     assert len({Section.__doc__, *texts}) == len(texts) + 1

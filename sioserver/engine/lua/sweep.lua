@@ -1,6 +1,6 @@
 -- A lease lets users of a room go, their devices begin or cease to rest, and the coming of users is told; whatever is to be told is published as one diff. So are counts
 -- that are not those told last: somebody who was counted may go before the coming was told.
--- KEYS: meta, members, on, here, at (what this lease holds), swept.
+-- KEYS: meta, members, on, here, at (what this lease holds), swept; where webhooks want to know, also hooks, notes.
 -- ARGV: deadline (ms), lease, number of this call or "", sender, channel, publish command, life of `swept` (ms), 1 to tell
 -- the counts if they are others also when nobody goes, or "", how many leave, how many rest or do not, the ids of the former, of the
 -- latter each with 1 (its devices here rest) or "", the ids of those whose coming is to be told.
@@ -99,6 +99,27 @@ for _, id in ipairs(looked) do
       list[#list + 1] = { id, entry[2], entry[3] }
     end
     redis.call('HSET', KEYS[3], id, cmsgpack.pack(entry))
+  end
+end
+
+-- Webhooks want to know: see hook_note.lua.
+if KEYS[7] and #joined + #left > 0 then
+  local last = tonumber(redis.call('HGET', KEYS[7], 'n') or 0)
+  local function note(kind, person)
+    last = math.max(time[1] * 1000000 + time[2], last + 1)
+    local what = cmsgpack.pack({ user = person[1], name = person[2], guest = person[3] == '1' })
+    redis.call('XADD', KEYS[8], string.format('%.0f', last) .. '-0', 'k', kind, 'a', string.format('%.0f', now), 'd', what)
+  end
+  for _, person in ipairs(left) do
+    note('leave', person)
+  end
+  for _, person in ipairs(joined) do
+    note('join', person)
+  end
+  redis.call('HSET', KEYS[7], 'n', string.format('%.0f', last))
+  local dropped = redis.call('XTRIM', KEYS[8], 'MAXLEN', redis.call('HGET', KEYS[7], 'q') or '10000')
+  if dropped > 0 then
+    redis.call('HINCRBY', KEYS[7], 'x', dropped)
   end
 end
 

@@ -1,0 +1,88 @@
+"""What an endpoint is sent, and the proof that goes with it."""
+
+import json
+
+from sioserver.engine.base_webhooks import Note
+from sioserver.model import Message, Position
+from sioserver.webhooks.payload import (
+    MOST_BYTES,
+    Event,
+    body,
+    cut,
+    gap,
+    headers,
+    message,
+    note,
+    sign,
+)
+
+from .kit import SECRET, verify
+
+TOLD = Message("m1", 7, "ann", "Ann", {"text": "hi", "data": b"\x00\xff"}, 1_700_000_000_123)
+
+
+def test_a_message() -> None:
+    event = message("a", "e1", TOLD)
+    assert event.after == Position("e1", 7)
+    assert json.loads(event.body) == {
+        "id": "a@e1.7",
+        "type": "message",
+        "room": "a",
+        "at": 1_700_000_000_123,
+        "position": "e1.7",
+        "message": {
+            "id": "m1",
+            "offset": 7,
+            "user": "ann",
+            "name": "Ann",
+            "body": {"text": "hi", "data": "AP8="},
+            "at": 1_700_000_000_123,
+        },
+    }
+
+
+def test_a_gap() -> None:
+    event = gap("a", 3, Position("e1", 6), 5)
+    assert event.after == Position("e1", 6)
+    found = json.loads(event.body)
+    assert (found["type"], found["from"], found["to"]) == ("gap", 3, 6)
+    assert found["id"] != json.loads(message("a", "e1", TOLD).body)["id"]
+
+
+def test_who_came() -> None:
+    told = Note(1_700_000_000_000_001, "join", {"user": "ann", "name": "Ann", "guest": False}, 5)
+    assert json.loads(note("a/b", told).body) == {
+        "id": "a/b@1700000000000001",
+        "type": "join",
+        "room": "a/b",
+        "at": 5,
+        "generation": 1_700_000_000_000_001,
+        "user": "ann",
+        "name": "Ann",
+        "guest": False,
+    }
+
+
+def test_the_body_is_one_object() -> None:
+    events = [message("a", "e1", TOLD), gap("a", 8, Position("e1", 9), 5)]
+    found = json.loads(body("crm", events))
+    assert found["webhook"] == "crm"
+    assert [event["type"] for event in found["events"]] == ["message", "gap"]
+
+
+def test_a_request_is_not_too_large_unless_one_event_is() -> None:
+    def event(size: int) -> Event:
+        return Event(Position("e", 1), 0, b"x" * size)
+
+    assert len(cut([event(MOST_BYTES // 2)] * 3)) == 2
+    assert len(cut([event(MOST_BYTES + 1)] * 3)) == 1
+    assert cut([]) == []
+
+
+def test_the_signature_is_the_one_of_the_documentation() -> None:
+    content = b'{"webhook":"crm","events":[]}'
+    found = headers(SECRET, 1_700_000_000.9, content)
+    verify(found, content, 1_700_000_100.0)
+    assert found["Sioserver-Signature"].startswith("t=1700000000,v1=")
+    assert len(sign(SECRET, 5, content)) == 64
+    assert len({sign(SECRET, 5, content), sign(SECRET, 6, content), sign(SECRET, 5, b"")}) == 3

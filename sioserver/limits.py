@@ -147,6 +147,7 @@ COSTS: Final[Mapping[object, float]] = {
     "history": 10.0,
     "members": 10.0,
     "rooms": 10.0,
+    "mentions": 10.0,
     "auth": 10.0,
     "leave": 10.0,
     "kick": 10.0,
@@ -225,8 +226,10 @@ class Budget:
         self._relayed: Budgets | NoLimit = NoLimit()
         self._users: Budgets | None = None
         self._conversations: Budgets | NoLimit = NoLimit()
+        self._mentions: Budgets | NoLimit = NoLimit()
         if limits.enabled:
             self._conversations = Budgets(limits.direct_rate, limits.direct_burst)
+            self._mentions = Budgets(limits.mention_rate, limits.mention_burst)
             self._messages = Budgets(limits.message_rate, limits.message_burst)
             self._relayed = Budgets(1.0, 1.0)  # each room's rule has its own rate
             self._users = Budgets(limits.user_event_rate, limits.user_event_burst)
@@ -272,4 +275,13 @@ class Budget:
                 "you begin too many conversations; wait before the next one",
                 retry_after=wait,
                 limit="direct_rate",
+            )
+
+    def check_mentions(self, user_id: str, number: int, now: float) -> None:
+        """A message of a user names so many others, each of whom is told and has it kept.
+        Raises `Refusal("rate_limited")`."""
+        wait = self._mentions.take(user_id, now, number)
+        if wait:
+            raise Refusal(
+                "rate_limited", "too many mentions", retry_after=wait, limit="mention_rate"
             )

@@ -87,6 +87,7 @@ LIMITS: Final = (
     "refused_rate",
     "message_rate",
     "direct_rate",
+    "mention_rate",
     "relay_rate",
     "slow_mode",
     "sanctions",

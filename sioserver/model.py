@@ -107,6 +107,20 @@ class Membership(msgspec.Struct, frozen=True):
     """Everything up to here has been read, by the user's own word."""
 
 
+class Mention(msgspec.Struct, frozen=True):
+    """A message that names a user. What it says is read from the room's log, while it is there."""
+
+    number: int
+    """In the order of a user's mentions; it rises, with holes."""
+    room: str
+    id: str
+    offset: int
+    user: str
+    """Who posted the message."""
+    name: str
+    at: int
+
+
 class Counts(msgspec.Struct, frozen=True):
     """People in a room: `online` users now, `total` members."""
 

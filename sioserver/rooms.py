@@ -26,6 +26,7 @@ from sioserver.hooks import HookCalls, Posting
 from sioserver.hub import Client, Hub
 from sioserver.ids import random_id
 from sioserver.limits import Budget
+from sioserver.mentions import Mentions
 from sioserver.metrics import Metrics
 from sioserver.model import (
     Counts,
@@ -126,6 +127,7 @@ class RoomService:
         self._renew_keys = renew_keys
         self.sessions = Sessions(config, engine, hub, metrics)
         self.moderation = Moderation(engine, hub, policy, metrics, clock, self._check)
+        self.mentions = Mentions(engine, self.sessions.tell)
         self._direct = Direct(config.limits, engine, budget, self.sessions.joined)
         self.activity = Activity(
             engine,
@@ -398,6 +400,7 @@ class RoomService:
         too; joining again makes a new member of them."""
         self._check(client)
         room, user = client.room, client.user
+        await self._engine.mentions.forget(user.id, room)
         await self._engine.leave(room, user.id)
         if not user.guest:
             self.sessions.left(user.id, room)
@@ -463,6 +466,8 @@ class RoomService:
         now = self.check_post(client)
         rule = self._policy.rule(client.room)
         self._budget.check_message(client.user.id, client.room, rule, now)
+        if request.mentions:
+            self._budget.check_mentions(client.user.id, len(request.mentions), now)
         id, body = request.id or random_id(16), request.body
         if self._hooks is not None:
             asked = Posting(client.room, client.user, client.id, id, body)
@@ -482,6 +487,10 @@ class RoomService:
         published = await self._engine.publish(client.room, draft, rule)
         self._metrics.messages_published += not published.duplicate
         self._metrics.observe_publish(max(0.0, self._clock() - now))
+        if request.mentions:
+            await self.mentions.note(
+                client.room, client.user, published, request.mentions, resendable=draft.resendable
+            )
         return published
 
     def _pause(self, client: Actor, rule: RoomRule) -> float:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sioserver import private, wire
 from sioserver.config import Config
@@ -19,13 +19,22 @@ from sioserver.engine.base import Engine
 from sioserver.errors import Refusal
 from sioserver.followers import JOINED, LEFT, NEWS, READ, Follower, note
 from sioserver.hub import Client, Hub
+from sioserver.mentions import counted
 from sioserver.metrics import Metrics
-from sioserver.model import Event, Membership
+from sioserver.model import Event, Membership, Mention
 
 log = logging.getLogger(__name__)
 
 Standings = Mapping[str, tuple[Membership, int]]
 """A user's rooms, as `Engine.rooms_of` has them."""
+
+
+class Rooms(NamedTuple):
+    """What the store knows of a user's rooms."""
+
+    standings: Standings
+    mentions: list[Mention]
+
 
 SLICE: Final = 0.005
 """Seconds for which sessions are told in one turn of the event loop."""
@@ -55,7 +64,7 @@ class Sessions:
 
     # ------------------------------------------------------------ coming and going
 
-    async def enter(self, client: Client) -> Standings:
+    async def enter(self, client: Client) -> Rooms:
         """Bring a client into its user's session room. The edge gives what is returned to
         `go_live` when it has said that the client is in."""
         if self._hub.begin(client, presence=False):
@@ -72,13 +81,15 @@ class Sessions:
                 follower.settled = True
                 if len(rooms) > self._limit:
                     self._metrics.count_limit("followed_rooms")
+            found = Rooms(rooms, await self._engine.mentions.of(client.user.id))
+            self._check(client)
         except BaseException:
             self.leave(client)  # again, if it left meanwhile
             raise
         self._settle(follower, rooms)
-        return rooms
+        return found
 
-    def go_live(self, client: Client, rooms: Standings) -> list[Event]:
+    def go_live(self, client: Client, rooms: Rooms) -> list[Event]:
         """From now on the client is told what its user is told. Returns the welcome, and what was
         told meanwhile: the edge writes it before it waits for anything."""
         self._hub.live(client)
@@ -100,12 +111,14 @@ class Sessions:
             self._unwatch(*self._followers.drop(name))
 
     async def rooms(self, client: Client) -> list[dict[str, Any]]:
-        """The user's rooms, by name, as the store has them: [{room, unread, last}], at most
+        """The user's rooms, by name, as the store has them: see `wire.standing`; at most
         `rooms.members_page`."""
         rooms = await self._standings(client)
+        mentions = await self._engine.mentions.of(client.user.id)
+        self._check(client)
         follower = self._followers.add(client.room)
         self._settle(follower, rooms)
-        return self._list(follower, rooms)
+        return self._list(follower, Rooms(rooms, mentions))
 
     # ------------------------------------------------------------ telling
 
@@ -239,9 +252,12 @@ class Sessions:
 
     async def _standings(self, client: Client) -> Standings:
         rooms = await self._engine.rooms_of(client.user.id, limit=self._listed)
+        self._check(client)
+        return rooms
+
+    def _check(self, client: Client) -> None:
         if not self._hub.knows(client):
             raise Refusal("not_member", "the client has left")
-        return rooms
 
     def _follow(self, follower: Follower, room: str) -> None:
         self._followers.follow(follower, room)
@@ -259,19 +275,23 @@ class Sessions:
         for room, (membership, top) in rooms.items():
             self._followers.settle(follower, room, top, top, membership.read)
 
-    def _list(self, follower: Follower, rooms: Standings) -> list[dict[str, Any]]:
+    def _list(self, follower: Follower, rooms: Rooms) -> list[dict[str, Any]]:
         user_id = private.session_user(follower.name)
         listed = []
-        for room, (membership, top) in rooms.items():
+        for room, (membership, top) in rooms.standings.items():
             live = self._followers.standing(follower, room)
             unread, last = live or (max(0, top - membership.read), top)
-            listed.append(_standing(user_id, room, unread, last, live=live is not None))
+            mentions = counted(rooms.mentions, room, membership.read)
+            listed.append(
+                _standing(user_id, room, unread, last, live=live is not None, mentions=mentions)
+            )
         return listed
 
 
 def _standing(
-    user_id: str, room: str, unread: int, last: int, *, live: bool = True
+    user_id: str, room: str, unread: int, last: int, *, live: bool = True, mentions: int = 0
 ) -> dict[str, Any]:
     """A room as this user calls it."""
     peer = private.other_of(room, user_id) if private.is_direct(room) else None
-    return wire.standing(private.shown(room, user_id), unread, last, live=live, peer=peer)
+    name = private.shown(room, user_id)
+    return wire.standing(name, unread, last, live=live, peer=peer, mentions=mentions)

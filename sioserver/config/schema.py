@@ -532,6 +532,13 @@ class Limits(Section, frozen=True):
     ] = 20
     message_rate: Annotated[Rate, about("Messages per second of a user in a room.")] = 50.0
     message_burst: Annotated[AtLeastOne, about("Messages that a user may post at once.")] = 500
+    mention_rate: Annotated[
+        Rate, about("People that a user may mention per second, over all messages.")
+    ] = 5.0
+    mention_burst: Annotated[
+        Annotated[int, Meta(ge=50, le=2_147_483_647)],
+        about("People that a user may mention at once; one message mentions at most 50."),
+    ] = 200
     direct_rate: Annotated[
         Rate,
         about(

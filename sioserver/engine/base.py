@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
+from sioserver.engine.base_mentions import Mentions
 from sioserver.engine.base_moderation import Moderation, ModerationListener
 from sioserver.engine.base_webhooks import Webhooks
 from sioserver.errors import Refusal
@@ -255,6 +256,10 @@ class Nodes(Protocol):
 
 class Engine(Log, Members, Presence, Tokens, Nodes, Protocol):
     """Everything that is shared."""
+
+    @property
+    def mentions(self) -> Mentions:
+        """Which messages name a user."""
 
     @property
     def moderation(self) -> Moderation:

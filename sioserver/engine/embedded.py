@@ -31,6 +31,7 @@ from sioserver.engine.base import (
     too_soon,
 )
 from sioserver.engine.embedded_members import Known
+from sioserver.engine.embedded_mentions import EmbeddedMentions
 from sioserver.engine.embedded_moderation import EmbeddedModeration
 from sioserver.engine.embedded_presence import Presence
 from sioserver.engine.embedded_rooms import Room, RoomCache
@@ -116,6 +117,7 @@ class EmbeddedEngine:
         self._revocations = Revocations()
         # Decisions about people and rooms.
         self.moderation = EmbeddedModeration(self._journal)
+        self.mentions = EmbeddedMentions(self._journal)
         # Times of the last rounds.
         self._tidied = float("-inf")
         self._reviewed = float("-inf")

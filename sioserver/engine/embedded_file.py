@@ -59,6 +59,11 @@ CREATE TABLE member (
     PRIMARY KEY (room, user)
 ) WITHOUT ROWID;
 CREATE INDEX member_user ON member (user);
+CREATE TABLE mention (
+    user TEXT NOT NULL, number INTEGER NOT NULL, room INTEGER NOT NULL, offset INTEGER NOT NULL,
+    id TEXT NOT NULL, author TEXT NOT NULL, name TEXT NOT NULL, at INTEGER NOT NULL,
+    PRIMARY KEY (user, number)
+) WITHOUT ROWID;
 CREATE TABLE secret (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE revocation (
     kind TEXT NOT NULL, id TEXT NOT NULL, until REAL NOT NULL, before REAL NOT NULL,

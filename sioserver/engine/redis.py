@@ -26,6 +26,7 @@ from sioserver.engine.redis_keys import Keys
 from sioserver.engine.redis_lease import Lease
 from sioserver.engine.redis_log import RedisLog
 from sioserver.engine.redis_members import RedisMembers
+from sioserver.engine.redis_mentions import RedisMentions
 from sioserver.engine.redis_moderation import RedisModeration
 from sioserver.engine.redis_nodes import RedisNodes
 from sioserver.engine.redis_presence import RedisPresence
@@ -89,6 +90,7 @@ class RedisEngine:
         self._secrets = RedisSecrets(redis, keys)
         self._revocations = RedisRevocations(redis, keys, on_revoked=self._on_revoked)
         self.moderation = RedisModeration(redis, keys)
+        self.mentions = RedisMentions(redis, keys)
         self._nodes = RedisNodes(redis, keys, peer, on_event=self._on_event)
         subscriptions = Subscriptions(config.webhooks)
         self.webhooks = (

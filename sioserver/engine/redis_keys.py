@@ -137,6 +137,12 @@ class Keys:
         milliseconds of the server's clock."""
         return f"{self._prefix}:{{@hooks}}:due:{lane}"
 
+    def mentions(self, user_id: str) -> tuple[str, str]:
+        """Sorted set: "<position of a message> <room>" -> number, and hash: the same -> what is
+        known of the message, both of a user's mentions. On one server."""
+        key = self.user(user_id)
+        return f"{key}:mentions", f"{key}:mentioned"
+
     def secret(self, name: str) -> str:
         """String."""
         return f"{self._prefix}:secret:{name}"

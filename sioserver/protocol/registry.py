@@ -72,6 +72,7 @@ CLIENT_EVENTS: Final[Mapping[tuple[Place, str], ClientEvent]] = {
         s.Status,
         least=1,
     ),
+    (SESSION, "mentions"): ClientEvent("Who mentions me?", (s.MentionsOptions,), s.Mentions),
     (SESSION, "auth"): ClientEvent(
         "A fresh token, for all rooms of the connection.", (s.TokenOptions,), s.Refreshed, least=1
     ),
@@ -89,6 +90,7 @@ SERVER_EVENTS: Final[Mapping[tuple[Place, str], ServerEvent]] = {
     (ROOM, "notice"): ServerEvent("About the connection itself.", s.Notice),
     (SESSION, "welcome"): ServerEvent("The first after every connect.", s.SessionWelcome),
     (SESSION, "unread"): ServerEvent("How much is unread in a room.", s.RoomState),
+    (SESSION, "mention"): ServerEvent("A message names the user.", s.Mention),
     (SESSION, "room_joined"): ServerEvent("The user became a member of a room.", s.RoomState),
     (SESSION, "room_left"): ServerEvent("The user left a room for good.", s.RoomLeft),
     (SESSION, "notice"): ServerEvent("About the connection itself.", s.Notice),

@@ -114,6 +114,13 @@ class MessageOptions(Options, frozen=True):
         Annotated[MessageId, Meta(description="Makes it harmless to send the message again.")]
         | UnsetType
     ) = UNSET
+    mentions: (
+        Annotated[
+            list[UserId],
+            Meta(max_length=50, description="Whose sessions are told, if they are members."),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class HistoryOptions(Options, frozen=True):
@@ -134,6 +141,14 @@ class MembersOptions(Options, frozen=True):
     """Who is asked for."""
 
     all: Annotated[bool, Meta(description="Also members who are away.")] | UnsetType = UNSET
+
+
+class MentionsOptions(Options, frozen=True):
+    """Which mentions."""
+
+    after: (
+        Annotated[Offset, Meta(description="The number of the last that is known.")] | UnsetType
+    ) = UNSET
 
 
 class TokenOptions(Options, frozen=True):
@@ -276,6 +291,9 @@ class RoomState(Shape, frozen=True):
         | UnsetType
     ) = UNSET
     peer: Peer | UnsetType = UNSET
+    mentions: Annotated[Count, Meta(description="Of the user, in what is unread.")] | UnsetType = (
+        UNSET
+    )
 
 
 class Rooms(Shape, frozen=True):
@@ -343,6 +361,25 @@ class Settings(RoomSettings, frozen=True):
     """What the room is set to now."""
 
     ok: Literal[True]
+
+
+class Mention(Shape, frozen=True):
+    """A message that names the user."""
+
+    number: Annotated[int, Meta(description="Rises with each mention of the user, with holes.")]
+    room: Room
+    id: MessageId
+    offset: Offset
+    user: UserId
+    name: Name
+    at: Milliseconds
+
+
+class Mentions(Shape, frozen=True):
+    """The newest mentions of a user, ascending."""
+
+    ok: Literal[True]
+    mentions: list[Mention]
 
 
 # ------------------------------------------------------------------------------------ events

@@ -20,7 +20,11 @@ class Session:
         self._rooms = rooms
         self._refreshed = refreshed
         self.in_room: Handlers = {"auth": self._auth, "leave": self._leave}
-        self.in_session: Handlers = {"rooms": self._list_rooms, "auth": self._auth_session}
+        self.in_session: Handlers = {
+            "rooms": self._list_rooms,
+            "mentions": self._list_mentions,
+            "auth": self._auth_session,
+        }
 
     async def _auth(self, client: ConnectedClient, args: list[Any]) -> Answer:
         identity = await self._rooms.refresh(client, wire.parse_auth(args))
@@ -37,6 +41,10 @@ class Session:
     async def _list_rooms(self, client: ConnectedClient, args: list[Any]) -> Answer:
         wire.parse_nothing(args, "rooms")
         return {"ok": True, "rooms": await self._rooms.sessions.rooms(client)}
+
+    async def _list_mentions(self, client: ConnectedClient, args: list[Any]) -> Answer:
+        after = wire.parse_mentions(args)
+        return wire.mentions_answer(await self._rooms.mentions.of(client.user.id, after))
 
     async def _auth_session(self, client: ConnectedClient, args: list[Any]) -> Answer:
         token = wire.parse_auth(args)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sioserver.errors import Refusal
-from sioserver.model import Counts, Message, Page, Published, State, User
+from sioserver.model import Counts, Mention, Message, Page, Published, State, User
 from sioserver.wire.bodies import body_size, count_binaries
 from sioserver.wire.requests import HistoryRequest
 
@@ -95,6 +95,24 @@ def members_answer(
             {**person(user), "state": states.get(user.id, "offline")} for user in members
         ]
     return answer
+
+
+def mention_payload(mention: Mention) -> dict[str, Any]:
+    """A mention, told or listed. What the message says is in the room."""
+    return {
+        "number": mention.number,
+        "room": mention.room,
+        "id": mention.id,
+        "offset": mention.offset,
+        "user": mention.user,
+        "name": mention.name,
+        "at": mention.at,
+    }
+
+
+def mentions_answer(mentions: Iterable[Mention]) -> dict[str, Any]:
+    """The ack of `mentions`."""
+    return {"ok": True, "mentions": [mention_payload(mention) for mention in mentions]}
 
 
 def refusal_body(refusal: Refusal) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from sioserver.model import (
     Counts,
     Event,
     Membership,
+    Mention,
     Message,
     Position,
     PresenceDiff,
@@ -20,7 +21,7 @@ from sioserver.model import (
     State,
     User,
 )
-from sioserver.wire.answers import message_payload, person
+from sioserver.wire.answers import mention_payload, message_payload, person
 from sioserver.wire.moderation import settings_payload
 
 PRESENCE_LISTED: Final = 100
@@ -111,11 +112,19 @@ def session_event(user: User, rooms: Iterable[Mapping[str, Any]]) -> Event:
 
 
 def standing(
-    room: str, unread: int, last: int, *, live: bool = True, peer: str | None = None
+    room: str,
+    unread: int,
+    last: int,
+    *,
+    live: bool = True,
+    peer: str | None = None,
+    mentions: int = 0,
 ) -> dict[str, Any]:
     """A room of a user, as their sessions are told it. `live`: they are told what changes; `peer`:
-    the other user's id, in a room of two."""
+    the other user's id, in a room of two; `mentions`: of the user, in what is unread."""
     payload: dict[str, Any] = {"room": room, "unread": unread, "last": last}
+    if mentions:
+        payload["mentions"] = mentions
     if peer is not None:
         payload["peer"] = {"user": peer}
     if not live:
@@ -136,6 +145,11 @@ def room_joined_event(payload: dict[str, Any]) -> Event:
 def room_left_event(room: str) -> Event:
     """The user is no member of the room any more."""
     return Event("room_left", {"room": room})
+
+
+def mention_event(mention: Mention) -> Event:
+    """A message names the user."""
+    return Event("mention", mention_payload(mention))
 
 
 def farewell(ending: Disconnect) -> Event:

@@ -42,6 +42,7 @@ SERVER_EVENTS: Final = (
     "room",
     "notice",
     "unread",
+    "mention",
     "room_joined",
     "room_left",
 )

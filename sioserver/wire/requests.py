@@ -18,6 +18,10 @@ from sioserver.wire.bodies import check_body
 
 MAX_ID: Final = 128
 MAX_PAGE: Final = 10_000
+MAX_MENTIONS: Final = 50
+"""Users that one message mentions."""
+MAX_USER_ID: Final = 128
+"""Characters of the id of a user who is mentioned: no id is longer."""
 MAX_PID: Final = 4096
 """Characters of a recovery token: it holds the names of a user and a room, and a room of two is
 named by a user's id, percent-encoded."""
@@ -93,6 +97,8 @@ class SendRequest(msgspec.Struct, frozen=True):
 
     body: Any
     id: str | None
+    mentions: tuple[str, ...] = ()
+    """Ids of users."""
 
 
 class HistoryRequest(msgspec.Struct, frozen=True):
@@ -104,16 +110,34 @@ class HistoryRequest(msgspec.Struct, frozen=True):
 
 
 def parse_send(args: Sequence[Any], max_body: int) -> SendRequest:
-    """`message` body [, {id}]. Raises `Refusal("bad_request" | "too_large")`."""
+    """`message` body [, {id?, mentions?}]. Raises `Refusal("bad_request" | "too_large")`."""
     if not 1 <= len(args) <= 2:
-        raise Refusal("bad_request", "message takes a body and, if you like, {id}")
+        raise Refusal("bad_request", "message takes a body and, if you like, options such as {id}")
     body = args[0]
     check_body(body, max_body, "the message")
-    given = options(args[1] if len(args) == 2 else None, "message", {"id"})
+    given = options(args[1] if len(args) == 2 else None, "message", {"id", "mentions"})
     message_id = given.get("id")
     if message_id is not None and not (isinstance(message_id, str) and _ID.fullmatch(message_id)):
         raise Refusal("bad_request", "id is a string of 1 to 128 printable ASCII characters")
-    return SendRequest(body, message_id)
+    mentions = given.get("mentions")
+    return SendRequest(body, message_id, () if mentions is None else _mentions(mentions))
+
+
+def _mentions(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or len(value) > MAX_MENTIONS:
+        raise Refusal("bad_request", f"mentions is a list of at most {MAX_MENTIONS} ids of users")
+    for user in value:
+        if not isinstance(user, str) or not 0 < len(user) <= MAX_USER_ID or not _is_text(user):
+            raise Refusal("bad_request", "mentions is a list of ids of users, which are strings")
+    return tuple(dict.fromkeys(value))  # each once
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # half a surrogate pair
+        return False
+    return True
 
 
 def parse_relayed(args: list[Any], max_body: int) -> list[Any]:
@@ -174,6 +198,13 @@ def parse_auth(args: Sequence[Any]) -> str:
     if not isinstance(token, str):
         raise Refusal("bad_request", "auth takes {token}")
     return token
+
+
+def parse_mentions(args: Sequence[Any]) -> int:
+    """`mentions` [{after?}] -> the number behind which they are wanted."""
+    given = options(one_object(args, "mentions"), "mentions", {"after"})
+    after = given.get("after")
+    return 0 if after is None else whole(after, "after", 0, MAX_OFFSET)
 
 
 def parse_nothing(args: Sequence[Any], event: str) -> None:

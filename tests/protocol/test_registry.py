@@ -19,6 +19,7 @@ from sioserver.model import (
     Counts,
     Event,
     Membership,
+    Mention,
     Message,
     Page,
     Position,
@@ -121,11 +122,14 @@ def test_an_answer_has_its_shape(
     answered(Place.ROOM, "members", wire.members_answer([user], counts, None, {}))
     here: dict[str, State] = {user.id: "away"}
     answered(Place.ROOM, "members", wire.members_answer([user], counts, [user, user], here))
-    rooms = [wire.standing("a", 1, 2), wire.standing("b", 1, 2, live=False, peer="ben")]
+    rooms = [wire.standing("a", 1, 2, mentions=1), wire.standing("b", 1, 2, live=False, peer="ben")]
     answered(Place.SESSION, "rooms", {"ok": True, "rooms": rooms})
+    mention = Mention(3, "a", id, 1, user.id, user.name, 1)
+    answered(Place.SESSION, "mentions", wire.mentions_answer([mention]))
     for event in (
         wire.session_event(user, rooms),
         wire.unread_event(rooms[0]),
+        wire.mention_event(mention),
         wire.room_joined_event(rooms[1]),
         wire.room_left_event("a"),
     ):

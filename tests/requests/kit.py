@@ -15,6 +15,7 @@ from sioserver.limits import NoBucket
 from sioserver.model import (
     Act,
     Counts,
+    Mention,
     Message,
     Page,
     Position,
@@ -153,6 +154,14 @@ class Service:
     @property
     def sessions(self) -> Service:
         return self
+
+    @property
+    def mentions(self) -> Service:
+        return self
+
+    async def of(self, user_id: str, after: int) -> list[Mention]:
+        self.asked.append(("mentions", user_id, after))
+        return [Mention(after + 1, "a", "m1", 5, "bob", "Bob", 1234)]
 
     async def rooms(self, client: ConnectedClient) -> list[dict[str, Any]]:
         self.asked.append(("rooms", client.user.id))

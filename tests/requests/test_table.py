@@ -126,6 +126,14 @@ async def test_the_session_room(desk: Desk) -> None:
         assert refused.value.code == "unknown_event"
 
 
+async def test_mentions(desk: Desk) -> None:
+    answer = await desk.ask("mentions", {"after": 3}, room="@me:alice")
+    assert desk.service.asked == [("mentions", "alice", 3)]
+    assert [(one["number"], one["room"], one["offset"]) for one in answer["mentions"]] == [
+        (4, "a", 5)
+    ]
+
+
 async def test_an_expired_token_in_the_session_room(desk: Desk) -> None:
     client = desk.client("@me:alice", expires_at=100.0)
     with pytest.raises(Refusal) as refused:

@@ -1555,7 +1555,7 @@ async def test_the_session_room(serve: Serve, transport: str) -> None:
     assert answer == {"ok": True, "rooms": [rooms[0], {"room": "b", "unread": 3, "last": 4}]}
     error = error_of(await alice.call("message", "x", room="/@me"))
     assert error["code"] == "unknown_event"
-    assert error["message"] == "the session knows only the events rooms, auth, status"
+    assert error["message"] == "the session knows only the events rooms, mentions, auth, status"
     assert error_of(await alice.call("rooms", 1, room="/@me"))["code"] == "bad_request"
     assert "@me" not in {room["room"] for room in (await alice.call("rooms", room="/@me"))["rooms"]}
     await alice.write(stock.DISCONNECT, "/@me")
@@ -1579,6 +1579,35 @@ async def test_unread_counts_are_told_as_they_change(serve: Serve, transport: st
     assert await phone.event("room_joined", "/@me") == [{"room": "a", "unread": 0, "last": 0}]
     await alice.call("leave", room="/a")
     assert await phone.event("room_left", "/@me") == [{"room": "a"}]
+
+
+async def test_mentions_reach_the_sessions(serve: Serve, transport: str) -> None:
+    running = await serve()
+    alice, bob = await running.enter("alice", "/b", transport), await running.enter("bob", "/b")
+    await alice.write(stock.DISCONNECT, "/b")
+    await alice.connect("/@me", {"user": "alice"})
+    await alice.event("welcome", "/@me")
+    answer = await bob.call("message", "@alice", {"id": "m1", "mentions": ["alice"]}, room="/b")
+    (told,) = await alice.event("mention", "/@me")
+    number = told.pop("number")
+    assert told == {
+        "room": "b",
+        "id": "m1",
+        "offset": 1,
+        "user": "bob",
+        "name": "bob",
+        "at": answer["at"],
+    }
+    assert await alice.call("mentions", room="/@me") == {
+        "ok": True,
+        "mentions": [{"number": number, **told}],
+    }
+    listed = await alice.call("mentions", {"after": number}, room="/@me")
+    assert listed == {"ok": True, "mentions": []}
+    (room,) = (await alice.call("rooms", room="/@me"))["rooms"]
+    assert room == {"room": "b", "unread": 1, "last": 1, "mentions": 1}
+    error = error_of(await bob.call("message", "x", {"mentions": "alice"}, room="/b"))
+    assert error["code"] == "bad_request"
 
 
 async def test_a_user_is_told_something_wherever_they_are(serve: Serve, transport: str) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sioserver import wire
 from sioserver.errors import REFUSALS, Refusal
-from sioserver.model import Counts, Event, Page, Position, Published, State
+from sioserver.model import Counts, Event, Mention, Page, Position, Published, State
 from sioserver.wire import HistoryRequest
 from sioserver.wire.bodies import count_binaries
 
@@ -196,3 +196,18 @@ def test_who_comes_back_as_told_is_not_too_early(wait: float) -> None:
     body = wire.refusal_body(Refusal("rate_limited", retry_after=wait))
     assert wait <= body["retry_after"] <= wait + 0.0011
     assert len(str(body["retry_after"]).partition(".")[2]) <= 3
+
+
+def test_mentions() -> None:
+    mention = Mention(7, "den", "m3", 3, "ben", "Ben", 1234)
+    payload = {
+        "number": 7,
+        "room": "den",
+        "id": "m3",
+        "offset": 3,
+        "user": "ben",
+        "name": "Ben",
+        "at": 1234,
+    }
+    assert wire.mention_payload(mention) == payload
+    assert wire.mentions_answer([mention]) == {"ok": True, "mentions": [payload]}

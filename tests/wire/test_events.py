@@ -14,6 +14,7 @@ from sioserver.model import (
     Counts,
     Event,
     Membership,
+    Mention,
     Position,
     PresenceDiff,
     RoomSettings,
@@ -42,6 +43,9 @@ def test_an_ephemeral_event_never_ends_with_a_string(args: list[Any]) -> None:
         assert isinstance(event.payload, dict)
     assert events[3].before == tuple(args)
     assert events[3].payload == wire.person(ANN)
+
+
+MENTION = Mention(7, "den", "m3", 3, "ben", "Ben", 1234)
 
 
 def test_ephemeral_events() -> None:
@@ -133,6 +137,7 @@ def test_all_events_of_the_server_are_in_the_list() -> None:
         wire.room_event(RoomSettings()),
         wire.notice_event("c", "m"),
         wire.unread_event(wire.standing("r", 1, 2)),
+        wire.mention_event(MENTION),
         wire.room_joined_event(wire.standing("r", 1, 2)),
         wire.room_left_event("r"),
     ]
@@ -164,12 +169,12 @@ def test_only_the_last_event_of_a_state_counts() -> None:
 
 
 def test_the_welcome_of_a_session() -> None:
-    rooms = [wire.standing("a", 1, 2), wire.standing("b", 0, 0, live=False)]
+    rooms = [wire.standing("a", 1, 2, mentions=1), wire.standing("b", 0, 0, live=False)]
     assert wire.session_event(BEN, rooms).payload == {
         "user": "ben",
         "name": "Ben",
         "rooms": [
-            {"room": "a", "unread": 1, "last": 2},
+            {"room": "a", "unread": 1, "last": 2, "mentions": 1},
             {"room": "b", "unread": 0, "last": 0, "live": False},
         ],
     }

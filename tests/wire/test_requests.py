@@ -296,3 +296,34 @@ def test_nobody_posts_or_passes_on_what_looks_like_an_attachment(hidden: Any) ->
     for body in (hidden, [hidden, b"x"], {"deep": [{"down": hidden}]}):
         assert refused(wire.parse_send, [body], 100) == "bad_request"
         assert refused(wire.parse_relayed, ["first", body], 100) == "bad_request"
+
+
+@pytest.mark.parametrize(
+    ("args", "after"),
+    [([], 0), ([None], 0), ([{}], 0), ([{"after": None}], 0), ([{"after": 7}], 7)],
+)
+def test_mentions_that_are_asked_for(args: list[Any], after: int) -> None:
+    assert wire.parse_mentions(args) == after
+
+
+@pytest.mark.parametrize(
+    "args", [[1], [{"after": -1}], [{"after": "x"}], [{"before": 1}], [{}, {}]]
+)
+def test_mentions_that_are_not(args: list[Any]) -> None:
+    assert refused(wire.parse_mentions, args) == "bad_request"
+
+
+@pytest.mark.parametrize(
+    ("mentions", "read"),
+    [(None, ()), ([], ()), (["b", "a", "b"], ("b", "a")), (["u" * 128], ("u" * 128,))],
+)
+def test_who_is_mentioned(mentions: Any, read: tuple[str, ...]) -> None:
+    assert wire.parse_send(["hi", {"mentions": mentions}], 100).mentions == read
+
+
+@pytest.mark.parametrize(
+    "mentions",
+    ["ann", [1], [""], ["u" * 129], ["\ud800"], {"ann": 1}, [f"u{n}" for n in range(51)]],
+)
+def test_who_is_not(mentions: Any) -> None:
+    assert refused(wire.parse_send, ["hi", {"mentions": mentions}], 100) == "bad_request"

@@ -7,6 +7,8 @@
 export interface MessageOptions {
   /** Makes it harmless to send the message again. */
   readonly id?: string;
+  /** Whose sessions are told, if they are members. */
+  readonly mentions?: readonly string[];
 }
 
 /** The message is stored. */
@@ -262,12 +264,44 @@ export interface RoomState {
   /** There are too many: it is not kept up to date. */
   readonly live?: false;
   readonly peer?: Peer;
+  /** Of the user, in what is unread. */
+  readonly mentions?: number;
 }
 
 /** The other user, in a room of two. */
 export interface Peer {
   /** Unique among all users. */
   readonly user: string;
+}
+
+/** Which mentions. */
+export interface MentionsOptions {
+  /** The number of the last that is known. */
+  readonly after?: number;
+}
+
+/** The newest mentions of a user, ascending. */
+export interface Mentions {
+  readonly ok: true;
+  readonly mentions: readonly Mention[];
+}
+
+/** A message that names the user. */
+export interface Mention {
+  /** Rises with each mention of the user, with holes. */
+  readonly number: number;
+  /** A room's name, as in its namespace. */
+  readonly room: string;
+  /** The client's own, or one that the server made. */
+  readonly id: string;
+  /** A place in a room's log. */
+  readonly offset: number;
+  /** Unique among all users. */
+  readonly user: string;
+  /** What others read; need not be unique. */
+  readonly name: string;
+  /** Since 1970-01-01T00:00:00Z. */
+  readonly at: number;
 }
 
 /** The answer to a request that was refused. */
@@ -460,6 +494,8 @@ export interface SessionRequests {
   rooms: { arguments: []; answer: Rooms };
   /** I am away, or here again, in all rooms of the connection. */
   status: { arguments: [StatusOptions]; answer: Status };
+  /** Who mentions me? */
+  mentions: { arguments: [MentionsOptions?]; answer: Mentions };
   /** A fresh token, for all rooms of the connection. */
   auth: { arguments: [TokenOptions]; answer: Refreshed };
 }
@@ -470,6 +506,8 @@ export interface SessionEvents {
   welcome: [SessionWelcome];
   /** How much is unread in a room. */
   unread: [RoomState];
+  /** A message names the user. */
+  mention: [Mention];
   /** The user became a member of a room. */
   room_joined: [RoomState];
   /** The user left a room for good. */

@@ -19,7 +19,7 @@ import msgspec
 from sioserver import wire
 from sioserver.errors import Refusal
 from sioserver.metrics import Metrics
-from sioserver.model import User
+from sioserver.model import Act, User
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +59,15 @@ class Posting(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, body=body)
 
 
+class Moderating(msgspec.Struct, frozen=True):
+    """A moderator, or an operator, is about to do something."""
+
+    room: str
+    """`sioserver.model.EVERYWHERE` for what holds in all rooms."""
+    act: Act
+    """What, by whom, to whom, until when and why; or which settings."""
+
+
 class Left(msgspec.Struct, frozen=True):
     """A client that had joined a room is no longer there."""
 
@@ -69,10 +78,11 @@ class Left(msgspec.Struct, frozen=True):
 
 Joins = TypeVar("Joins", bound=Callable[[Joining], Awaitable[None] | None])
 Posts = TypeVar("Posts", bound=Callable[[Posting], Awaitable[Posting | None] | Posting | None])
+Acts = TypeVar("Acts", bound=Callable[[Moderating], Awaitable[None] | None])
 Leaves = TypeVar("Leaves", bound=Callable[[Left], Awaitable[None] | None])
 
 F = TypeVar("F", bound=Callable[..., Any])
-Event = TypeVar("Event", Joining, Posting, Left)
+Event = TypeVar("Event", Joining, Posting, Moderating, Left)
 
 
 class Hooks:
@@ -88,6 +98,7 @@ class Hooks:
         self.functions: dict[str, list[Callable[[Any], Any]]] = {
             "join": [],
             "message": [],
+            "moderation": [],
             "leave": [],
         }
 
@@ -102,6 +113,11 @@ class Hooks:
         on the sender's node. Returns None, or what is to be posted instead: `posting.with_body()`.
         One that is sent again is asked about again, though it may have been posted before."""
         return self._add("message", function)
+
+    def on_moderation(self, function: Acts) -> Acts:
+        """Asked for each act of somebody who may moderate by the rules (a kick, mute, ban, what
+        lifts them, other settings of a room), before it is done; on the node that was told to."""
+        return self._add("moderation", function)
 
     def on_leave(self, function: Leaves) -> Leaves:
         """Told of each client that had joined and has gone, on its own node, soon after; not when
@@ -141,6 +157,11 @@ class HookCalls:
         """See `Hooks.on_join`. Raises `Refusal`."""
         if self._functions["join"]:
             await self._ask("join", Joining(room, user, client))
+
+    async def moderating(self, room: str, act: Act) -> None:
+        """See `Hooks.on_moderation`. Raises `Refusal`."""
+        if self._functions["moderation"]:
+            await self._ask("moderation", Moderating(room, act))
 
     async def posting(self, posting: Posting, most: int) -> Any:
         """See `Hooks.on_message`. Returns the body to be posted, which has at most `most` bytes.

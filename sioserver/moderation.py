@@ -21,6 +21,7 @@ from sioserver.config import RoomRule
 from sioserver.engine.base import Engine
 from sioserver.engine.moderated import Rules
 from sioserver.errors import Disconnect, Refusal
+from sioserver.hooks import HookCalls
 from sioserver.hub import Client, Hub
 from sioserver.metrics import Metrics
 from sioserver.model import EVERYWHERE, Act, RoomSettings, Sanction, SanctionKind, User
@@ -43,8 +44,12 @@ class Moderation:
         metrics: Metrics,
         clock: Callable[[], float],
         check: Callable[[Actor], float],
+        hooks: HookCalls | None = None,
     ) -> None:
-        """`check`: may the client ask for something at all? See `RoomService`."""
+        """`check`: may the client ask for something at all? See `RoomService`. `hooks`: an
+        embedder's."""
+        self._hooks = hooks
+        self._webhooks = engine.webhooks
         self._engine = engine.moderation
         self._rules = engine.moderation.rules
         self._hub = hub
@@ -226,15 +231,19 @@ class Moderation:
             order.address,
         )
         act = Act(kind, by, now, order.user, sanction.until, sanction.reason)
+        await self._ask(room, act)
         await self._engine.impose(room, sanction, act)
+        await self._note(room, act)
         self._metrics.count_moderation(kind)
         return sanction
 
     async def lift_in(self, room: str, what: Lift, user_id: str, by: str) -> bool:
         """The same of ending it. False: there is none."""
         act = Act(what, by, self._clock(), user_id)
+        await self._ask(room, act)
         done = await self._engine.lift(room, _KINDS[what], user_id, act)
         if done:
+            await self._note(room, act)
             self._metrics.count_moderation(what)
         return done
 
@@ -244,9 +253,23 @@ class Moderation:
         if changes.get("topic") is not None:
             changes["topic"] = clean_name(changes["topic"], wire.MAX_TOPIC)
         act = Act("settings", by, self._clock(), settings=changes)
+        await self._ask(room, act)
         own = await self._engine.configure(room, changes, act)
+        await self._note(room, act)
         self._metrics.count_moderation("settings")
         return _filled(own, self._policy.rule(room))
+
+    async def _ask(self, room: str, act: Act) -> None:
+        if self._hooks is not None:
+            await self._hooks.moderating(room, act)
+
+    async def _note(self, room: str, act: Act) -> None:
+        """For webhooks. Behind the act: what was refused here for want of the store is done, and
+        noted when it is asked for again."""
+        if self._webhooks is not None:
+            payload = wire.act_payload(act)
+            del payload["number"], payload["at"]
+            await self._webhooks.note(room, "moderation", payload, act.at)
 
     async def bans_in(self, room: str, request: wire.ListRequest) -> tuple[list[Sanction], bool]:
         """A page of the sanctions in a room or `EVERYWHERE`, and whether there are more."""

@@ -126,7 +126,7 @@ class RoomService:
         self._clock = clock
         self._renew_keys = renew_keys
         self.sessions = Sessions(config, engine, hub, metrics)
-        self.moderation = Moderation(engine, hub, policy, metrics, clock, self._check)
+        self.moderation = Moderation(engine, hub, policy, metrics, clock, self._check, hooks)
         self.mentions = Mentions(engine, self.sessions.tell)
         self._direct = Direct(config.limits, engine, budget, self.sessions.joined)
         self.activity = Activity(

@@ -14,7 +14,12 @@ from sioserver.config.schema import Webhook, Webhooks
 
 Source = Literal["log", "notes"]
 
-SOURCES: Final[dict[str, Source]] = {"message": "log", "join": "notes", "leave": "notes"}
+SOURCES: Final[dict[str, Source]] = {
+    "message": "log",
+    "join": "notes",
+    "leave": "notes",
+    "moderation": "notes",
+}
 """Where each event comes from: the room's log, or what is noted since it is in no log."""
 
 _CACHED: Final = 10_000

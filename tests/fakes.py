@@ -204,6 +204,7 @@ class FakeEngine:
         self.listened: list[str] = []
         self.at: Callable[[str], object] = lambda point: None
         self.moderation = NothingDecided()
+        self.webhooks = None
 
     # what the test does
 

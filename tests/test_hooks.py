@@ -11,8 +11,18 @@ import pytest
 
 from sioserver.connections.eager import run_trusted
 from sioserver.errors import Refusal
-from sioserver.hooks import MOST_WAITING, TELLERS, HookCalls, Hooks, Joining, Left, Posting
+from sioserver.hooks import (
+    MOST_WAITING,
+    TELLERS,
+    HookCalls,
+    Hooks,
+    Joining,
+    Left,
+    Moderating,
+    Posting,
+)
 from sioserver.metrics import Metrics
+from sioserver.model import Act
 
 from .fakes import ANN, BEN
 
@@ -243,6 +253,22 @@ async def test_so_is_an_answer_that_is_no_message(
     world.hooks.on_message(lambda posting: "HELLO")  # type: ignore[type-var, return-value, arg-type]
     assert (await refused(world.calls().posting(POSTING, 10))).code == "internal"
     assert "returned 'HELLO'" in caplog.text
+
+
+async def test_an_act_of_a_moderator_may_be_refused(world: World) -> None:
+    asked: list[Moderating] = []
+    act = Act("ban", "ann", 1_700_000_000.0, "ben")
+    world.hooks.on_moderation(asked.append)
+    calls = world.calls()
+    await calls.moderating("lobby", act)
+    assert asked == [Moderating("lobby", act)]
+
+    @world.hooks.on_moderation
+    async def not_ben(moderating: Moderating) -> None:
+        raise Refusal("forbidden", "Ben is the owner")
+
+    assert (await refused(calls.moderating("lobby", act))).message == "Ben is the owner"
+    assert world.counted() == {"moderation done": 2, "moderation refused": 1}
 
 
 async def test_who_left_is_told_in_order_and_nobody_waits(world: World) -> None:

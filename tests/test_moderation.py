@@ -11,10 +11,11 @@ import pytest
 from sioserver import wire
 from sioserver.auth import Grant
 from sioserver.config import RoomRule
-from sioserver.config.schema import Store
+from sioserver.config.schema import Store, Webhook, Webhooks
 from sioserver.engine import moderated
 from sioserver.engine.embedded import EmbeddedEngine
 from sioserver.errors import Refusal
+from sioserver.hooks import Moderating
 from sioserver.hub import Client
 from sioserver.model import EVERYWHERE, User
 from sioserver.moderation import KICK_KEPT
@@ -53,8 +54,10 @@ class House(World):
 async def make() -> AsyncIterator[Callable[..., Any]]:
     engines: list[EmbeddedEngine] = []
 
-    async def make(*rules: RoomRule) -> House:
-        engine = EmbeddedEngine(Store(cached_messages=4), grace=GRACE, path=":memory:")
+    async def make(*rules: RoomRule, endpoints: Webhooks | None = None) -> House:
+        engine = EmbeddedEngine(
+            Store(cached_messages=4), grace=GRACE, path=":memory:", endpoints=endpoints
+        )
         house = House(config(*rules), StagedEngine(engine))
         await engine.start(house.hub)
         engines.append(engine)
@@ -416,3 +419,55 @@ async def test_bans_are_listed_in_pages(house: House, monkeypatch: pytest.Monkey
     monkeypatch.setattr(moderated, "MOST", 4)
     refusal = await refused(house.moderation.ban(mod, Order("e")))
     assert (refusal.code, refusal.limit) == ("too_many", "sanctions")
+
+
+# -- hooks and webhooks ---------------------------------------------------------------------------
+
+
+async def test_a_hook_may_refuse_what_a_moderator_does(house: House) -> None:
+    mod, ann = await house.moderator(), await house.enter(ANN)
+    asked: list[Moderating] = []
+
+    @house.hooks.on_moderation
+    async def not_ann(moderating: Moderating) -> None:
+        asked.append(moderating)
+        if moderating.act.user == "ann":
+            raise Refusal("forbidden", "Ann is the owner")
+
+    attempt = house.moderation.ban(mod, Order("ann", reason="spam"))
+    assert (await refused(attempt)).message == "Ann is the owner"
+    assert not house.engine.moderation.rules
+    assert house.outbox.closed == []
+    (one,) = asked
+    assert (one.room, one.act.what, one.act.by, one.act.reason) == ("lobby", "ban", "mod", "spam")
+    await house.moderation.mute(mod, Order("ben", 60.0))
+    await house.moderation.lift(mod, "unmute", "ben")
+    await house.moderation.configure(mod, {"topic": "tea"})
+    assert [moderating.act.what for moderating in asked] == ["ban", "mute", "unmute", "settings"]
+    await house.post(ann, "still here")
+
+
+async def test_webhooks_are_told_what_moderators_did(make: Callable[..., Any]) -> None:
+    endpoint = Webhook(name="crm", events=["moderation"])
+    house = await make(endpoints=Webhooks(endpoints=[endpoint]))
+    mod = await house.moderator()
+    await house.moderation.ban(mod, Order("ann", 60.0, "spam"))
+    await house.moderation.lift(mod, "unban", "ann")
+    await house.moderation.configure(mod, {"topic": "tea"})
+    assert await house.moderation.lift_in("lobby", "unban", "ann", "mod") is False
+    notes = await house.engine.webhooks.notes("lobby", after=0, limit=9)
+    now = house.clock()
+    assert [(note.kind, note.data) for note in notes] == [
+        (
+            "moderation",
+            {
+                "what": "ban",
+                "by": "mod",
+                "user": "ann",
+                "until": round((now + 60) * 1000),
+                "reason": "spam",
+            },
+        ),
+        ("moderation", {"what": "unban", "by": "mod", "user": "ann"}),
+        ("moderation", {"what": "settings", "by": "mod", "settings": {"topic": "tea"}}),
+    ]

@@ -43,6 +43,9 @@ def test_which_events() -> None:
     assert found.notes("elsewhere", "leave")
     assert found.wants(Lane("crm", "notes"), "join")
     assert not found.wants(Lane("audit", "notes"), "join")
+    assert not found.notes("lobby", "moderation")
+    moderated = subscriptions(Webhook(name="crm", events=["moderation"]))
+    assert moderated.lanes("*") == (Lane("crm", "notes"),)  # what holds everywhere
     assert found.patience(Lane("audit", "notes")) == 3.0
 
 

@@ -628,7 +628,7 @@ class Hooks(Section, frozen=True):
     ] = 5.0
 
 
-WebhookEvent = Literal["join", "leave", "message"]
+WebhookEvent = Literal["join", "leave", "message", "moderation"]
 
 
 class Webhook(Section, frozen=True):
@@ -675,8 +675,8 @@ class Webhooks(Section, frozen=True):
     queue: Annotated[
         AtLeastOne,
         about(
-            "Joins and leaves of a room that wait for an address; then the oldest are "
-            "dropped. Messages wait in the room's log."
+            "Joins, leaves and acts of moderators of a room that wait for an address; then the "
+            "oldest are dropped. Messages wait in the room's log."
         ),
     ] = 10_000
     endpoints: Annotated[list[Webhook], about("The `[[webhooks]]` entries with a `url`.")] = []

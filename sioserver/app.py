@@ -16,6 +16,7 @@ import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final, Protocol
@@ -41,6 +42,8 @@ from sioserver.connections.recovery import Recovery
 from sioserver.engine import NODE_ID_BYTES, create_engine, store_path
 from sioserver.engine.base import Engine, StoreError
 from sioserver.extension import set_up
+from sioserver.gateway.door import Door
+from sioserver.gateway.rooms import PlainRooms
 from sioserver.hooks import HookCalls, Hooks
 from sioserver.hosts import Listed, Local
 from sioserver.hub import Hub
@@ -79,6 +82,8 @@ NODE: Final = web.AppKey("node", Node)
 ROOMS: Final = web.AppKey("rooms", RoomService)
 SERVER: Final = web.AppKey("server", RoomServer)
 METRICS: Final = web.AppKey("metrics", Metrics)
+DOORS: Final = web.AppKey("doors", list[Door])
+CONFIG: Final = web.AppKey("config", Config)
 
 EXPECTATION: Final = "Expectation failed"
 """How requests are counted that expect what nobody does; no middleware sees them."""
@@ -152,6 +157,31 @@ def create_app(
         )
     except ImportError as error:  # a library that the configuration insists on
         raise CannotStart(str(error)) from error
+    door = None
+    if config.gateway.enabled:
+        door = Door(
+            config,
+            server.eio,
+            admission,
+            metrics,
+            server.eio.wheel,
+            server.eio.codec,
+            lambda crowd: PlainRooms(
+                config,
+                rooms,
+                engine,
+                hub,
+                policy,
+                budget,
+                admission,
+                recovery,
+                metrics,
+                time.time,
+                server.eio.wheel,
+                node.spawn,
+                crowd,
+            ),
+        )
     secret, metrics.node = config.cluster.secret, peer.id
     router = Router(peer, engine.peer, server.eio, metrics, secret=secret, clock=time.time)
 
@@ -166,6 +196,7 @@ def create_app(
         spared.append(only(Local(), metrics, name_of=server.eio.host_of, exempt=proxied))
     app = web.Application(middlewares=spared)
     app[NODE], app[ROOMS], app[SERVER], app[METRICS] = node, rooms, server, metrics
+    app[CONFIG], app[DOORS] = config, [] if door is None else [door]
 
     async def running(_: web.Application) -> AsyncIterator[None]:
         try:
@@ -190,7 +221,7 @@ def create_app(
 
     async def stopping(_: web.Application) -> None:
         node.drain()
-        await server.drain(config.drain.seconds)
+        await let_go(app)
 
     async def naming(_: web.Request, response: web.StreamResponse) -> None:
         response.headers["Server"] = SOFTWARE
@@ -214,6 +245,11 @@ def create_app(
     around_answers = (naming, table.share, closing, encrypting)
     app.on_response_prepare.extend(around_answers)
     server.eio.bypass = Bypass((*spared, *around_answers), metrics.count_http, middleware.is_quiet)
+    if door is not None:
+        app.router.add_get(config.gateway.path, door.answer)
+        app.on_shutdown.append(partial(_shut, door))  # before the timers of all connections stop
+        sessions, plain = metrics.queue_bytes or int, door
+        metrics.queue_bytes = lambda: sessions() + plain.queued
     server.attach(app, path)
     operator = Admin(
         config,
@@ -267,6 +303,17 @@ def mount(
         app.router.add_get(below, page)
     app.add_subapp(below, inner)
     return inner
+
+
+async def let_go(app: web.Application) -> None:
+    """Close the connections of an application of `create_app`, over `drain.seconds`."""
+    seconds = app[CONFIG].drain.seconds
+    plain = [door.drain(seconds) for door in app[DOORS]]
+    await asyncio.gather(app[SERVER].drain(seconds), *plain)
+
+
+async def _shut(door: Door, _: web.Application) -> None:
+    await door.shutdown()
 
 
 def _verifier(config: Config) -> Verifier:
@@ -383,7 +430,7 @@ async def _serve(config: Config, worker: Worker | None, extension: str) -> None:
                 await site.stop()
         # else it goes on listening, so that whoever asks learns that this node is stopping
         app[NODE].drain()
-        await app[SERVER].drain(config.drain.seconds)
+        await let_go(app)
         if leaving:
             await _settle(runner)
     finally:
@@ -416,7 +463,7 @@ def connections_of(app: web.Application, config: Config) -> HttpConnections:
         metrics.count_limit,
         refused=metrics.count_request_refusal,
         files=most_files(),
-        others=lambda: metrics.connections["websocket"],
+        others=lambda: metrics.connections["websocket"] + metrics.connections["raw"],
     )
     metrics.http_connections = lambda: len(connections)
     return connections

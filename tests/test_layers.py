@@ -67,6 +67,7 @@ NEIGHBOURS = {
     "limits": {"config"},
     "admission": {"config", "limits"},
     "node": {"memory"},
+    "connections": {"websocket"},
     "requests": {"connections"},
     "metrics": {"config"},
     "rooms": {"actors", "activity", "direct", "mentions", "relay", "sessions", "moderation"},

@@ -31,6 +31,7 @@ MAX_API_KEYS: Final = 100
 MAX_OLD_SECRETS: Final = 8
 MAX_KEY_FILES: Final = 16
 MAX_WEBHOOKS: Final = 16
+TAKEN_PATHS: Final = ("/healthz", "/readyz", "/metrics")
 
 
 class Problem(NamedTuple):
@@ -50,6 +51,7 @@ def problems(config: Config, taken_events: Collection[str] = ()) -> Iterator[Pro
     yield from _frames(config)
     yield from _sizes(config)
     yield from _transports(config)
+    yield from _gateway(config)
     yield from _cluster(config)
     yield from _rooms(config)
     yield from _relays(config, taken_events)
@@ -73,6 +75,19 @@ def _addresses(config: Config) -> Iterator[Problem]:
     for proxy in server.trusted_proxies:
         if text := _network_fault(proxy):
             yield Problem(("server.trusted_proxies",), text)
+
+
+def _gateway(config: Config) -> Iterator[Problem]:
+    path = config.gateway.path
+    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", path):
+        yield Problem(
+            ("gateway.path",),
+            'expected a path that begins with "/" and does not end with it, such as /ws',
+        )
+    elif path.startswith((f"{config.server.path or path}/", "/api/")) or path in TAKEN_PATHS:
+        yield Problem(("gateway.path",), "something else is there; the default is /ws")
+    elif path == config.server.path:
+        yield Problem(("gateway.path", "server.path"), "Socket.IO is there; the default is /ws")
 
 
 def _network_fault(text: str) -> str:

@@ -797,6 +797,21 @@ class Log(Section, frozen=True):
     format: Annotated[Literal["text", "json"], about("Shape of a line.")] = "text"
 
 
+class Gateway(Section, frozen=True):
+    """The door for plain WebSockets, for clients without a Socket.IO library."""
+
+    enabled: Annotated[bool, about("Let plain WebSockets in.")] = True
+    path: Annotated[str, about("Where they connect.")] = "/ws"
+    heartbeat: Annotated[
+        Seconds,
+        about(
+            "A client of the tutorial's dialect is asked this often whether it is there, and cut "
+            "off when it has not answered by the next time; 0: WebSocket pings do that, as for "
+            "other clients."
+        ),
+    ] = 5.0
+
+
 class Config(Section, frozen=True):
     """The whole configuration. Read-only once built."""
 
@@ -810,6 +825,7 @@ class Config(Section, frozen=True):
     limits: Limits = Limits()
     transport: Transport = Transport()
     deflate: Deflate = Deflate()
+    gateway: Gateway = Gateway()
     hooks: Hooks = Hooks()
     webhooks: Webhooks = Webhooks()
     store: Store = Store()

@@ -54,8 +54,10 @@ class Session(Protocol):
     closing: bool
     watched: bool
     """It is looked at whether it takes what waits for it: see `Watch`."""
-    owner: Any
-    """Has `clients`, a mapping to all clients of the connection."""
+
+    @property
+    def owner(self) -> Any:
+        """Has `clients`, a mapping to all clients of the connection."""
 
     @property
     def queued(self) -> int:

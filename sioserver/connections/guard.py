@@ -29,8 +29,9 @@ class Spender(Protocol):
 class Session(Protocol):
     """The way to a connection."""
 
-    owner: Any
-    """Its `Spender`."""
+    @property
+    def owner(self) -> Any:
+        """Its `Spender`."""
 
     def enqueue(self, size: int, handler: Handler, /, *args: Any) -> None:
         """Run `handler(*args)` behind what is being handled."""

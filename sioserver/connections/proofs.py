@@ -29,10 +29,12 @@ class Session(Protocol):
     """A connection that can be pinged."""
 
     closed: bool
-    owner: Any
-    """Has `clients` (a mapping to all clients of the connection), `confirming` and `pinged`."""
     ws: Any
     """None: it has no pings of its own, the next poll is the proof."""
+
+    @property
+    def owner(self) -> Any:
+        """Has `clients` (a mapping to all clients of the connection), `confirming`, `pinged`."""
 
     def ping(self) -> None:
         """Ping now, unless an answer is being waited for."""

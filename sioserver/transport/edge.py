@@ -17,6 +17,7 @@ from aiohttp import web
 from engineio.async_drivers import aiohttp as driver
 
 from sioserver._version import SOFTWARE
+from sioserver.auth.bearer import token_in
 from sioserver.origins import Origins, listed_origin, same_origin
 from sioserver.transport import binding
 from sioserver.transport.address import Proxies
@@ -76,14 +77,10 @@ FULL: Final = {
 }
 """What who comes is told when there is no place for them, by the limit that was reached."""
 
-TOKEN_FIELDS: Final = ("token", "access_token")
-"""Fields of the query that tokens are put into: the second is that of RFC 6750, 2.3."""
-
 
 def token_in_address(request: web.Request) -> str | None:
     """The token in the request's query, where logs, histories and proxies keep it."""
-    query = request.query
-    return next((query[field] for field in TOKEN_FIELDS if field in query), None)
+    return token_in(request.query)
 
 
 class Edge(engineio.AsyncServer):

@@ -27,6 +27,7 @@ from sioserver.connections.catchup import CatchUp, Spawn
 from sioserver.connections.draining import spread
 from sioserver.connections.entry import Entry
 from sioserver.connections.expiry import Expiry
+from sioserver.connections.farewell import AT_ONCE
 from sioserver.connections.guard import Guard
 from sioserver.connections.recovery import Claim, Recovery, verdict
 from sioserver.errors import Disconnect, InvalidToken, Refusal
@@ -52,9 +53,6 @@ _NOTHING: Final = Outgoing([])
 
 NO_ACK: Final = 0
 """The number of an ack that nobody waits for: real ones begin at 1."""
-
-AT_ONCE: Final = ("token_revoked", "kicked", "banned")
-"""Endings of clients that do not wait for what the clients sent before."""
 
 MAX_SAID: Final = 128
 """Characters of an event's name that are said when it was refused: a client may have made it up,

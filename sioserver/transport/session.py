@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Final
 from engineio.async_socket import AsyncSocket
 from engineio.packet import MESSAGE as MESSAGE_PACKET
 
+from sioserver.connections.farewell import close_frame
 from sioserver.connections.inbox import Inbox, resolve
-from sioserver.errors import DISCONNECTS
 from sioserver.timers import Deadline
 from sioserver.transport.control import CLOSE, MESSAGE, NOOP, PING_PACKET, PONG, Control
 from sioserver.transport.frames import Outgoing
@@ -478,7 +478,7 @@ class Session(Inbox, AsyncSocket):
             self._probe.give_up()
         if self.ws is not None:
             if flush:
-                self.ws.close(*_farewell(code))
+                self.ws.close(*close_frame(code))
             else:
                 self.ws.abort()
         elif not flush or not self.connected:
@@ -499,15 +499,6 @@ class Session(Inbox, AsyncSocket):
         if not self.handling:
             # a handler that closes its own session would wait for itself
             await self.server.told(self)
-
-
-def _farewell(code: str) -> tuple[int, bytes]:
-    """Code and reason of the close frame for an end of this code."""
-    if code not in DISCONNECTS or code == "left":
-        return websocket.OK, b""
-    ending = DISCONNECTS[code]
-    number = websocket.GOING_AWAY if code == "shutdown" else ending.number
-    return number, ending.reason.encode()
 
 
 def _frame_of(packet: str) -> bytes:

@@ -57,7 +57,10 @@ _ROOM_SIGNS: Final = frozenset("_.:-/")
 
 # What the protocol itself uses, and what the JavaScript and Python libraries keep for themselves: a
 # room may not pass these on, or one member could run the others' own handlers.
+# `ack` and `join` are the native dialect's own (plain WebSockets).
 NEVER_RELAYED: Final = frozenset(SERVER_EVENTS) | {
+    "ack",
+    "join",
     "connect",
     "connect_error",
     "disconnect",

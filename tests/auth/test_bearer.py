@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sioserver.auth.bearer import bearer
+from sioserver.auth.bearer import bearer, token_in
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,17 @@ def test_only_that_of_the_scheme(header: str | None, token: str | None) -> None:
 @given(st.text(min_size=1).filter(lambda text: text == text.strip()))
 def test_it_is_kept_as_it_is(token: str) -> None:
     assert bearer(f"Bearer {token}") == token
+
+
+@pytest.mark.parametrize(
+    ("query", "token"),
+    [
+        ({}, None),
+        ({"EIO": "4", "tokens": "x"}, None),
+        ({"token": "x"}, "x"),
+        ({"access_token": "y"}, "y"),
+        ({"token": ""}, ""),
+    ],
+)
+def test_a_token_in_the_query(query: dict[str, str], token: str | None) -> None:
+    assert token_in(query) == token

@@ -205,6 +205,29 @@ def test_what_is_no_path(path: str) -> None:
     assert 'begins with "/"' in problem.text
 
 
+@pytest.mark.parametrize("path", ["/ws", "/chat/ws", "/socket.io2"])
+def test_where_plain_websockets_come_in(path: str) -> None:
+    assert not found(gateway={"path": path})
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("ws", "begins with"),
+        ("/ws/", "does not end"),
+        ("/", "begins with"),
+        ("/metrics", "something else"),
+        ("/api/rooms", "something else"),
+        ("/socket.io", "Socket.IO"),
+        ("/socket.io/x", "something else"),
+    ],
+)
+def test_where_they_cannot(path: str, says: str) -> None:
+    [problem] = found(gateway={"path": path})
+    assert problem.keys[0] == "gateway.path"
+    assert says in problem.text
+
+
 def test_proxies() -> None:
     proxies = ["10.0.0.1", "10.0.0.0/8", "::1", "fd00::/8", "0.0.0.0/0"]
     assert found(server={"trusted_proxies": proxies}) == []

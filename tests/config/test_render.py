@@ -164,6 +164,7 @@ EVENTS = st.lists(NAMES.filter(lambda name: not name.startswith("__")), max_size
 SPECIAL: dict[str, st.SearchStrategy[Any]] = {
     "server.host": st.sampled_from(["127.0.0.1", "::1", "localhost"]),
     "server.path": st.from_regex(r"(/[a-z0-9._~-]{1,5}){1,3}", fullmatch=True),
+    "gateway.path": st.from_regex(r"/plain-[a-z0-9]{1,5}", fullmatch=True),
     "server.origins": st.lists(ORIGINS.filter(lambda text: not text.endswith(":80")), max_size=3),
     "server.frame_ancestors": st.lists(
         st.sampled_from(["self", "https://*.b.example"]), max_size=2

@@ -29,6 +29,7 @@ def test_there_are_examples() -> None:
         "embedded_app",
         "hooks",
         "publish",
+        "websocket_client",
     ]
 
 

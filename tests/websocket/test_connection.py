@@ -20,6 +20,7 @@ from aiohttp import web
 from sioserver.websocket import connection as module
 
 from ..transport.kit import Site, engineio_server, frame, serve, soon, until
+from .readers import READERS, Line
 
 TEXT, BINARY, CLOSE, PING, PONG, CONTINUATION = 1, 2, 8, 9, 10, 0
 
@@ -447,3 +448,25 @@ async def test_much_for_one_that_cannot_be_written_to_is_no_fault_of_who_writes(
     assert one.write(b"y")
     assert (kernel.aborted, one.backlog) == (True, 0)
     assert "could not be written to" in caplog.text
+
+
+@pytest.mark.parametrize("by", READERS)
+async def test_pongs_are_told_to_who_asks_and_the_peers_close_code_is_kept(by: str) -> None:
+    line = Line(by)
+    line.feed(frame(10, b"nobody asked"))
+    pongs: list[bytes] = []
+    line.ws.on_pong = pongs.append
+    line.feed(frame(10, b"x") + frame(TEXT, b"4"))
+    assert pongs == [b"x"]
+    assert line.ws.said == 0
+    line.feed(frame(CLOSE, (1001).to_bytes(2, "big")))
+    assert line.ws.said == 1001
+    line.close()
+
+
+@pytest.mark.parametrize("by", READERS)
+async def test_a_close_frame_without_a_code_says_that_all_is_well(by: str) -> None:
+    line = Line(by)
+    line.feed(frame(CLOSE, b""))
+    assert line.ws.said == 1000
+    line.close()

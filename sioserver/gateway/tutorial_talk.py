@@ -1,0 +1,220 @@
+"""What is said over a connection that speaks the tutorial's dialect, or has not said anything yet.
+
+How frames are written is in `tutorial`. Who has said nothing stands in the anteroom: there texts
+that are no JSON are passed on as they are.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+from typing import Final
+
+from sioserver import wire
+from sioserver.errors import Disconnect, Refusal
+from sioserver.gateway import tutorial
+from sioserver.gateway.clients import PlainClient
+from sioserver.gateway.connection import PlainConnection
+from sioserver.gateway.frames import Frames
+from sioserver.gateway.native import Json
+from sioserver.gateway.native_talk import NativeTalk
+from sioserver.gateway.rooms import PlainRooms
+from sioserver.gateway.tutorial import Said
+from sioserver.model import Event
+from sioserver.websocket.connection import OK
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT: Final = Frames([tutorial.HEARTBEAT])
+_NOAUTH: Final = Frames([tutorial.NOAUTH])
+
+_NO_TOKEN: Final = frozenset({"unauthorized", "token_expired"})
+"""Refusals that a fresh token helps against."""
+
+
+class Visitor:
+    """What is known of a connection."""
+
+    __slots__ = ("began", "listener", "login", "token")
+
+    def __init__(self, token: str | None) -> None:
+        # it has sent something, so it is known what it speaks
+        self.began = False
+        # one that was good when it was looked at, or came with the request
+        self.token = token
+        # in the anteroom, or in the room that the anteroom is in front of
+        self.listener: PlainClient | None = None
+        # as which it is (or was, before its token expired) in a room
+        self.login: Said | None = None
+
+
+class TutorialTalk:
+    """One for all connections."""
+
+    def __init__(self, rooms: PlainRooms, *, heartbeat: bool) -> None:
+        """`heartbeat`: clients are asked for signs of life in the dialect's own frames."""
+        self._rooms = rooms
+        self._heartbeat = HEARTBEAT if heartbeat else None
+        self._native = NativeTalk(rooms, Json())
+
+    def begin(self, connection: PlainConnection) -> None:
+        """A connection without a sub-protocol is there."""
+        visitor = connection.state = Visitor(connection.token)
+        connection.heartbeat, connection.strict = self._heartbeat, False
+        if self._may_come_in(visitor):
+            visitor.listener = self._rooms.wait(connection)
+
+    def _may_come_in(self, visitor: Visitor) -> bool:
+        return not self._rooms.needs_tokens or visitor.token is not None
+
+    # ------------------------------------------------------------ what comes
+
+    async def hear(self, connection: PlainConnection, data: str | bytes) -> None:
+        """A frame has come."""
+        visitor: Visitor = connection.state
+        if isinstance(data, bytes):
+            connection.broken()
+            return
+        if not visitor.began and data.lstrip(" \t\r\n").startswith('["'):
+            self._stop_listening(visitor)
+            connection.become(self._native, None)
+            await self._native.hear(connection, data)
+            return
+        visitor.began = True
+        try:
+            await self._understand(connection, visitor, data)
+        except Refusal as error:
+            self._refuse(connection, error)
+        except Exception:
+            log.exception("a frame could not be handled")
+            self._refuse(connection, Refusal("internal"))
+
+    async def _understand(self, connection: PlainConnection, visitor: Visitor, text: str) -> None:
+        said = tutorial.read(text)
+        if said is not None:
+            connection.strict = True
+            if said.event == "heartbeat":
+                connection.alive()
+            elif said.event == "auth":
+                await self._auth(connection, visitor, str(said.message))
+                return
+        if not self._may_come_in(visitor):
+            raise Refusal("unauthorized")
+        if said is None:
+            self._say(connection, visitor, text)
+        elif said.event == "login":
+            await self._log_in(connection, visitor, said)
+        elif said.event == "message":
+            await self._message(connection, visitor, said)
+
+    def _refuse(self, connection: PlainConnection, refusal: Refusal) -> None:
+        if refusal.code in _NO_TOKEN and not connection.clients:
+            connection.state.token = None
+        if self._rooms.refused(connection, refusal):
+            without = refusal.code in _NO_TOKEN
+            connection.write(_NOAUTH if without else Frames([tutorial.error(refusal)]))
+
+    def _say(self, connection: PlainConnection, visitor: Visitor, text: str) -> None:
+        if connection.clients:
+            raise Refusal("bad_request", "after a login, a frame is a JSON object")
+        self._rooms.metrics.count_event("other")
+        self._rooms.guard.event(connection, None, "said")
+        if visitor.listener is None:
+            visitor.listener = self._rooms.wait(connection)
+        self._rooms.say(visitor.listener, text)
+
+    async def _auth(self, connection: PlainConnection, visitor: Visitor, token: str) -> None:
+        rooms = self._rooms
+        rooms.metrics.count_event("auth")
+        client = _client(connection)
+        rooms.guard.event(connection, client, "auth")
+        if not rooms.takes_tokens:
+            return  # pages send one to whatever server they are given
+        if client is not None and client.identity.authenticated:
+            await rooms.answer(client, "auth", [{"token": token}])
+        else:
+            await rooms.identify(connection, token)
+        visitor.token = token
+        if connection.closed:
+            return
+        if client is None and visitor.login is not None:
+            await self._log_in(connection, visitor, visitor.login)  # its token had expired
+        elif client is None and visitor.listener is None:
+            visitor.listener = rooms.wait(connection)
+
+    async def _log_in(self, connection: PlainConnection, visitor: Visitor, said: Said) -> None:
+        rooms = self._rooms
+        rooms.metrics.count_event("other")
+        room = said.room or rooms.root
+        if room.startswith("@"):
+            raise Refusal("bad_room", "rooms that begin with @ need the native dialect")
+        if (client := _client(connection)) is not None:
+            visitor.login = None
+            await rooms.leave(client)
+        hello = wire.Hello(token=visitor.token, user=said.uid or connection.made_up, name=said.name)
+
+        def greet(client: PlainClient, welcome: Event, pid: str) -> list[Frames]:
+            text = tutorial.login(client.user, room, rooms.counts(client.room))
+            return [Frames([text], alone=True)]
+
+        if await rooms.enter(connection, room, hello, greet) is None:
+            return
+        visitor.login = Said("login", name=said.name, room=room, uid=hello.user)
+        if room != rooms.root:
+            self._stop_listening(visitor)
+        elif visitor.listener is None and not connection.closed:
+            visitor.listener = rooms.wait(connection)
+
+    async def _message(self, connection: PlainConnection, visitor: Visitor, said: Said) -> None:
+        if not connection.clients:
+            await self._log_in(connection, visitor, Said("login", name=said.name))
+        client = _client(connection)
+        self._rooms.metrics.count_event("message")
+        self._rooms.guard.event(connection, client, "message")
+        if client is not None:
+            await self._rooms.answer(client, "message", [said.message])
+
+    def _stop_listening(self, visitor: Visitor) -> None:
+        if visitor.listener is not None:
+            self._rooms.stop_waiting(visitor.listener)
+            visitor.listener = None
+
+    # ------------------------------------------------------------ what goes out
+
+    def encode(self, event: Event, room: str, but: Collection[str] = ()) -> Frames:
+        """See `Talk`."""
+        return Frames(tutorial.tell(event, room, self._rooms.counts(room), but))
+
+    # ------------------------------------------------------------ the end
+
+    async def end(self, client: PlainClient, ending: Disconnect) -> None:
+        """See `Talk`: whose token has expired may show a fresh one, and goes on where it was."""
+        connection = client.session
+        visitor: Visitor = connection.state
+        if ending.code == "token_expired":
+            if client.here:
+                visitor.token = None
+                self._stop_listening(visitor)
+                await self._rooms.leave(client)
+                connection.write(_NOAUTH)
+                self._rooms.expect(connection)
+            return
+        if ending.code == "token_revoked":
+            connection.write(_NOAUTH)
+        connection.end("", ending.code)
+
+    def may_stay(self, connection: PlainConnection) -> bool:
+        """See `Talk`: who needs no token may only listen."""
+        return self._may_come_in(connection.state)
+
+    def gone(self, connection: PlainConnection) -> bool:
+        """See `Talk`: who closes, as a page does with close(), is told to have left at once; who is
+        cut off, or goes to another page, may come back."""
+        if connection.state is None:
+            return False  # it never began
+        self._stop_listening(connection.state)
+        return connection.ws is not None and connection.ws.said == OK
+
+
+def _client(connection: PlainConnection) -> PlainClient | None:
+    return next(iter(connection.clients.values()), None)

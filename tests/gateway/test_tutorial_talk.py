@@ -1,0 +1,403 @@
+"""The tutorial, step by step, as its pages speak; the table of docs/websocket.md, row by row."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import jwt
+import pytest
+
+from sioserver.model import Revocation
+
+from .kit import SECRET, Gone, Place, Plain, configured, place, until
+
+NOAUTH = {"event": "noauth", "message": "please auth again, your token is expired!"}
+
+
+def token(user: str = "ann", seconds: float = 3600, **claims: Any) -> str:
+    now = int(time.time())
+    return jwt.encode({"sub": user, "exp": now + seconds, **claims}, SECRET, "HS256")
+
+
+# ---------------------------------------------------------------------------- without tokens
+
+
+async def test_what_is_no_json_is_passed_on_to_the_others_before_any_login() -> None:
+    async with place() as here:
+        one, two, three = [await here.open() for _ in range(3)]
+        await until(lambda: len(here.door.connections) == 3)
+        for text in ("hello", "42", '"a text in quotes"', "{no object", "[1, 2]"):
+            await one.say(text)
+        for other in (two, three):
+            for text in ("hello", 42, "a text in quotes", "{no object", [1, 2]):
+                assert await other.hear() == text
+        await two.say("and back")
+        assert await one.hear() == "and back"  # and nothing of its own
+
+
+async def test_texts_are_heard_in_the_default_room_and_in_no_other() -> None:
+    async with place() as here:
+        talker, lobby, den = [await here.open() for _ in range(3)]
+        await lobby.login("Lo")
+        await den.login("Den", "den")
+        await talker.say("hello")
+        assert await lobby.hear() == "hello"
+        await talker.login("Ta", "den")
+        assert (await den.hear_until("login"))["name"] == "Ta"
+        await lobby.say("too late for that")
+        refused = await lobby.hear()
+        assert (refused["event"], refused["code"]) == ("error", "bad_request")
+
+
+@pytest.mark.parametrize("event", [{"event": "login"}, {}])
+async def test_a_login_is_told_to_everybody_the_sender_too(event: dict[str, str]) -> None:
+    async with place() as here:
+        ann, ben = await here.open(), await here.open()
+        await ann.say({**event, "name": "Ann", "roomid": "den", "uid": "ann"})
+        told = {"event": "login", "name": "Ann", "roomid": "den", "uid": "ann"}
+        assert await ann.hear() == {**told, "num": 1, "total": 1}
+        await until(lambda: here.metrics.clients == 1)
+        await ben.say({**event, "name": "Ben", "roomid": "den", "uid": 7})
+        ben_told = {"event": "login", "name": "Ben", "roomid": "den", "uid": "7"}
+        assert await ben.hear() == {**ben_told, "num": 2, "total": 2}
+        assert await ann.hear() == {**ben_told, "num": 2, "total": 2}
+
+
+async def test_without_a_room_it_is_the_default_one_and_without_a_uid_a_new_one() -> None:
+    async with place(configured(rooms={"root": "hall"})) as here:
+        ann = await here.open()
+        told = await ann.login("Ann")
+        assert told["roomid"] == "hall"
+        assert told["uid"]
+        await ann.close()
+        back = await here.open()
+        assert (await back.login("Ann", uid=told["uid"]))["uid"] == told["uid"]
+
+
+@pytest.mark.parametrize("event", [{"event": "message"}, {}])
+async def test_a_message_is_told_to_everybody_the_sender_too(event: dict[str, str]) -> None:
+    async with place() as here:
+        ann, ben = await here.open(), await here.open()
+        await ann.login("Ann", "den", "ann")
+        await ben.login("Ben", "den", "ben")
+        await ben.say({**event, "name": "Ben", "message": "hi"})
+        told = {"event": "message", "name": "Ben", "message": "hi", "num": 2, "total": 2}
+        assert await ben.hear_until("message") == told
+        assert await ann.hear_until("message") == told
+
+
+async def test_a_message_before_a_login_is_one_in_the_default_room() -> None:
+    async with place() as here:
+        ann, ben = await here.open(), await here.open()
+        await ben.login("Ben")
+        await ann.say({"name": "Ann", "message": "hi"})
+        assert (await ann.hear())["event"] == "login"
+        for client in (ann, ben):
+            told = await client.hear_until("message")
+            assert (told["name"], told["message"]) == ("Ann", "hi")
+
+
+async def test_who_closes_is_told_to_have_left_and_members_stay_members() -> None:
+    async with place(configured(presence={"grace": 3600.0, "batch": 0.02})) as here:
+        ann, ben = await here.open(), await here.open()
+        await ann.login("Ann", "den", "ann")
+        await ben.login("Ben", "den", "ben")
+        assert (await ann.hear_until("login"))["name"] == "Ben"
+        await ben.close()
+        assert await ann.hear_until("logout") == {"event": "logout", "name": "Ben", "num": 1}
+        await ann.say({"name": "Ann", "message": "alone"})
+        told = await ann.hear_until("message")
+        assert (told["num"], told["total"]) == (1, 2)
+
+
+async def test_who_comes_back_gets_what_it_missed_once_and_in_order() -> None:
+    async with place() as here:
+        ann, ben = await here.open(), await here.open()
+        await ann.login("Ann", "den", "ann")
+        await ben.login("Ben", "den", "ben")
+        await ann.say({"name": "Ann", "message": "seen"})
+        await ben.hear_until("message")
+        (client,) = [
+            client
+            for connection in here.door.connections
+            for client in connection.clients.values()
+            if client.user.id == "ben"
+        ]
+        await until(lambda: client.proven == 1)
+        await ben.cut()
+        await until(lambda: len(here.door.connections) == 1)
+        for number in range(5):
+            await ann.say({"name": "Ann", "message": f"missed {number}"})
+        for _ in range(5):
+            await ann.hear_until("message")
+        back = await here.open()
+        await back.login("Ben", "den", "ben")
+        await ann.say({"name": "Ann", "message": "live"})
+        heard = [(await back.hear_until("message"))["message"] for _ in range(6)]
+        assert heard == [*(f"missed {number}" for number in range(5)), "live"]
+
+
+async def test_nobody_is_told_of_those_who_were_there_before() -> None:
+    async with place(configured(presence={"grace": 0.1, "batch": 0.3})) as here:
+        clients = [await here.open() for _ in range(4)]
+        for number, client in enumerate(clients):
+            told = await client.login(f"u{number}", "den", f"u{number}")
+            assert (told["num"], told["total"]) == (number + 1, number + 1)
+        for number, client in enumerate(clients):
+            logins = [(await client.hear())["uid"] for _ in clients[number + 1 :]]
+            assert sorted(logins) == [f"u{later}" for later in range(number + 1, 4)]
+        await clients[0].say({"name": "u0", "message": "hi"})
+        for client in clients:
+            assert (await client.hear())["message"] == "hi"
+
+
+async def test_another_login_moves_to_another_room() -> None:
+    async with place() as here:
+        ann, ben = await here.open(), await here.open()
+        await ann.login("Ann", "den", "ann")
+        await ben.login("Ben", "den", "ben")
+        assert (await ann.hear_until("login"))["name"] == "Ben"
+        assert (await ben.login("Ben", "hall", "ben"))["roomid"] == "hall"
+        assert (await ann.hear_until("logout"))["name"] == "Ben"
+        await ben.say({"name": "Ben", "message": "in the hall"})
+        await ben.hear_until("message")
+        await ann.say({"name": "Ann", "message": "in the den"})
+        assert (await ann.hear_until("message"))["message"] == "in the den"
+
+
+# ---------------------------------------------------------------------------- heartbeats
+
+
+async def test_who_answers_stays_and_who_does_not_is_cut_off() -> None:
+    async with place(configured(gateway={"heartbeat": 0.2})) as here:
+        well, mute = await here.open(), await here.open()
+        await well.login("Well", "den", "well")
+        await mute.login("Mute", "den", "mute")
+        assert (await well.hear_until("login"))["name"] == "Mute"
+        mute.pongs = False
+        assert await well.hear_until("logout") == {"event": "logout", "name": "Mute", "num": 1}
+        await mute.gone()
+        assert mute.beats >= 1
+        assert here.metrics.disconnects["ping_timeout"] == 1
+        beats = well.beats
+        await until(lambda: well.beats >= beats + 3)
+        assert not well.ws.closed
+
+
+async def test_who_has_only_said_texts_need_not_answer_in_json() -> None:
+    async with place(configured(gateway={"heartbeat": 0.1})) as here:
+        plain = await here.open()
+        plain.pongs = False
+        await until(lambda: plain.beats >= 4)
+        assert not plain.ws.closed
+
+
+async def test_heartbeats_that_nobody_asked_for_cost_events() -> None:
+    limits = {"event_burst": 5, "event_rate": 0.1, "refused_burst": 1, "refused_rate": 0.1}
+    async with place(configured(limits=limits)) as here:
+        flood = await here.open()
+        for _ in range(100):
+            await flood.say({"event": "heartbeat", "message": "pong"})
+        assert await flood.gone() == 3505
+
+
+# ---------------------------------------------------------------------------- with tokens
+
+WITH_TOKENS = {"secret": SECRET}
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        {"event": "login", "name": "Ann"},
+        {"name": "Ann"},
+        {"name": "Ann", "message": "hi"},
+        {"event": "heartbeat", "message": "pong"},
+        "hello",
+        {"event": "auth", "message": "no token"},
+    ],
+)
+async def test_before_a_valid_token_nothing_is_done(frame: Any) -> None:
+    async with place(configured(auth=WITH_TOKENS)) as here:
+        other = await here.open()
+        await other.say({"event": "auth", "message": token("ben")})
+        await other.login("Ben")
+        ann = await here.open()
+        await ann.say(frame)
+        assert await ann.hear() == NOAUTH
+        await ann.say({"event": "auth", "message": token("ann")})
+        told = await ann.login("Whoever", "lobby", "somebody else")
+        assert (told["uid"], told["num"]) == ("ann", 2)
+        assert (await other.hear())["event"] == "login"  # and nothing before it
+
+
+async def test_a_token_that_expires_and_a_fresh_one() -> None:
+    async with place(configured(auth={**WITH_TOKENS, "leeway": 0})) as here:
+        ann, ben = await here.open(), await here.open()
+        await ben.say({"event": "auth", "message": token("ben")})
+        await ben.login("Ben", "den")
+        await ann.say({"event": "auth", "message": token("ann", 2)})
+        await ann.login("Ann", "den")
+        assert (await ben.hear_until("login"))["uid"] == "ann"
+        assert await ann.hear_until("noauth") == NOAUTH
+        assert (await ben.hear_until("logout"))["name"] == "ann"
+        await ann.say({"name": "Ann", "message": "lost"})
+        assert await ann.hear() == NOAUTH
+        await ben.say({"name": "Ben", "message": "missed"})
+        await ben.hear_until("message")
+        await ann.say({"event": "auth", "message": token("ann")})
+        assert (await ann.hear())["event"] == "login"  # where it was
+        assert (await ann.hear())["message"] == "missed"
+        await ann.say({"name": "Ann", "message": "back"})
+        assert (await ben.hear_until("message"))["message"] == "back"
+
+
+async def test_a_fresh_token_in_time_changes_nothing() -> None:
+    async with place(configured(auth={**WITH_TOKENS, "leeway": 0})) as here:
+        ann = await here.open()
+        await ann.say({"event": "auth", "message": token("ann", 60)})
+        await ann.login("Ann")
+        await ann.say({"event": "auth", "message": token("ann")})
+        await ann.say({"event": "auth", "message": "no token"})
+        assert await ann.hear() == NOAUTH
+        await ann.say({"event": "auth", "message": token("ben")})
+        assert (await ann.hear())["code"] == "forbidden"
+        await ann.say({"name": "Ann", "message": "still here"})
+        assert (await ann.hear_until("message"))["message"] == "still here"
+
+
+async def test_a_revoked_token_ends_the_connection() -> None:
+    async with place(configured(auth=WITH_TOKENS)) as here:
+        ann = await here.open(headers={"Authorization": f"Bearer {token('ann', jti='j1')}"})
+        await ann.login("Ann")
+        engine = here.rooms._engine
+        await engine.revoke(Revocation("token", "j1", time.time() + 3600))
+        assert await ann.hear_until("noauth") == NOAUTH
+        assert await ann.gone() == 3504
+
+
+async def test_who_shows_no_token_does_not_stay() -> None:
+    limits = {"connect_timeout": 0.1}
+    async with place(configured(auth=WITH_TOKENS, limits=limits)) as here:
+        assert await (await here.open()).gone() == 3004
+    async with place(configured(limits=limits)) as here:
+        listener, talker = await here.open(), await here.open()
+        await asyncio.sleep(0.3)
+        await talker.say("still here")
+        assert await listener.hear() == "still here"
+
+
+async def test_where_no_tokens_are_taken_one_does_no_harm() -> None:
+    async with place() as here:
+        ann = await here.open()
+        await ann.say({"event": "auth", "message": "whatever"})
+        assert (await ann.login("Ann"))["event"] == "login"
+
+
+# ---------------------------------------------------------------------------- what goes wrong
+
+
+@pytest.mark.parametrize(
+    ("frame", "code"),
+    [
+        ({}, "bad_request"),
+        ({"event": "no such event"}, "unknown_event"),
+        ({"event": 5}, "unknown_event"),
+        ({"event": "message", "name": "Ann"}, "bad_request"),
+        ({"event": "auth"}, "bad_request"),
+        ({"event": "login", "name": ["Ann"]}, "bad_request"),
+        ({"event": "login", "name": "Ann", "roomid": "a room"}, "bad_room"),
+        ({"event": "login", "name": "Ann", "roomid": "@me"}, "bad_room"),
+        ({"event": "login", "name": "Ann", "uid": "guest:x"}, "bad_request"),
+        ('{"a":' * 100 + "1" + "}" * 100, "bad_request"),
+    ],
+)
+async def test_a_frame_that_says_nothing_is_answered(frame: Any, code: str) -> None:
+    async with place() as here:
+        ann = await here.open()
+        await ann.say(frame)
+        refused = await ann.hear()
+        assert (refused["event"], refused["code"]) == ("error", code)
+        assert refused["message"]
+        assert (await ann.login("Ann"))["event"] == "login"
+
+
+async def test_a_message_that_is_too_large_and_one_that_is_too_fast() -> None:
+    limits = {"max_body": 100, "message_burst": 2, "message_rate": 0.01}
+    async with place(configured(limits=limits)) as here:
+        ann, ben = await here.open(), await here.open()
+        await ben.say("x" * 101)
+        assert (await ben.hear())["code"] == "too_large"
+        await ann.login("Ann")
+        await ann.say({"name": "Ann", "message": "x" * 101})
+        assert (await ann.hear())["code"] == "too_large"
+        for _ in range(3):
+            await ann.say({"name": "Ann", "message": "hi"})
+        assert (await ann.hear_until("error"))["code"] == "rate_limited"
+
+
+async def test_binary_is_no_frame_of_the_tutorial() -> None:
+    async with place() as here:
+        ann = await here.open()
+        await ann.say(b"binary")
+        assert await ann.gone() == 3005
+
+
+async def test_what_others_post_in_other_shapes(here: Place) -> None:
+    nat, ann = await here.native("den", user="nat"), await here.open()
+    await ann.login("Ann", "den", "ann")
+    for body in ({"x": [1]}, 7, None):
+        await nat.ask("message", [body])
+        told = await ann.hear_until("message")
+        assert (told["name"], told["message"]) == ("nat", [body])
+
+
+async def test_what_was_lost_is_said() -> None:
+    async with place(configured(rooms={"recovery_limit": 2})) as here:
+        ann, ben = await here.open(), await here.open()
+        await ann.login("Ann", "den", "ann")
+        await ben.login("Ben", "den", "ben")
+        await ben.close()
+        for number in range(5):
+            await ann.say({"name": "Ann", "message": number})
+            await ann.hear_until("message")
+        back = await here.open()
+        await back.login("Ben", "den", "ben")
+        assert await back.hear() == {
+            "event": "gap",
+            "message": "the messages 1 to 3 could not be recovered",
+        }
+        assert [(await back.hear())["message"] for _ in range(2)] == [3, 4]
+
+
+@pytest.fixture
+async def here() -> Any:
+    async with place() as found:
+        yield found
+
+
+async def test_a_list_with_a_name_is_the_native_dialect(here: Place) -> None:
+    nat = await here.open()
+    await nat.say('["join",{"room":"den","user":"nat"},1]')
+    assert await nat.hear() == ["ack", {"ok": True}, 1]
+    other = await here.open()
+    await other.say("for those who wait")
+    assert [frame[0] for frame in await nat.hear_all()][:1] == ["welcome"]
+
+
+async def test_nothing_is_left(here: Place) -> None:
+    clients: list[Plain] = [await here.open() for _ in range(4)]
+    await clients[0].login("Ann", "den", "ann")
+    await clients[1].login("Ben")
+    await clients[2].say("hello")
+    await clients[0].cut()
+    for client in clients[1:]:
+        await client.close(1001)
+    await until(lambda: not here.door.connections)
+    await until(lambda: len(here.rooms._hub) == 0)
+    assert here.metrics.clients == 0
+    assert here.metrics.connections["raw"] == 0
+    with pytest.raises(Gone):
+        await clients[0].hear_until("nothing")

@@ -517,9 +517,9 @@ class RoomService:
 
     async def members(
         self, client: Actor, *, everybody: bool
-    ) -> tuple[list[User], Counts, list[User] | None, Mapping[str, State]]:
-        """Users online or away, the counts, (when `everybody`) the members, and what those of both
-        are who are in the room."""
+    ) -> tuple[list[User], Counts, list[User] | None, Mapping[str, State], Mapping[str, int]]:
+        """Users online or away, the counts, (when `everybody`) the members; what those of both are
+        who are in the room, and when the others were seen last, if that is known."""
         self._check(client)
         room, limit = client.room, self._config.rooms.members_page
         if not self._policy.rule(room).presence:
@@ -528,7 +528,9 @@ class RoomService:
         online = await self._engine.online(room, limit=limit)
         members = await self._engine.members(room, limit=limit) if everybody else None
         asked = dict.fromkeys(user.id for user in (*online, *(members or ())))
-        return online, counts, members, await self._engine.states(room, list(asked))
+        states = await self._engine.states(room, list(asked))
+        gone = [user.id for user in members or () if user.id not in states]
+        return online, counts, members, states, await self._engine.seen.of(gone)
 
     async def read(self, client: Client, offset: int) -> int:
         """Move the user's read position; returns how many messages are unread now."""

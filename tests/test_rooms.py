@@ -1269,16 +1269,18 @@ async def test_read_is_not_told_in_large_rooms(make: Make) -> None:
 async def test_members(world: World) -> None:
     one, ben = await world.enter(), await world.enter(BEN)
     await world.enter(GUEST)
+    await world.sweep()
     await world.service.leave(ben)
     world.clock.pass_(GRACE)
     await world.sweep()
-    online, counts, members, states = await world.service.members(one, everybody=False)
+    online, counts, members, states, _ = await world.service.members(one, everybody=False)
     assert (online, counts, members) == ([ANN, GUEST], Counts(2, 3), None)
     assert states == {"ann": "online", GUEST.id: "online"}
     world.service.status(one, "away")
-    _, _, members, states = await world.service.members(one, everybody=True)
+    *_, members, states, seen = await world.service.members(one, everybody=True)
     assert members == [ANN, BEN]
     assert states == {"ann": "away", GUEST.id: "online"}
+    assert seen == {"ben": round((world.clock() - GRACE) * 1000)}
 
 
 async def test_a_page_of_members(make: Make) -> None:
@@ -1286,7 +1288,7 @@ async def test_a_page_of_members(make: Make) -> None:
     one = await world.enter()
     for user in (BEN, CAT):
         await world.enter(user)
-    online, counts, members, _ = await world.service.members(one, everybody=True)
+    online, counts, members, *_ = await world.service.members(one, everybody=True)
     assert (online, counts.total, members) == ([ANN, BEN], 3, [ANN, BEN])
 
 

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from sioserver.auth import Policy
 from sioserver.config.schema import Config
 from sioserver.engine.base import Engine, EngineListener, Retention, StoreError
 from sioserver.engine.embedded import EmbeddedEngine
@@ -28,11 +29,13 @@ def create_engine(config: Config, node: Peer | None = None) -> Engine:
         from sioserver.engine.redis import RedisEngine
 
         return RedisEngine(config, node or Peer(secrets.token_hex(NODE_ID_BYTES)))
+    policy = Policy(config)
     return EmbeddedEngine(
         config.store,
         grace=config.presence.grace,
         path=store_path(config.store.path),
         endpoints=config.webhooks,
+        tells=lambda room: policy.rule(room).presence,
     )
 
 

@@ -16,6 +16,7 @@ from typing import Final, Protocol
 
 from sioserver.engine.base_mentions import Mentions
 from sioserver.engine.base_moderation import Moderation, ModerationListener
+from sioserver.engine.base_seen import Seen
 from sioserver.engine.base_webhooks import Webhooks
 from sioserver.errors import Refusal
 from sioserver.model import (
@@ -260,6 +261,10 @@ class Engine(Log, Members, Presence, Tokens, Nodes, Protocol):
     @property
     def mentions(self) -> Mentions:
         """Which messages name a user."""
+
+    @property
+    def seen(self) -> Seen:
+        """When users were here last."""
 
     @property
     def moderation(self) -> Moderation:

@@ -35,6 +35,7 @@ from sioserver.engine.embedded_mentions import EmbeddedMentions
 from sioserver.engine.embedded_moderation import EmbeddedModeration
 from sioserver.engine.embedded_presence import Presence
 from sioserver.engine.embedded_rooms import Room, RoomCache
+from sioserver.engine.embedded_seen import EmbeddedSeen
 from sioserver.engine.embedded_store import RETRY_AFTER, Journal, refusal
 from sioserver.engine.embedded_tables import Append, Loaded, Rule
 from sioserver.engine.embedded_webhooks import EmbeddedWebhooks, Marking
@@ -79,10 +80,11 @@ class EmbeddedEngine:
         path: str | Path,
         endpoints: Endpoints | None = None,
         clock: Callable[[], float] = time.time,
+        tells: Callable[[str], bool] = lambda room: True,
     ) -> None:
         """`grace`: seconds between a user's last exit and the leave. `path`: the store's file, or
         ":memory:"; `store.path` is not looked at. `endpoints`: the webhooks; `clock` is for those.
-        """
+        `tells`: does a room tell who is in it?"""
         subscriptions = Subscriptions(endpoints or Endpoints())
         self._cached_messages = store.cached_messages
         self._journal = Journal(
@@ -105,6 +107,9 @@ class EmbeddedEngine:
         """What the rooms keep that were trimmed here, by name, while they are watched or cached."""
         # People.
         self._presence = Presence(grace)
+        self._grace = grace
+        self._tells = tells
+        self.seen = EmbeddedSeen(self._journal)
         self._cursors: dict[tuple[str, str], int] = {}
         """Proven cursors that are still to be written down, by (room, user id)."""
         self._cursors_under_way: dict[tuple[str, str], int] = {}
@@ -147,6 +152,9 @@ class EmbeddedEngine:
         if self._running:
             self._running = False
             self._write_cursors()
+            for room, user, due in self._presence.leaving():
+                self._gone(room, user, due)
+            self.seen.write()
         await self._journal.stop()
 
     def watch(self, room: str) -> None:
@@ -170,6 +178,7 @@ class EmbeddedEngine:
         return {
             "revocations": len(self._revocations),
             **self.moderation.stats(),
+            **self.seen.stats(),
             "rooms_cached": len(self._rooms),
             "rooms_watched": len(self._watched),
             "rooms_with_people": len(self._presence),
@@ -440,6 +449,8 @@ class EmbeddedEngine:
             away, back = self._presence.take_moved(room)
             if self.webhooks is not None:
                 self.webhooks.people(room, joined, left)
+            for user in left:
+                self._gone(room, user, now)
             if room not in self._presence:
                 self._rooms.review(room)
             if (joined or left or away or back) and room in self._watched:
@@ -451,7 +462,13 @@ class EmbeddedEngine:
         if self.webhooks is not None:
             self.webhooks.write(now)
         self._write_cursors()
+        self.seen.write()
         self._tidy(now)
+
+    def _gone(self, room: str, user: User, due: float) -> None:
+        """Nobody has seen a user in a room since the grace time before the leave was due."""
+        if not user.guest and self._tells(room):
+            self.seen.note(user.id, due - self._grace)
 
     def _counts(self, room: str, state: Room) -> Counts:
         online, guests = self._presence.counts(room)
@@ -539,6 +556,7 @@ class EmbeddedEngine:
                 self._tidied = now
                 self._journal.post(lambda tables: tables.trim(now))
                 self.moderation.tidy(now)
+                self.seen.tidy(now)
                 if self._revocations.forget(now):
                     self._journal.post(lambda tables: token_rows.forget(tables, now))
             if round_is_due or self._pruning:

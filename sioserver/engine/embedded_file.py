@@ -69,6 +69,8 @@ CREATE TABLE revocation (
     kind TEXT NOT NULL, id TEXT NOT NULL, until REAL NOT NULL, before REAL NOT NULL,
     PRIMARY KEY (kind, id)
 ) WITHOUT ROWID;
+CREATE TABLE seen (user TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX seen_at ON seen (at);
 CREATE TABLE decision (
     room TEXT NOT NULL, name TEXT NOT NULL, value BLOB NOT NULL, until REAL NOT NULL,
     PRIMARY KEY (room, name)

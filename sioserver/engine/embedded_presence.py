@@ -7,7 +7,7 @@ listens; the embedded engine asks it what has become due and does the announcing
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from operator import attrgetter
 from typing import Final
 
@@ -203,6 +203,13 @@ class Presence:
         return {
             id: "away" if person.rests else "online" for id, person in found if person is not None
         }
+
+    def leaving(self) -> Iterator[tuple[str, User, float]]:
+        """Those whose leave was not told yet: room, user, and when it falls due."""
+        for due, room, user_id in self._leaves:
+            person = self._person(room, user_id)
+            if person is not None and person.due == due and person.announced:
+                yield room, person.user, due
 
     def counts(self, room: str) -> tuple[int, int]:
         """(people online, the guests among them). O(1)."""

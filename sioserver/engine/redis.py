@@ -17,6 +17,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from sioserver.auth import Policy
 from sioserver.config import Config
 from sioserver.engine.base import UNLIMITED, EngineListener, Quota, Retention, StoreError
 from sioserver.engine.redis_access import ReplyError, risks
@@ -33,6 +34,7 @@ from sioserver.engine.redis_presence import RedisPresence
 from sioserver.engine.redis_replies import RETRY_AFTER
 from sioserver.engine.redis_revocations import RedisRevocations
 from sioserver.engine.redis_secrets import RedisSecrets
+from sioserver.engine.redis_seen import RedisSeen
 from sioserver.engine.redis_servers import Redis
 from sioserver.engine.redis_watch import RedisWatch
 from sioserver.engine.redis_webhooks import RedisWebhooks
@@ -112,8 +114,11 @@ class RedisEngine:
             grace=config.presence.grace,
             timeout=settings.timeout,
             on_diff=self._on_diff,
+            on_left=self._on_gone,
             **({} if self.webhooks is None else {"noted": self.webhooks.keys_of}),
         )
+        self.seen = RedisSeen(redis, keys)
+        self._policy = Policy(config)
         self._lease = Lease(
             redis,
             keys,
@@ -192,6 +197,7 @@ class RedisEngine:
         await self.moderation.stop()
         await self._lease.stop()
         await self._members.write_rest()
+        await self.seen.write_rest()
         if self.webhooks is not None:
             await self.webhooks.stop()
         await self._bus.stop()
@@ -224,6 +230,7 @@ class RedisEngine:
             **self._watch.stats(),
             **self._members.stats(),
             **self._presence.stats(),
+            **self.seen.stats(),
             **self._nodes.stats(),
             **self._lease.stats(),
             **self._revocations.stats(),
@@ -365,6 +372,7 @@ class RedisEngine:
             self._tidied = now
             self._watch.tidy(now)
         await self._presence.sweep(now)
+        self.seen.write()
 
     # -- tokens -----------------------------------------------------------------------------------
 
@@ -504,6 +512,10 @@ class RedisEngine:
             self.webhooks.touch(room)
         if room in self._watch.rooms:
             self._listener.on_presence(room, diff)
+
+    def _on_gone(self, room: str, user_id: str, at: float) -> None:
+        if self._policy.rule(room).presence:
+            self.seen.note(user_id, at)
 
     def _on_event(self, room: str, event: Event, node: str) -> None:
         if room in self._watch.rooms or self._keys.room(room).channel in self._listened:

@@ -55,6 +55,11 @@ class Diffs:
         if diff is not None:
             self._tell(room, diff)
 
+    def left(self, body: bytes | memoryview) -> list[User]:
+        """Who has left, by a diff."""
+        diff = self._read(body)
+        return [] if diff is None else _users(diff.left)
+
     def on_bus(self, room: str, body: bytes | memoryview) -> None:
         """A diff that came over the bus. This node's own were told with the answer already."""
         diff = self._read(body)
@@ -98,11 +103,12 @@ class Diffs:
         self.told += 1
         if not diff.node:
             self.reaped += len(diff.left)
-        lists = [
-            [User(id, name, bool(guest)) for id, name, guest in people]
-            for people in (diff.joined, diff.left, diff.away, diff.back)
-        ]
+        lists = map(_users, (diff.joined, diff.left, diff.away, diff.back))
         try:
             self._on_diff(room, PresenceDiff(counts, *lists))
         except Exception:
             log.exception("presence could not be announced")
+
+
+def _users(people: list[tuple[str, str, str]]) -> list[User]:
+    return [User(id, name, bool(guest)) for id, name, guest in people]

@@ -143,6 +143,10 @@ class Keys:
         key = self.user(user_id)
         return f"{key}:mentions", f"{key}:mentioned"
 
+    def seen(self, user_id: str) -> str:
+        """String with an end: when the user was here last, in milliseconds since 1970."""
+        return f"{self._prefix}:seen:{quote(user_id, safe='')}"
+
     def secret(self, name: str) -> str:
         """String."""
         return f"{self._prefix}:secret:{name}"

@@ -190,7 +190,8 @@ class Lease:
 
     async def _show(
         self, lease: str, *, begins: bool = False, look: bool = False, replaces: str = ""
-    ) -> tuple[int, int, list[str]]:
+    ) -> tuple[int, int, dict[str, float]]:
+        """What lease.lua answers; the leases with when they ended, in seconds since 1970."""
         keys = self._keys
         # One that lay in the socket of a server that stood still must not find the others dead
         # before they can show that they live.
@@ -213,12 +214,13 @@ class Lease:
             ],
         )
         state, ends, dying = await answer(call)
-        return state, ends, [name.decode() for name in dying]
+        ended = zip(dying[::2], dying[1::2], strict=True)
+        return state, ends, {name.decode(): float(at) / 1000 for name, at in ended}
 
-    async def _reap(self, leases: list[str]) -> None:
-        for lease in leases:
+    async def _reap(self, leases: Mapping[str, float]) -> None:
+        for lease, ended in leases.items():
             try:
-                await self._presence.reap(lease)
+                await self._presence.reap(lease, ended)
                 dying = self._keys.dying
                 await answer(self._redis.command(dying, "ZREM", dying, lease))
             except Refusal:

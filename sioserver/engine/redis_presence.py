@@ -51,16 +51,21 @@ class RedisPresence:
         grace: float,
         timeout: float,
         on_diff: Callable[[str, PresenceDiff], None],
+        on_left: Callable[[str, str, float], None],
         noted: Callable[[str], Sequence[str]] = lambda _: (),
     ) -> None:
         """`grace`: seconds between a user's last exit and the leave. `timeout`: seconds until a
-        command is refused. `on_diff` is called for a room whether it is watched or not. `noted`
-        says the keys under which it is noted who comes to a room and goes; mostly none."""
+        command is refused. `on_diff` is called for a room whether it is watched or not. `on_left`
+        is called with a room, a user who is no guest and when they were there last (seconds since
+        1970), on the one node that has taken them away. `noted` says the keys under which it is
+        noted who comes to a room and goes; mostly none."""
         self._redis = redis
         self._keys = keys
         self._node = node
         self._noted = noted
         self._timeout = timeout
+        self._grace = grace
+        self._on_left = on_left
         self._enter = load_script("enter")
         self._sweep = load_script("sweep")
         self._counts = load_script("counts")
@@ -149,7 +154,7 @@ class RedisPresence:
         well = True
         try:
             # Somebody who was cancelled may have left calls under way; they are waited for as well.
-            while well and self._lease and (self._start(waiting) or self._sweeping):
+            while well and self._lease and (self._start(waiting, now) or self._sweeping):
                 well = await self._calls_under_way()
         finally:
             for room, chunks in waiting.items():
@@ -234,12 +239,14 @@ class RedisPresence:
             for room in self._devices.rooms()
         }
         well = True
-        while well and (self._start(waiting, lease) or self._sweeping):
+        # Those were never told to be here.
+        while well and (self._start(waiting, 0.0, lease) or self._sweeping):
             well = await self._calls_under_way()
 
-    async def reap(self, lease: str) -> None:
-        """Take everybody away whom a dead lease holds. Any number of nodes may do it at once: each
-        user is taken, and told of, once. Raises a `Refusal`; then it is to be called again."""
+    async def reap(self, lease: str, ended: float) -> None:
+        """Take everybody away whom a dead lease holds; they were here until it `ended`, about. Any
+        number of nodes may do it at once: each user is taken, and told of, once. Raises a
+        `Refusal`; then it is to be called again."""
         key = self._keys.rooms(lease)
         while True:
             found = await self._result(self._redis.command(key, "SRANDMEMBER", key, _ROUND))
@@ -248,6 +255,8 @@ class RedisPresence:
             rooms = [name.decode() for name in found]
             calls = [self._call(room, Batch([], []), lease, number="") for room in rooms]
             await self._all(calls)
+            for room, call in zip(rooms, calls, strict=True):
+                self._gone(room, call.result()[0], ended)
             empty = [room for room, call in zip(rooms, calls, strict=True) if not call.result()[1]]
             if empty:
                 await self._result(self._redis.command(key, "SREM", key, *empty))
@@ -320,7 +329,7 @@ class RedisPresence:
         if _is_well(call):
             self._held(room, people, before, call.result())
 
-    def _start(self, waiting: dict[str, deque[Batch]], lease: str = "") -> bool:
+    def _start(self, waiting: dict[str, deque[Batch]], now: float, lease: str = "") -> bool:
         """Start the next call of some rooms. Whether some are left for the next time."""
         idle = (room for room in waiting if room not in self._sweeping)
         for room in list(islice(idle, _ROUND)):
@@ -334,7 +343,7 @@ class RedisPresence:
                 )
                 self._sweeping[room] = call
                 # Not after the wait: it has to be done as well when nobody waits any more.
-                call.add_done_callback(partial(self._swept, room, batch, unsure))
+                call.add_done_callback(partial(self._swept, room, batch, unsure, now))
             if not waiting[room]:
                 del waiting[room]
         return bool(waiting)
@@ -374,7 +383,9 @@ class RedisPresence:
             ],
         )
 
-    def _swept(self, room: str, batch: Batch, unsure: bool, call: asyncio.Future[Any]) -> None:
+    def _swept(
+        self, room: str, batch: Batch, unsure: bool, now: float, call: asyncio.Future[Any]
+    ) -> None:
         del self._sweeping[room]
         if not _is_well(call):
             self._devices.put_back(room, batch)
@@ -395,6 +406,14 @@ class RedisPresence:
         published = call.result()[0]
         if published:
             self._diffs.on_answer(room, memoryview(published)[1:])
+        if batch.left:
+            self._gone(room, published, now)
+
+    def _gone(self, room: str, published: bytes, due: float) -> None:
+        """Whose leave was told has not been here since the grace time before it was due."""
+        for user in self._diffs.left(memoryview(published)[1:]) if published else ():
+            if not user.guest:
+                self._on_left(room, user.id, due - self._grace)
 
     def _need_lease(self) -> None:
         if not self._lease:

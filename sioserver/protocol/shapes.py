@@ -69,6 +69,10 @@ class Member(Person, frozen=True):
     """Somebody who belongs to a room."""
 
     state: Literal["online", "away", "offline"]
+    seen: (
+        Annotated[Milliseconds, Meta(description="When they were here last, in whatever room.")]
+        | UnsetType
+    ) = UNSET
 
 
 class Message(Shape, frozen=True):

@@ -82,19 +82,26 @@ def members_answer(
     counts: Counts,
     members: Iterable[User] | None,
     states: Mapping[str, State],
+    seen: Mapping[str, int],
 ) -> dict[str, Any]:
-    """The ack of `members`. `states`: of those who are in the room. Who came between two looks is
-    online."""
+    """The ack of `members`. `states`: of those who are in the room; `seen`: when others were, in
+    milliseconds. Who came between two looks is online."""
     answer: dict[str, Any] = {
         "ok": True,
         "online": [{**person(user), "state": states.get(user.id, "online")} for user in online],
         "total": counts.total,
     }
     if members is not None:
-        answer["members"] = [
-            {**person(user), "state": states.get(user.id, "offline")} for user in members
-        ]
+        answer["members"] = [_member(user, states, seen) for user in members]
     return answer
+
+
+def _member(user: User, states: Mapping[str, State], seen: Mapping[str, int]) -> dict[str, Any]:
+    state = states.get(user.id)
+    if state is not None:
+        return {**person(user), "state": state}
+    at = {"seen": seen[user.id]} if user.id in seen else {}
+    return {**person(user), "state": "offline", **at}
 
 
 def mention_payload(mention: Mention) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from sioserver.config.schema import Config, Presence, Store
+from sioserver.config.schema import Config, Presence, RoomRule, Rooms, Store
 from sioserver.engine.base import Engine
 from sioserver.engine.embedded import EmbeddedEngine
 from sioserver.engine.redis import RedisEngine
@@ -35,6 +35,8 @@ from sioserver.valkey import Valkey
 from tests.redis_servers import Cluster, acl_rules, ask, free_port, settings, standalone
 
 GRACE = 5.0
+HIDDEN = "hidden"
+"""A room that does not tell who is in it."""
 PATIENCE = 60.0
 """Seconds after which Redis counts as away, where no test is about that: a machine that stands
 still for some seconds, or a loop that nobody runs meanwhile, is no outage."""
@@ -173,6 +175,7 @@ def config(where: Any, prefix: str, *, lease: float = 15.0, **redis: Any) -> Con
         redis=settings(where, **options),
         presence=Presence(grace=GRACE, lease=lease),
         store=Store(cached_messages=CACHED),
+        rooms=Rooms(rules=[RoomRule(match=HIDDEN, presence=False)]),
     )
 
 
@@ -188,7 +191,9 @@ def build(kind: str, directory: Path, **store: Any) -> Engine:
         "dedup_window": WINDOW,
         **store,
     }
-    return EmbeddedEngine(Store(**options), grace=GRACE, path=path)
+    return EmbeddedEngine(
+        Store(**options), grace=GRACE, path=path, tells=lambda room: room != HIDDEN
+    )
 
 
 async def until(condition: Callable[[], Any], what: str, within: float = 20.0) -> None:

@@ -33,6 +33,7 @@ class Node:
         self.keys = keys = Keys(settings.prefix)
         self.diffs: list[tuple[str, PresenceDiff]] = []
         self.events: list[tuple[str, Event]] = []
+        self.gone: list[tuple[str, str, float]] = []
         self.received = 0
         """Messages of rooms that came over the bus."""
         self.subscribed: set[str] = set()
@@ -55,6 +56,7 @@ class Node:
             grace=grace,
             timeout=settings.timeout,
             on_diff=lambda *told: self.diffs.append(told),
+            on_left=lambda *told: self.gone.append(told),
         )
         self.lease = Lease(
             redis, keys, self.peer, self.presence, self.nodes, seconds=lease, grace=grace

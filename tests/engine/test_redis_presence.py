@@ -54,6 +54,36 @@ def moved(node: Node) -> list[tuple[list[str], list[str]]]:
     return [([one.id for one in diff.away], [one.id for one in diff.back]) for diff in diffs]
 
 
+async def test_one_node_notes_when_somebody_left(server: Valkey) -> None:
+    async with nodes(redis_settings(server), "a") as (one, two):
+        for node in (one, two):
+            await node.enter(ANN, client="c")
+            await node.presence.sweep(1000)
+        await one.enter(GUEST)
+        await one.presence.sweep(1000)
+        await one.exit(ANN, now=1000)
+        await one.exit(GUEST, now=1000)
+        await one.presence.sweep(1000 + GRACE)
+        assert one.gone == []  # the other device
+        await two.exit(ANN, now=2000)
+        await two.presence.sweep(2000 + GRACE)
+        await until(lambda: "ann" in one.left())
+        assert (one.gone, two.gone) == ([], [("a", "ann", 2000)])
+
+
+async def test_who_is_on_a_dead_node_was_seen_until_its_lease_ended(server: Valkey) -> None:
+    async with nodes(redis_settings(server), "a", lease=1.0) as (one, two):
+        began = one.redis.server_time(one.keys.leases)
+        await two.enter(ANN)
+        await two.presence.sweep(0)
+        two.freeze()
+        await until(lambda: one.gone)
+        ((room, user_id, at),) = one.gone
+        assert (room, user_id) == ("a", "ann")
+        assert began - GRACE < at < one.redis.server_time(one.keys.leases) - GRACE
+        assert two.gone == []
+
+
 async def test_who_rests_on_one_node_and_not_on_the_other_is_online(server: Valkey) -> None:
     async with nodes(redis_settings(server), "a") as (one, two):
         await one.enter(ANN, client="c1")

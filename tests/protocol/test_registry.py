@@ -119,9 +119,11 @@ def test_an_answer_has_its_shape(
     page = Page(messages, 1, position)
     request = wire.HistoryRequest(None, None, 3)
     answered(Place.ROOM, "history", wire.history_answer(page, request))
-    answered(Place.ROOM, "members", wire.members_answer([user], counts, None, {}))
+    answered(Place.ROOM, "members", wire.members_answer([user], counts, None, {}, {}))
     here: dict[str, State] = {user.id: "away"}
-    answered(Place.ROOM, "members", wire.members_answer([user], counts, [user, user], here))
+    both = [user, user]
+    answered(Place.ROOM, "members", wire.members_answer([user], counts, both, here, {}))
+    answered(Place.ROOM, "members", wire.members_answer([], counts, both, {}, {user.id: 1}))
     rooms = [wire.standing("a", 1, 2, mentions=1), wire.standing("b", 1, 2, live=False, peer="ben")]
     answered(Place.SESSION, "rooms", {"ok": True, "rooms": rooms})
     mention = Mention(3, "a", id, 1, user.id, user.name, 1)

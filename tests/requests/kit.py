@@ -117,7 +117,13 @@ class Service:
     async def members(self, client: ConnectedClient, *, everybody: bool) -> Any:
         self.asked.append(("members", everybody))
         bob = User("bob", "Bob")
-        return [ALICE], Counts(1, 2), [ALICE, bob] if everybody else None, {"alice": "away"}
+        return (
+            [ALICE],
+            Counts(1, 2),
+            [ALICE, bob] if everybody else None,
+            {"alice": "away"},
+            {"bob": 7},
+        )
 
     def status(self, client: ConnectedClient, state: str) -> None:
         self.asked.append(("status", state))

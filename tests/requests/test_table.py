@@ -67,7 +67,10 @@ def desk() -> Desk:
                 "ok": True,
                 "online": [ALICE_AWAY],
                 "total": 2,
-                "members": [ALICE_AWAY, {"user": "bob", "name": "Bob", "state": "offline"}],
+                "members": [
+                    ALICE_AWAY,
+                    {"user": "bob", "name": "Bob", "state": "offline", "seen": 7},
+                ],
             },
         ),
         (["read", 2], ("read", 2), {"ok": True, "unread": 3}),

@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any
+from unittest.mock import ANY
 
 import aiohttp
 import jwt
@@ -46,7 +47,7 @@ from .kit import until
 PATIENCE = 20.0
 """Seconds until a test gives up waiting for something that has to come."""
 SECRET = "a secret of more than thirty-two bytes"
-MANUALLY = {"grace": 1000.0, "batch": 3600.0}
+MANUALLY = {"grace": 1000.0, "batch": 3600.0, "away_after": 0.0}
 """Presence is told when the test calls the engine's sweep."""
 
 TRANSPORTS = ("websocket", "polling")
@@ -529,6 +530,9 @@ async def test_the_welcome_comes_first_and_says_where_the_client_is(
         "unread": 0,
         "permissions": ["join", "read", "history", "post"],
         "state": "online",
+        "topic": "",
+        "slow_mode": 0.0,
+        "read_only": False,
     }
     assert position.endswith(".0")
     assert [packet.packet_type for packet in client.packets] == [stock.CONNECT, stock.EVENT]
@@ -1135,7 +1139,7 @@ async def test_members(serve: Serve, transport: str) -> None:
         "ok": True,
         "online": who[1:],
         "total": 2,  # a guest is never kept
-        "members": [{**who[0], "state": "offline"}, who[1]],
+        "members": [{**who[0], "state": "offline", "seen": ANY}, who[1]],
     }
 
 
@@ -1301,7 +1305,8 @@ async def test_all_devices_leave_for_good(serve: Serve, transport: str) -> None:
         await client.answer((stock.DISCONNECT,), room)
     await running.sweep()
     assert await told_who_left(bob) == ["alice"]
-    assert (await bob.call("members", {"all": True}))["members"] == [{"user": "bob", "name": "bob"}]
+    members = (await bob.call("members", {"all": True}))["members"]
+    assert members == [{"user": "bob", "name": "bob", "state": "online"}]
     assert running.metrics.clients == 1
     assert running.metrics.disconnects["left"] == 3
 
@@ -1435,7 +1440,7 @@ async def test_relayed_events(serve: Serve, transport: str) -> None:
 
 
 async def test_presence_states(serve: Serve, transport: str) -> None:
-    running = await serve(presence=MANUALLY)
+    running = await serve(presence={**MANUALLY, "away_after": 900.0})
     bob = await running.enter("bob", "/", transport)
     alice = await running.enter("alice", "/", transport, name="Alice")
     await alice.connect("/other", {"user": "alice"})

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sioserver import wire
 from sioserver.errors import REFUSALS, Refusal
-from sioserver.model import Counts, Event, Mention, Page, Position, Published, State
+from sioserver.model import Counts, Event, Mention, Page, Position, Published, State, User
 from sioserver.wire import HistoryRequest
 from sioserver.wire.bodies import count_binaries
 
@@ -170,13 +170,19 @@ def test_members() -> None:
     online = [{"user": "ann", "name": "Ann", "state": "away"}]
     states: dict[str, State] = {"ann": "away"}
     answer = {"ok": True, "online": online, "total": 2}
-    assert wire.members_answer([ANN], counts, None, states) == answer
-    assert wire.members_answer([ANN], counts, [ANN, BEN], states) == {
+    assert wire.members_answer([ANN], counts, None, states, {}) == answer
+    cat = User("cat", "Cat")
+    seen = {"ben": 1_700_000_000_123, "ann": 1}
+    assert wire.members_answer([ANN], counts, [ANN, BEN, cat], states, seen) == {
         **answer,
-        "members": [*online, {"user": "ben", "name": "Ben", "state": "offline"}],
+        "members": [
+            *online,
+            {"user": "ben", "name": "Ben", "state": "offline", "seen": 1_700_000_000_123},
+            {"user": "cat", "name": "Cat", "state": "offline"},
+        ],
     }
     # who came between two looks
-    assert wire.members_answer([ANN], counts, None, {})["online"][0]["state"] == "online"
+    assert wire.members_answer([ANN], counts, None, {}, {})["online"][0]["state"] == "online"
 
 
 @pytest.mark.parametrize("code", REFUSALS)

@@ -3,7 +3,7 @@
 -- ARGV: lease, its length from now (ms), the node as the others find it, 1 to begin it or "", longest pause (ms) after which the
 -- server itself was not away, until when to look at the others (ms, 0: not at all), how long a dead lease is remembered (ms), channel, publish
 -- command, the lease that it replaces or "".
--- Answers {state, end of the lease (ms), leases whose people are to be taken away}; the state: 0 well, 1 well but late, 2 the lease was found expired by
+-- Answers {state, end of the lease (ms), leases whose people are to be taken away, each with when it ended (ms)}; the state: 0 well, 1 well but late, 2 the lease was found expired by
 -- somebody, 3 it is not known here.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -33,13 +33,14 @@ end
 
 local found = {}
 if now <= tonumber(ARGV[6]) and state == 0 then
-  for _, other in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, 16)) do
-    redis.call('ZREM', KEYS[1], other)
-    redis.call('HDEL', KEYS[4], other)
-    redis.call('ZADD', KEYS[2], now, other)
-    redis.call('ZADD', KEYS[3], now, other)
+  local over = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'WITHSCORES', 'LIMIT', 0, 16)
+  for i = 1, #over, 2 do
+    redis.call('ZREM', KEYS[1], over[i])
+    redis.call('HDEL', KEYS[4], over[i])
+    redis.call('ZADD', KEYS[2], over[i + 1], over[i])
+    redis.call('ZADD', KEYS[3], now, over[i])
   end
   redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now - ARGV[7])
-  found = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, 16)
+  found = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'WITHSCORES', 'LIMIT', 0, 16)
 end
 return { state, now + length, found }

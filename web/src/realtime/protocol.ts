@@ -87,6 +87,8 @@ export interface Member {
   /** What others read; need not be unique. */
   readonly name: string;
   readonly state: "away" | "offline" | "online";
+  /** When they were here last, in whatever room. */
+  readonly seen?: number;
 }
 
 /** How many messages are unread now. */

@@ -34,7 +34,9 @@ from sioserver.api import web as page
 from sioserver.api.callers import Callers
 from sioserver.api.hosts import only
 from sioserver.api.rooms import Bounds, Rooms
+from sioserver.api.rooms_moderation import RoomModeration
 from sioserver.api.table import Cross
+from sioserver.api.visits import Visits
 from sioserver.auth import Policy, Signer, Verifier
 from sioserver.config import Config
 from sioserver.config.schema import Auth
@@ -260,6 +262,7 @@ def create_app(
         lambda token: rooms.identify(wire.Hello(token=token), ""),
     )
     callers = Callers(operator, policy, admission, metrics, time.time, server.eio.address_of)
+    visits = Visits(rooms, callers, budget, time.time)
     bounds = Bounds(
         body=config.limits.max_payload,
         messages=config.rooms.history_page,
@@ -267,7 +270,8 @@ def create_app(
     )
     described = [
         *admin.routes(operator, callers.operator),
-        *Rooms(rooms, callers, budget, time.time, bounds).routes(),
+        *Rooms(rooms, visits, bounds).routes(),
+        *RoomModeration(rooms.moderation, visits).routes(),
     ]
     described.append(openapi.route(described, lambda: operator.reachable))
     cross = Cross(server.eio.admit_origin, server.eio.fields_of)

@@ -138,6 +138,16 @@ API_ROUTES: Final = (
     "list_members",
     "list_messages",
     "post_message",
+    "get_settings",
+    "change_settings",
+    "kick",
+    "mute",
+    "ban",
+    "list_mutes",
+    "list_bans",
+    "unmute",
+    "unban",
+    "moderation_log",
     "describe",
 )
 """What the HTTP API can be asked for."""

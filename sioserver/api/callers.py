@@ -50,7 +50,7 @@ class Caller(msgspec.Struct, frozen=True):
         if user is None:
             # who only reads need not be anybody
             own = None if self.identity is None else self.identity.user
-            user = own or User("", self.name, guest=True)
+            user = own or User(self.name, self.name, guest=True)
         grants = (Grant.everywhere(ADMIN),) if self.admin else None
         return Identity(user, authenticated=True, operator=True, grants=grants)
 

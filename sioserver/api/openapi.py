@@ -16,6 +16,7 @@ from sioserver.api.answers import BINARY, answer
 from sioserver.api.table import Route
 from sioserver.errors import REFUSALS
 from sioserver.model import State
+from sioserver.wire.moderation import MAX_REASON, MAX_TOPIC
 
 PATH: Final = "/api/openapi.json"
 
@@ -29,6 +30,10 @@ def _object(properties: Mapping[str, Schema], *optional: str) -> Schema:
 
 def _ok(properties: Mapping[str, Schema], *optional: str) -> Schema:
     return _object({"ok": {"const": True}, **properties}, *optional)
+
+
+def _closed(properties: Mapping[str, Schema], *optional: str) -> Schema:
+    return {**_object(properties, *optional), "additionalProperties": False}
 
 
 def _list(item: Schema) -> Schema:
@@ -47,6 +52,16 @@ COUNT: Final[Schema] = {"type": "integer", "minimum": 0}
 OFFSET: Final[Schema] = {"type": "integer", "minimum": 1, "maximum": 2**53 - 1}
 USER: Final[Schema] = {"type": "string", "minLength": 1, "maxLength": 128}
 ID: Final[Schema] = {"type": "string", "pattern": "^[!-~]{1,128}$"}
+REASON: Final[Schema] = {"type": "string", "maxLength": MAX_REASON}
+NEVER: Final[Schema] = {"type": ["integer", "null"], "description": "Milliseconds; null: never."}
+SANCTION: Final[Mapping[str, Schema]] = {
+    "user": USER,
+    "until": NEVER,
+    "by": TEXT,
+    "reason": TEXT,
+    "at": MILLISECONDS,
+    "address": BOOL,
+}
 BODY: Final[Schema] = {
     "description": f'Any JSON. Bytes in it are told as {{"{BINARY}": "..."}}.',
 }
@@ -92,33 +107,63 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         }
     ),
     "Messages": _ok({"items": _list(_ref("Message")), "more": BOOL, "position": TEXT}),
-    "NewMessage": {
-        **_object(
-            {
-                "body": BODY,
-                "id": {**ID, "description": "Makes sending it again harmless."},
-                "as": {
-                    "description": "For operators: in whose name it is posted.",
-                    "oneOf": [USER, _object({"user": USER, "name": TEXT}, "name")],
-                },
+    "NewMessage": _closed(
+        {
+            "body": BODY,
+            "id": {**ID, "description": "Makes sending it again harmless."},
+            "as": {
+                "description": "For operators: in whose name it is posted.",
+                "oneOf": [USER, _closed({"user": USER, "name": TEXT}, "name")],
             },
-            "id",
-            "as",
-        ),
-        "additionalProperties": False,
-    },
+        },
+        *("id", "as"),
+    ),
     "Posted": _ok({"id": TEXT, "offset": OFFSET, "at": MILLISECONDS}),
+    "Settings": _ok({"topic": TEXT, "slow_mode": {"type": "number"}, "read_only": BOOL}),
+    "NewSettings": _closed(
+        {
+            "topic": {"type": ["string", "null"], "maxLength": MAX_TOPIC},
+            "slow_mode": {"type": ["number", "null"], "minimum": 0, "description": "Seconds."},
+            "read_only": {"type": ["boolean", "null"]},
+        },
+        *("topic", "slow_mode", "read_only"),
+    ),
+    "Kick": _closed({"user": USER, "reason": REASON}, "reason"),
+    "Mute": _closed({"user": USER, "seconds": COUNT, "reason": REASON}, "reason"),
+    "Ban": _closed(
+        {
+            "user": USER,
+            "seconds": {**COUNT, "description": "0, or without it: for good."},
+            "reason": REASON,
+            "address": {**BOOL, "description": "Also where they are connected from."},
+        },
+        *("seconds", "reason", "address"),
+    ),
+    "Sanction": _object(SANCTION),
+    "Sanctioned": _ok(SANCTION),
+    "Sanctions": _ok({"items": _list(_ref("Sanction")), "next": TEXT}, "next"),
+    "Act": _object(
+        {
+            "number": COUNT,
+            "what": TEXT,
+            "by": TEXT,
+            "at": MILLISECONDS,
+            "user": USER,
+            "until": NEVER,
+            "reason": TEXT,
+            "settings": {"type": "object"},
+        },
+        *("user", "until", "reason", "settings"),
+    ),
+    "Acts": _ok({"items": _list(_ref("Act")), "more": BOOL}),
     "Rule": _object(
         {"until": SECONDS, "before": SECONDS, "user": TEXT, "token": TEXT},
         *("before", "user", "token"),
     ),
-    "Revoke": {
-        **_object(
-            {"user": TEXT, "token": TEXT, "before": SECONDS, "until": SECONDS},
-            *("user", "token", "before", "until"),
-        ),
-        "additionalProperties": False,
-    },
+    "Revoke": _closed(
+        {"user": TEXT, "token": TEXT, "before": SECONDS, "until": SECONDS},
+        *("user", "token", "before", "until"),
+    ),
     "Revoked": _ok({"revocation": _ref("Rule")}),
     "Revocations": _ok({"items": _list(_ref("Rule")), "next": TEXT}, "next"),
     "Description": {"type": "object", "description": "This."},
@@ -132,6 +177,8 @@ PARAMETERS: Final[Mapping[str, Mapping[str, Any]]] = {
     "before": {"name": "before", "schema": COUNT, "description": "Only smaller offsets."},
     "after": {"name": "after", "schema": COUNT, "description": "Only larger offsets."},
     "limit": {"name": "limit", "schema": {"type": "integer", "minimum": 1, "maximum": 1000}},
+    "after_user": {"name": "after", "schema": TEXT, "description": "`next` of the page before."},
+    "before_act": {"name": "before", "schema": COUNT, "description": "Only smaller numbers."},
     "after_rule": {"name": "after", "schema": TEXT, "description": "`next` of the page before."},
 }
 """What may stand in the query, by the names in the table of routes."""
@@ -139,6 +186,7 @@ PARAMETERS: Final[Mapping[str, Mapping[str, Any]]] = {
 PLACES: Final[Mapping[str, Schema]] = {
     "room": {"type": "string", "description": "Percent-encoded, `/` too: team%2Fred."},
     "id": TEXT,
+    "user": {"type": "string", "description": "Percent-encoded."},
 }
 """What may stand in the path, where no expression says so."""
 

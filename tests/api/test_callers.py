@@ -38,4 +38,4 @@ def test_an_operator_asks_as_anybody(caller: Caller) -> None:
 def test_who_an_operator_is_without_a_name() -> None:
     assert ROOT.acting(None).user == ANN
     nobody = KEY.acting(None).user
-    assert (nobody.id, nobody.guest) == ("", True), "nothing is ever kept of it"
+    assert (nobody.id, nobody.guest) == ("the key backend", True), "nothing is ever kept of it"

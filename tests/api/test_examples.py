@@ -37,19 +37,19 @@ async def curl(http: Http, command: str) -> Any:
     for name, value in secrets.items():
         command = command.replace(name, value)
     words = iter(shlex.split(command)[1:])
-    headers, method, data, where = {}, "GET", None, ""
+    headers, method, data, where = {}, "", None, ""
     for word in words:
         if word == "-H":
             name, _, value = next(words).partition(": ")
             headers[name] = value
         elif word in ("-d", "--data-binary"):
-            method, data = "POST", next(words).encode()
+            data = next(words).encode()
         elif word == "-X":
             method = next(words)
         else:
             assert word.startswith(HOST), word
             where = word.removeprefix(HOST)
-    url = URL(where, encoded=True)
+    url, method = URL(where, encoded=True), method or ("GET" if data is None else "POST")
     async with http.request(method, url, data=data, headers=headers) as answer:
         return await answer.json()
 

@@ -539,6 +539,75 @@ ROOMS: list[Ask] = [
     _get("for a listed page", MESSAGES, "200", USER, "Origin: http://listed.example"),
 ]
 
+
+def _moderate(name: str, path: str, body: str, outcome: str = REFUSED, method: str = "POST") -> Ask:
+    return Ask(name, body, outcome, method, f"/api/rooms/den/{path}", (*JSON, KEY))
+
+
+MODERATION: list[Ask] = [
+    *(
+        _moderate(f"{path}: {body[:40]!a}", path, body)
+        for path in ("bans", "mutes", "kicks")
+        for body in (
+            *("", "[]", "null", '"eve"', "{}", '{"user":1}', '{"user":null}', '{"user":""}'),
+            *('{"user":["eve"]}', '{"user":"eve","x":1}', '{"user":"\\ud800"}', _deep(900)),
+            *('{"user":"eve","seconds":NaN}', '{"user":"eve","seconds":1e999}'),
+            *('{"user":"eve","seconds":-1}', '{"user":"eve","seconds":1e300}', '{"user":"\udcff"}'),
+            *(
+                '{"user":"eve","reason":1}',
+                '{"user":"eve","address":1}',
+                '{"__proto__":{"user":"a"}}',
+            ),
+            f'{{"user":"eve","reason":"{"r" * 201}"}}',
+            f'{{"user":"{"u" * 129}"}}',
+        )
+    ),
+    *(
+        _moderate(f"settings: {body[:40]!a}", "settings", body, method="PATCH")
+        for body in (
+            *("", "[]", "null", '{"topic":1}', '{"slow_mode":-1}', '{"slow_mode":NaN}', '{"x":1}'),
+            *('{"slow_mode":1e999}', '{"slow_mode":true}', '{"read_only":0}', _deep(900)),
+            f'{{"topic":"{"t" * 513}"}}',
+        )
+    ),
+    _moderate("too much", "bans", '{"user":"eve"}'.ljust(MAX_BODY + 1), "413 too_large"),
+    *(
+        Ask(
+            f"{method} {path} by who may not",
+            body,
+            "403 forbidden",
+            method,
+            f"/api/rooms/den/{path}",
+            who,
+        )
+        for method, path, body, who in (
+            ("POST", "bans", '{"user":"eve"}', (*JSON, USER)),
+            ("POST", "kicks", '{"user":"eve"}', (*JSON, USER)),
+            ("PATCH", "settings", '{"topic":"mine"}', (*JSON, USER)),
+            ("GET", "bans", "", (USER,)),
+            ("GET", "moderation_log", "", (USER,)),
+            ("DELETE", "mutes/eve", "", (USER,)),
+        )
+    ),
+    Ask(
+        "a simple request",
+        '{"user":"eve"}',
+        REFUSED,
+        path="/api/rooms/den/bans",
+        headers=("Content-Type: text/plain", KEY),
+    ),
+    *(
+        Ask(f"DELETE {path}"[:40], "", outcome, "DELETE", f"/api/rooms/den/{path}", (KEY,))
+        for path, outcome in (
+            ("bans/%00", REFUSED),
+            ("bans/%ff", REFUSED),
+            ("bans/" + "u" * 129, REFUSED),
+            ("bans/", "404 bad_request"),
+            ("bans", "405 bad_request"),
+        )
+    ),
+]
+
 AREAS: dict[str, list[Ask]] = {
     "parse": PARSE,
     "deep": DEEP,
@@ -554,4 +623,5 @@ AREAS: dict[str, list[Ask]] = {
     "messages: text": MESSAGES_TEXT,
     "messages: bodies": MESSAGES_BODIES,
     "rooms": ROOMS,
+    "moderation": MODERATION,
 }

@@ -129,8 +129,9 @@ async def bare(settings: Settings, publishers: int, seconds: float) -> dict[str,
             count += 1
             at = int(time.time() * 1000)
             place = keys.draft("bare", f"user{number}", f"{end:.0f}-{count}")
-            arguments = ("e1", at, data, 1000, 0, "PUBLISH", at + 3000, 3_600_000)
-            await link.script(PUBLISH, (room.meta, room.log, place), arguments)
+            arguments = ("e1", at, data, 1000, 0, "PUBLISH", at + 3000, 3_600_000, 0)
+            names = (room.meta, room.log, place, room.folds, room.done)
+            await link.script(PUBLISH, names, arguments)
             sent += 1
 
     meter = Meter(settings.url)

@@ -42,6 +42,7 @@ REFUSALS: Final[dict[str, RefusalKind]] = {
     "unavailable": RefusalKind(110, "the store cannot be written just now", True, 503),
     "draining": RefusalKind(111, "this node is stopping; connect again", True, 503),
     "internal": RefusalKind(112, "something went wrong here; it was logged", True, 500),
+    "not_found": RefusalKind(113, "there is no such thing here (any more)", False, 404),
     "muted": RefusalKind(114, "you may not post here just now", True, 429),
     "banned": RefusalKind(115, "you are banned from here", False, 403),
 }

@@ -146,8 +146,9 @@ class Followers:
         followed = self.rooms.get(room)
         if followed is None or (epoch == followed.epoch and message.offset <= followed.top):
             return
-        followed.epoch, followed.top, followed.number = epoch, message.offset, message.offset
-        self.touch(room)
+        followed.epoch, followed.top, followed.number = epoch, message.offset, message.number
+        if message.kind == "message":
+            self.touch(room)
 
     def on_gap(self, room: str, after: Position) -> None:
         """See `EngineListener`; only needed for a room in `rooms`."""

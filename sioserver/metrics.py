@@ -26,6 +26,9 @@ from sioserver.errors import DISCONNECTS, REFUSALS, TOKEN_FAULTS
 
 EVENTS: Final = (
     "message",
+    "edit",
+    "delete",
+    "react",
     "history",
     "members",
     "read",
@@ -88,6 +91,7 @@ LIMITS: Final = (
     "message_rate",
     "direct_rate",
     "mention_rate",
+    "reactions",
     "relay_rate",
     "slow_mode",
     "sanctions",
@@ -278,6 +282,7 @@ class Metrics(Collector):
         # since the start
         self.connections_opened = 0
         self.messages_published = 0
+        self.operations_done = 0
         self.deliveries = 0
         self.catch_ups = 0
         self.pings = 0
@@ -470,6 +475,9 @@ class Metrics(Collector):
 
         yield _counter("connections_opened", "Connections ever opened.", self.connections_opened)
         yield _counter("messages_published", "Messages posted here.", self.messages_published)
+        yield _counter(
+            "operations_done", "Edits, deletes and reactions done here.", self.operations_done
+        )
         yield _counter("deliveries", "Events handed to clients.", self.deliveries)
         yield _counter("catch_ups", "Times that a live client fell behind.", self.catch_ups)
         yield _counter("pings", "Pings sent.", self.pings)

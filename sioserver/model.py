@@ -6,6 +6,8 @@ clients (`at`), seconds everywhere else.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final, Literal
 
 import msgspec
@@ -63,10 +65,47 @@ class Draft(msgspec.Struct, frozen=True):
     pause: float = 0.0
     """Slow mode: seconds that have to lie between two of the user's messages in the room; 0: none.
     """
+    reply_to: int | str | None = None
+    """The offset or id of the message that this one answers, as the client gave it."""
+    mentions: tuple[str, ...] = ()
+    """Ids of users."""
+
+
+class Operation(msgspec.Struct, frozen=True):
+    """Something that is to be done to an earlier message, on its way to the engine.
+
+    The message is named by its `offset`, or by its `id` alone, or by both, which have to agree.
+    """
+
+    kind: Literal["edit", "delete", "reaction"]
+    user: User
+    """Who does it."""
+    at: int
+    offset: int | None
+    id: str | None
+    author_only: bool
+    """Only whoever posted the message may do it."""
+    body: Any = None
+    """Of an edit: what the message says from now on."""
+    emoji: str = ""
+    """Of a reaction."""
+    on: bool = True
+    """Of a reaction: it is there from now on; else it is taken back."""
+    most: int = 1000
+    """Of a reaction: how many, each of one user with one emoji, a message may have."""
+
+
+NO_REACTIONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
 
 
 class Message(msgspec.Struct, frozen=True):
-    """A message in a room's log."""
+    """An entry of a room's log: a message, or an operation on one.
+
+    A message is shown as it is now, with all that was done to it. Of an operation, `id` is that of
+    the message it was done to; `user` and `name` are whoever did it. `body` is new with the
+    announcement of an edit, and the message's present one (None: it was deleted since) where an
+    edit is read from the log later: the log keeps no body that somebody has taken back.
+    """
 
     id: str
     offset: int
@@ -74,26 +113,57 @@ class Message(msgspec.Struct, frozen=True):
     name: str
     body: Any
     at: int
+    number: int = 0
+    """How many entries of the kind "message" there were up to this one, with it."""
+    kind: Literal["message", "edit", "delete", "reaction"] = "message"
+    # of a message
+    reply_to: int | str | None = None
+    mentions: tuple[str, ...] = ()
+    edited: int = 0
+    """When it was edited last; 0: never."""
+    deleted: int = 0
+    """When it was deleted; 0: it was not. Then it has no body, mentions, reactions or `edited`."""
+    reactions: Mapping[str, tuple[str, ...]] = NO_REACTIONS
+    """Emoji -> ids of the users, both in the order in which they came."""
+    # of an operation
+    target: int = 0
+    """The offset of the message."""
+    emoji: str = ""
+    on: bool = True
+    count: int = 0
+    """Of a reaction: how many users had this emoji on the message after it."""
 
 
 class Published(msgspec.Struct, frozen=True):
-    """What became of a draft."""
+    """What became of a draft or of an operation."""
 
     id: str
+    """Of the message, also where it is an operation on it."""
     position: Position
+    """Of the entry."""
     at: int
     duplicate: bool
-    """The draft had been published before; this is the first time's result."""
+    """The draft had been published before; this is the first time's result. Or the message was
+    already as the operation wants it: this is the last entry about it."""
+    target: int = 0
+    """Of an operation: the offset of the message."""
 
 
 class Page(msgspec.Struct, frozen=True):
-    """A stretch of a room's log, ascending and without holes."""
+    """A stretch of a room's log, ascending. It has no holes but those of the operations, if they
+    were not asked for."""
 
     messages: list[Message]
     first: int
     """The oldest offset that the log still holds; `top + 1` when it holds none."""
     top: Position
     """The newest position at the moment of reading."""
+    number: int
+    """How many messages (not operations) there were up to `top`."""
+    start: int
+    end: int
+    """The page has all that was asked for of the offsets [start, end). What else there may be lies
+    before or behind, depending on where the reading began."""
 
 
 class Membership(msgspec.Struct, frozen=True):
@@ -105,6 +175,24 @@ class Membership(msgspec.Struct, frozen=True):
     """Everything up to here has provably reached the user."""
     read: int
     """Everything up to here has been read, by the user's own word."""
+    number: int
+    """How many messages (not operations) there were up to `read`. When that was moved to a place
+    that the log does not hold any more: up to the beginning of the log."""
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """How far a user has got in a room, and how far the room has."""
+
+    membership: Membership
+    top: int
+    """The newest offset."""
+    number: int
+    """How many messages (not operations) there were up to `top`."""
+
+    @property
+    def unread(self) -> int:
+        """Messages behind the read position."""
+        return max(0, self.number - self.membership.number)
 
 
 class Mention(msgspec.Struct, frozen=True):

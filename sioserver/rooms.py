@@ -41,6 +41,7 @@ from sioserver.model import (
     User,
 )
 from sioserver.moderation import Moderation
+from sioserver.operations import Operations
 from sioserver.relay import Relay
 from sioserver.sessions import Sessions
 
@@ -55,6 +56,8 @@ class Joined(msgspec.Struct, frozen=True):
     counts: Counts
     membership: Membership
     top: Position
+    number: int
+    """How many messages there were up to `top`."""
     begins: Position
     """Where delivery goes on: the position before the gap or before the first missed message."""
     gap: Event | None
@@ -77,7 +80,7 @@ class Joined(msgspec.Struct, frozen=True):
             private.shown(client.room, client.user.id),
             client.user,
             self.counts,
-            self.membership,
+            max(0, self.number - self.membership.number),
             self.top,
             begins,
             recovered=recovered,
@@ -128,6 +131,9 @@ class RoomService:
         self.sessions = Sessions(config, engine, hub, metrics)
         self.moderation = Moderation(engine, hub, policy, metrics, clock, self._check, hooks)
         self.mentions = Mentions(engine, self.sessions.tell)
+        self.operations = Operations(
+            config, engine, policy, budget, metrics, may_post=self.check_post
+        )
         self._direct = Direct(config.limits, engine, budget, self.sessions.joined)
         self.activity = Activity(
             engine,
@@ -264,7 +270,7 @@ class RoomService:
             peer = await self._direct.peer(room, user) if private.is_direct(room) else None
             page, at = await self._look_back(client, since, membership)
             known, begin, lost = _verdict(page, at)
-            top, missed = page.top, _few(page)
+            top, number, missed = page.top, page.number, _few(page, user)
             del page  # what is too much is not held any longer
             # last, so that nobody is told of somebody who did not get in
             counts = await self._engine.enter(room, user, client.id)
@@ -284,6 +290,7 @@ class RoomService:
             counts=counts,
             membership=membership,
             top=top,
+            number=number,
             begins=Position(top.epoch, known),
             gap=None if lost is None else wire.gap_event(*lost, after),
             after=after,
@@ -308,12 +315,13 @@ class RoomService:
             # it is only the client's word, and opens nothing to who may not see what was before
             if not self._policy.may(client.identity, "history", room):
                 least = membership.joined
-        page = await self._engine.history(room, after=max(known, least), limit=limit)
+        look = partial(self._engine.history, room, limit=limit, ops=True)
+        page = await look(after=max(known, least))
         at = since or Position(page.top.epoch, known)
         if at.epoch != page.top.epoch:
-            page = await self._engine.history(room, after=least, limit=limit)
+            page = await look(after=least)
         if page.messages and page.messages[-1].offset < page.top.offset:
-            page = await self._engine.history(room, limit=limit)
+            page = await look()
         client.epoch, client.offset = page.top.epoch, page.top.offset
         return page, at
 
@@ -346,7 +354,8 @@ class RoomService:
         self._hub.lag(client, offset)
 
     async def catch_up(self, client: Client, limit: int) -> Missed:
-        """The next of what a client that is behind has to be told: at most `limit` messages.
+        """The next of what a client that is behind has to be told: at most `limit` entries
+        of the log.
 
         The edge hands out of it what there is space for, and notes that with `handed`. Then, before
         it waits for anything, it calls `go_live` if that was all and reached the top, else `lag`.
@@ -356,12 +365,12 @@ class RoomService:
         self._hub.begin(client)
         at = Position(client.epoch, client.offset)
         try:
-            page = await self._engine.history(client.room, after=at.offset, limit=limit)
+            look = partial(self._engine.history, client.room, limit=limit, ops=True)
+            page = await look(after=at.offset)
             if page.top.epoch != at.epoch:
                 allowed = self._policy.may(client.identity, "history", client.room)
                 # who may not see what was before its time gets what comes
-                after = 0 if allowed else page.top.offset
-                page = await self._engine.history(client.room, after=after, limit=limit)
+                page = await look(after=0 if allowed else page.top.offset)
         except BaseException:
             if self._hub.knows(client):
                 self._hub.lag(client, at.offset)
@@ -370,7 +379,7 @@ class RoomService:
             raise _left_meanwhile()
         _, begin, lost = _verdict(page, at)
         gap = [] if lost is None else [wire.gap_event(*lost, Position(page.top.epoch, begin))]
-        return Missed([*gap, *_events(page)], page.top)
+        return Missed([*gap, *_events(page, client.user)], page.top)
 
     def handed(self, client: Client, position: Position) -> None:
         """A client that is behind was handed everything up to there."""
@@ -483,6 +492,8 @@ class RoomService:
             at=int(now * 1000),
             resendable=request.id is not None,
             pause=self._pause(client, rule),
+            reply_to=request.reply_to,
+            mentions=request.mentions,
         )
         published = await self._engine.publish(client.room, draft, rule)
         self._metrics.messages_published += not published.duplicate
@@ -512,7 +523,11 @@ class RoomService:
         self._check(client)
         self._policy.check(client.identity, "history", client.room)
         return await self._engine.history(
-            client.room, after=request.after, before=request.before, limit=request.limit
+            client.room,
+            after=request.after,
+            before=request.before,
+            limit=request.limit,
+            ops=request.operations,
         )
 
     async def members(
@@ -536,19 +551,26 @@ class RoomService:
         """Move the user's read position; returns how many messages are unread now."""
         self._check(client)
         room, user = client.room, client.user
-        membership = await self._engine.read(room, user.id, offset)
+        standing = await self._engine.read(room, user.id, offset)
         # of a guest nothing is kept, and the answer is that everything was read
-        read = min(offset, membership.read) if user.guest else membership.read
+        read, unread = standing.membership.read, standing.unread
+        if user.guest and offset < read:
+            read, unread = offset, await self._behind(room, offset)
         if read > client.told_read:
             client.told_read = read
             if not user.guest:
-                self.sessions.has_read(user.id, room, membership.read)
+                self.sessions.has_read(user.id, room, standing.membership.number)
             if self._policy.rule(room).presence:
                 counts = await self._engine.counts(room)
                 # members, not only those who are online: it shall not change by the hour
                 if counts.total <= self._config.rooms.receipts_max_members:
                     self._tell(room, wire.read_event(user, read), but=client)
-        return max(0, self._hub.written(client) - read)
+        return unread
+
+    async def _behind(self, room: str, offset: int) -> int:
+        """How many messages there are behind an offset."""
+        page = await self._engine.history(room, after=offset, limit=1)
+        return page.number - page.messages[0].number + 1 if page.messages else 0
 
     def typing(self, client: Client, on: bool) -> None:
         """Tell the others, unless they know: see `Typists`."""
@@ -606,14 +628,14 @@ class RoomService:
             raise Refusal("not_member")
 
 
-def _events(page: Page) -> list[Event]:
-    return [wire.message_event(message, page.top.epoch) for message in page.messages]
+def _events(page: Page, reader: User) -> list[Event]:
+    return [wire.message_event(entry, page.top.epoch, reader.id) for entry in page.messages]
 
 
-def _few(page: Page) -> list[Event] | None:
-    """The messages of the page, unless they are too much to be told at once."""
-    size = sum(wire.body_size(message.body) for message in page.messages)
-    return _events(page) if size <= AT_ONCE else None
+def _few(page: Page, reader: User) -> list[Event] | None:
+    """The entries of the page, unless they are too much to be told at once."""
+    size = sum(wire.entry_size(entry) for entry in page.messages)
+    return _events(page, reader) if size <= AT_ONCE else None
 
 
 def _verdict(page: Page, at: Position) -> tuple[int, int, tuple[int, int] | None]:

@@ -21,11 +21,11 @@ from sioserver.followers import JOINED, LEFT, NEWS, READ, Follower, note
 from sioserver.hub import Client, Hub
 from sioserver.mentions import counted
 from sioserver.metrics import Metrics
-from sioserver.model import Event, Membership, Mention
+from sioserver.model import Event, Mention, Standing
 
 log = logging.getLogger(__name__)
 
-Standings = Mapping[str, tuple[Membership, int]]
+Standings = Mapping[str, Standing]
 """A user's rooms, as `Engine.rooms_of` has them."""
 
 
@@ -179,7 +179,7 @@ class Sessions:
                 self._followers.unsure[room] = None
                 self._news.set()  # with the next round
                 return
-            self._followers.place(room, page.top.offset, page.top.offset)
+            self._followers.place(room, page.top.offset, page.number)
             self._followers.touch(room)
 
     async def _change(self, follower: Follower) -> None:
@@ -213,9 +213,8 @@ class Sessions:
             if room in follower.rooms:
                 note(follower.news, room, JOINED)
             elif room in rooms:
-                membership, top = rooms[room]
-                unread = max(0, top - membership.read)
-                payload = _standing(user_id, room, unread, top, live=False)
+                now = rooms[room]
+                payload = _standing(user_id, room, now.unread, now.top, live=False)
                 note(follower.news, room, wire.room_joined_event(payload))
 
     def _tell(self, follower: Follower) -> None:
@@ -272,16 +271,16 @@ class Sessions:
         self._metrics.rooms_followed = len(self._followers.rooms)
 
     def _settle(self, follower: Follower, rooms: Standings) -> None:
-        for room, (membership, top) in rooms.items():
-            self._followers.settle(follower, room, top, top, membership.read)
+        for room, now in rooms.items():
+            self._followers.settle(follower, room, now.top, now.number, now.membership.number)
 
     def _list(self, follower: Follower, rooms: Rooms) -> list[dict[str, Any]]:
         user_id = private.session_user(follower.name)
         listed = []
-        for room, (membership, top) in rooms.standings.items():
+        for room, now in rooms.standings.items():
             live = self._followers.standing(follower, room)
-            unread, last = live or (max(0, top - membership.read), top)
-            mentions = counted(rooms.mentions, room, membership.read)
+            unread, last = live or (now.unread, now.top)
+            mentions = counted(rooms.mentions, room, now.membership.read)
             listed.append(
                 _standing(user_id, room, unread, last, live=live is not None, mentions=mentions)
             )

@@ -10,6 +10,7 @@ from typing import Any
 from sioserver.auth import Identity
 from sioserver.engine.base import Engine, EngineListener, Quota, Retention
 from sioserver.engine.moderated import Rules
+from sioserver.engine.tail import span
 from sioserver.errors import Disconnect
 from sioserver.hub import Client
 from sioserver.model import (
@@ -32,7 +33,8 @@ GUEST = User("guest:1", "Guest", guest=True)
 
 
 def message(offset: int, body: Any = None, user: User = BEN) -> Message:
-    return Message(f"m{offset}", offset, user.id, user.name, body, 1000 + offset)
+    """Of a log that has nothing but messages."""
+    return Message(f"m{offset}", offset, user.id, user.name, body, 1000 + offset, offset)
 
 
 class FakeClock:
@@ -183,6 +185,20 @@ class NothingDecided:
         return Rules()
 
 
+def page_of(
+    messages: list[Message],
+    first: int,
+    top: Position,
+    *,
+    after: int | None = None,
+    before: int | None = None,
+    limit: int = 99,
+) -> Page:
+    """A page of a log that has nothing but messages."""
+    start, end = span(first, top.offset, after, before, limit)
+    return Page(messages, first, top, top.offset, start, end)
+
+
 class FakeEngine:
     """The least engine that keeps the contract, for one room, without threads and waiting.
 
@@ -262,22 +278,29 @@ class FakeEngine:
 
     async def join(self, room: str, user: User, quota: Quota) -> Membership:
         self.at("join begins")
-        fresh = Membership(self.top, self.top, self.top)
+        fresh = Membership(self.top, self.top, self.top, self.top)
         found = fresh if user.guest else self.memberships.setdefault(user.id, fresh)
         self.at("join ends")
         return found
 
     async def history(
-        self, room: str, *, after: int | None = None, before: int | None = None, limit: int
+        self,
+        room: str,
+        *,
+        after: int | None = None,
+        before: int | None = None,
+        limit: int,
+        ops: bool = False,
     ) -> Page:
         assert before is None
+        assert ops  # nobody may miss what was done to a message
         self.at("history begins")
         if after is None:
             messages = self.log[-limit:] if limit else []
         else:
             messages = [found for found in self.log if found.offset > after][:limit]
         first = self.log[0].offset if self.log else self.top + 1
-        page = Page(messages, first, Position(self.epoch, self.top))
+        page = page_of(messages, first, Position(self.epoch, self.top), after=after, limit=limit)
         self.at("history ends")
         return page
 

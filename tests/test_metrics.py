@@ -71,6 +71,7 @@ def test_everything_is_there_from_the_start_and_zero() -> None:
         "relays",
         "connections_opened_total",
         "messages_published_total",
+        "operations_done_total",
         "deliveries_total",
         "catch_ups_total",
         "pings_total",

@@ -238,7 +238,7 @@ async def test_without_tokens_people_say_who_they_are() -> None:
 async def test_a_fresh_member(world: World) -> None:
     top = await world.fill(3)
     joined = await world.join(world.client())
-    assert joined.membership == Membership(3, 3, 3)
+    assert joined.membership == Membership(3, 3, 3, 3)
     assert joined.counts == Counts(1, 1)
     assert (joined.top, joined.begins, joined.gap, joined.missed) == (top, top, None, [])
     assert not joined.recovered
@@ -640,7 +640,7 @@ def test_nothing_is_missing_silently_and_nothing_comes_twice(
     something_happens("before")
     if draw(st.booleans(), "known"):
         cursor = draw(st.integers(0, engine.top), "cursor")
-        engine.memberships["ann"] = Membership(0, cursor, cursor)
+        engine.memberships["ann"] = Membership(0, cursor, cursor, cursor)
     since = draw(
         st.none()
         | st.builds(Position, st.just("a"), st.integers(0, engine.top + 3))
@@ -774,7 +774,7 @@ async def test_leaving_for_good(world: World) -> None:
     await world.post(elsewhere, "hi")
     again = world.client()
     joined = await world.join(again)
-    assert joined.membership == Membership(4, 4, 4)  # a new member
+    assert joined.membership == Membership(4, 4, 4, 4)  # a new member
     assert joined.missed == []
 
 
@@ -1261,6 +1261,149 @@ async def test_read_is_not_told_in_large_rooms(make: Make) -> None:
     await world.fill(1)
     await world.service.read(one, 3)  # nor while the others are away: they are as many
     assert world.outbox.names(again).count("read") == 1
+
+
+# -- what is done to messages ---------------------------------------------------------------------
+
+
+def told(world: World, who: Client) -> list[tuple[str, Any]]:
+    """The durable events that a client was told: name, and body or what comes nearest to it."""
+    return [
+        (event.name, event.payload.get("body", event.payload.get("emoji")))
+        for event in world.outbox.told[who.id]
+        if event.position is not None and event.name != "welcome"
+    ]
+
+
+async def change(world: World, who: Client, offset: int) -> None:
+    """React, edit and delete."""
+    target = wire.Target(offset, None)
+    await world.service.operations.react(who, wire.ReactRequest(target, "x", True))
+    await world.service.operations.edit(who, wire.EditRequest(target, "new"))
+    await world.service.operations.delete(who, target)
+
+
+async def test_what_is_done_is_told_in_order(world: World) -> None:
+    ann, ben = await world.enter(), await world.enter(BEN)
+    await world.post(ann, "one", "two")
+    await change(world, ann, 1)
+    await world.post(ben, "three")
+    for who in (ann, ben):
+        assert told(world, who) == [
+            ("message", "one"),
+            ("message", "two"),
+            ("reaction", "x"),
+            ("edit", "new"),
+            ("delete", None),
+            ("message", "three"),
+        ]
+        offsets = [event.position.offset for event in world.outbox.told[who.id] if event.position]
+        assert offsets == list(range(7))
+
+
+async def test_who_was_away_is_told_what_was_done_and_sees_it_done(world: World) -> None:
+    ann, ben = await world.enter(), await world.enter(BEN)
+    await world.post(ann, "one", "two")
+    world.service.delivered(ben, 1)
+    await world.service.leave(ben)
+    await change(world, ann, 1)
+    await world.service.operations.react(
+        ann, wire.ReactRequest(wire.Target(2, None), "y", True)
+    )  # fmt: skip
+    back = await world.enter(BEN)
+    assert told(world, back) == [
+        ("message", "two"),
+        ("reaction", "x"),
+        ("edit", None),  # it has no body any more
+        ("delete", None),
+        ("reaction", "y"),
+    ]
+    message = world.outbox.told[back.id][1].payload
+    assert message["reactions"] == {"y": 1}
+    assert "mine" not in message
+
+
+async def test_what_is_recovered_says_what_is_ones_own(world: World) -> None:
+    ann = await world.enter()
+    await world.post(ann, "one")
+    start = Position(world.outbox.told[ann.id][-1].position.epoch, 0)  # type: ignore[union-attr]
+    await world.service.operations.react(
+        ann, wire.ReactRequest(wire.Target(1, None), "x", True)
+    )  # fmt: skip
+    assert "mine" not in world.outbox.told[ann.id][1].payload
+    for user, mine in ((ANN, ["x"]), (BEN, None)):
+        who = world.client(user)
+        await world.join(who, start)
+        assert world.outbox.told[who.id][1].payload.get("mine") == mine
+
+
+async def test_who_is_behind_catches_up_with_what_was_done(world: World) -> None:
+    ann, ben = await world.enter(), await world.enter(BEN)
+    world.service.lag(ben, 0)
+    await world.post(ann, "one", "two")
+    await change(world, ann, 1)
+    await world.post(ann, "three")
+    await world.catch_up(ben, limit=2)
+    assert told(world, ben) == [
+        ("message", None),
+        ("message", "two"),
+        ("reaction", "x"),
+        ("edit", None),
+        ("delete", None),
+        ("message", "three"),
+    ]
+
+
+async def test_history_has_messages_as_they_are_now(world: World) -> None:
+    ann = await world.enter()
+    await world.post(ann, "one", "two")
+    await world.service.operations.edit(ann, wire.EditRequest(wire.Target(1, None), "new"))
+    page = await world.service.history(ann, wire.HistoryRequest(None, None, 9))
+    assert [one.body for one in page.messages] == ["new", "two"]
+    page = await world.service.history(ann, wire.HistoryRequest(None, None, 9, operations=True))
+    assert [one.kind for one in page.messages] == ["message", "message", "edit"]
+
+
+async def test_what_is_done_to_messages_is_not_unread(world: World) -> None:
+    ann, ben = await world.enter(), await world.enter(BEN)
+    await world.post(ann, "one", "two")
+    await change(world, ann, 1)
+    await world.post(ann, "three")
+    assert await world.service.read(ben, 1) == 2
+    assert await world.service.read(ben, 4) == 1
+    await world.service.leave(ben)
+    again = world.client(BEN)
+    joined = await world.join(again)
+    assert joined.welcome(again, recovered=False, begins=joined.begins).payload["unread"] == 1
+    guest = await world.enter(GUEST)
+    assert await world.service.read(guest, 1) == 2
+    assert await world.service.read(guest, 6) == 0
+
+
+async def test_who_may_not_post_may_not_change_anything(make: Make) -> None:
+    world = await make(RoomRule(post=["ann"]))
+    ann, ben = await world.enter(), await world.enter(BEN)
+    await world.post(ann, "one")
+    target = wire.Target(1, None)
+    for call in (
+        world.service.operations.edit(ben, wire.EditRequest(target, "x")),
+        world.service.operations.delete(ben, target),
+        world.service.operations.react(ben, wire.ReactRequest(target, "x", True)),
+    ):
+        with pytest.raises(Refusal) as refused:
+            await call
+        assert refused.value.code == "forbidden"
+    await world.service.leave(ann)
+    with pytest.raises(Refusal) as refused:
+        await world.service.operations.delete(ann, target)
+    assert refused.value.code == "not_member"
+
+
+async def test_replies_and_mentions_are_passed_on(world: World) -> None:
+    ann, ben = await world.enter(), await world.enter(BEN)
+    await world.service.send(ann, wire.SendRequest("hi", None, reply_to="m9", mentions=("ben",)))
+    payload = world.outbox.told[ben.id][-1].payload
+    assert (payload["reply_to"], payload["mentions"]) == ("m9", ["ben"])
 
 
 # -- people ---------------------------------------------------------------------------------------

@@ -128,7 +128,7 @@ class Rooms:
         visitor = await self._visits.visit(request, caller, user_of(asked.get("as")))
         page = await self._rooms.history(visitor, wanted)
         page = wire.cut_page(page, wanted, MANY, self._bounds.page)
-        found = wire.history_answer(page, wanted)
+        found = wire.history_answer(page, wanted, visitor.user.id)
         return answer(found, headers=_link(found, asked))
 
     async def _post_message(self, request: web.Request) -> web.Response:
@@ -160,10 +160,5 @@ def _link(found: dict[str, Any], asked: dict[str, Any]) -> dict[str, str]:
     """Where reading goes on in its direction (RFC 8288); relative, for we may be mounted."""
     if not found["more"]:
         return {}
-    items = found["items"]
-    kept: dict[str, object] = dict(asked)
-    if "after" in asked:
-        kept["after"] = items[-1]["offset"]
-    else:
-        kept["before"] = items[0]["offset"]
+    kept = {**asked, "after" if "after" in asked else "before": found["next"]}
     return {"Link": f'<?{urlencode(kept)}>; rel="next"'}

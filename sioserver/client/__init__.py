@@ -16,15 +16,19 @@ from typing import TYPE_CHECKING, Any
 from sioserver.client.identity import Token
 from sioserver.client.inbox import Gap
 from sioserver.client.link import Transport
-from sioserver.client.room import RoomClient, Sent, room_with
+from sioserver.client.payloads import Change, Received
+from sioserver.client.room import Changed, RoomClient, Sent, room_with
 from sioserver.client.signed import SignedJSON
 
 if TYPE_CHECKING:
     from sioserver.client.publisher import Publisher
 
 __all__ = [
+    "Change",
+    "Changed",
     "Gap",
     "Publisher",
+    "Received",
     "RoomClient",
     "Sent",
     "SignedJSON",

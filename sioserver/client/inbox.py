@@ -1,4 +1,4 @@
-"""What has arrived and waits for the application: in order, each message once, bounded.
+"""What has arrived and waits for the application: in order, each entry once, bounded.
 
 What does not fit, or was missed, is a `Hole` until somebody fills it from the room's history; what
 is not there either is a `Gap`. Values only: it must not know of connections, tasks or events.
@@ -9,12 +9,16 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
+from sioserver.client.payloads import Change
 from sioserver.model import Message, Position
+
+Entry = Message | Change
+"""What the room's log consists of."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """The messages `first` to `last` are gone for good. From 0: the room's log began anew."""
+    """The entries `first` to `last` are gone for good. From 0: the room's log began anew."""
 
     first: int
     last: int
@@ -22,29 +26,29 @@ class Gap:
 
 @dataclass(slots=True, eq=False)
 class Hole:
-    """Messages that are to be fetched from the history."""
+    """Entries that are to be fetched from the history."""
 
     first: int
     last: int
     epoch: str
     gone: int = -1
     """The history has nothing up to here."""
-    page: deque[Message] = field(default_factory=deque)
+    page: deque[Entry] = field(default_factory=deque)
 
-    def fill(self, messages: list[Message], top: Position) -> None:
+    def fill(self, entries: list[Entry], top: Position) -> None:
         """A page of the history, from `first` on; `top` is where the log ended then."""
         if top.epoch != self.epoch or top.offset < self.first:
             self.give_up()
             return
-        if not messages:
+        if not entries:
             self.gone = max(self.gone, top.offset)
-        self.page.extend(messages)
+        self.page.extend(entries)
 
     def give_up(self) -> None:
         """The history is not to be asked for these any more."""
         self.gone = self.last
 
-    def take(self) -> Message | Gap | None:
+    def take(self) -> Entry | Gap | None:
         """The next of them; None when the history has to be asked first."""
         gone = max(self.gone, self.page[0].offset - 1) if self.page else self.gone
         if self.first <= gone:
@@ -58,7 +62,7 @@ class Hole:
 
 
 class Inbox:
-    """Messages in order, each once, at most `limit` of them: what comes on top leaves a hole."""
+    """Entries in order, each once, at most `limit` of them: what comes on top leaves a hole."""
 
     def __init__(self, limit: int, begins: Position | None) -> None:
         self.received = begins
@@ -66,7 +70,7 @@ class Inbox:
         self.taken = begins
         """Everything up to here has been taken."""
         self._limit = limit
-        self._items: deque[tuple[Message | Gap | Hole, Position]] = deque()
+        self._items: deque[tuple[Entry | Gap | Hole, Position]] = deque()
 
     def __len__(self) -> int:
         return len(self._items)
@@ -76,8 +80,8 @@ class Inbox:
         if self.received is None:
             self.received = self.taken = position
 
-    def message(self, message: Message, after: Position) -> None:
-        """A message has come, and `after` is the position after it."""
+    def entry(self, entry: Entry, after: Position) -> None:
+        """An entry has come, and `after` is the position after it."""
         known = self.received
         assert known is not None
         same_log = after.epoch == known.epoch
@@ -87,7 +91,7 @@ class Inbox:
             first, last = known.offset + 1 if same_log else 0, after.offset - 1
             self.gap(first, last, Position(after.epoch, last))
         if len(self) < self._limit:
-            self._add(message, after)
+            self._add(entry, after)
         else:
             self._add(Hole(after.offset, after.offset, after.epoch), after)
 
@@ -97,13 +101,13 @@ class Inbox:
         if known is not None and after == Position(known.epoch, last):
             self._add(Hole(first, last, after.epoch), after)
             return
-        # the log began anew, or lost its end: the history has other messages there now
+        # the log began anew, or lost its end: the history has other entries there now
         for old, _ in self._items:
             if isinstance(old, Hole):
                 old.give_up()
         self._add(Gap(first, last), after)
 
-    def take(self) -> Message | Gap | Hole | None:
+    def take(self) -> Entry | Gap | Hole | None:
         """The next one; a hole has to be filled, and stays until it is empty."""
         if not self._items:
             return None
@@ -120,7 +124,7 @@ class Inbox:
         self.taken = Position(item.epoch, item.first - 1)
         return found
 
-    def _add(self, item: Message | Gap | Hole, after: Position) -> None:
+    def _add(self, item: Entry | Gap | Hole, after: Position) -> None:
         end = self._items[-1][0] if self._items else None
         if isinstance(end, Hole) and isinstance(item, Hole):
             end.last = item.last

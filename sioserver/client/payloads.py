@@ -6,14 +6,91 @@ codes that this client has never heard of.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
 
 from sioserver.errors import DISCONNECTS, REFUSALS, Disconnect, Refusal
 from sioserver.model import Message
 
+Kind = Literal["edit", "delete", "reaction"]
 
-def message(payload: dict[str, Any]) -> Message:
-    return Message(**{name: payload[name] for name in Message.__struct_fields__})
+CHANGES: Final[Mapping[str, Kind]] = {"edit": "edit", "delete": "delete", "reaction": "reaction"}
+"""Events that tell of something that was done to a message."""
+
+
+class Received(Message, frozen=True):
+    """A message as its readers are told it: how many have reacted how, and not who."""
+
+    counts: Mapping[str, int] = {}
+    """Emoji -> users."""
+    mine: tuple[str, ...] = ()
+    """The emoji that are one's own; only told of messages that come later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Something that was done to a message."""
+
+    kind: Kind
+    offset: int
+    """Its own place in the room's log."""
+    target: int
+    """The message's."""
+    id: str
+    """The message's."""
+    user: str
+    name: str
+    """Who did it."""
+    at: int
+    body: Any = field(default=None)
+    """Of an edit: what the message says now; None where it was deleted since."""
+    emoji: str = ""
+    on: bool = True
+    count: int = 0
+    """Of a reaction: how many users have this emoji on the message now."""
+
+
+def message(payload: dict[str, Any]) -> Received:
+    """A message, live or read later."""
+    return Received(
+        id=payload["id"],
+        offset=payload["offset"],
+        user=payload["user"],
+        name=payload["name"],
+        body=payload["body"],
+        at=payload["at"],
+        reply_to=payload.get("reply_to"),
+        mentions=tuple(payload.get("mentions", ())),
+        edited=payload.get("edited", 0),
+        deleted=payload.get("deleted", 0),
+        counts=payload.get("reactions", {}),
+        mine=tuple(payload.get("mine", ())),
+    )
+
+
+def change(event: str, payload: dict[str, Any], offset: int) -> Change:
+    """What one of the events in `CHANGES` tells; `offset` is its own."""
+    return Change(
+        kind=CHANGES[event],
+        offset=offset,
+        target=payload["offset"],
+        id=payload["id"],
+        user=payload["user"],
+        name=payload["name"],
+        at=payload["at"],
+        body=payload.get("body"),
+        emoji=payload.get("emoji", ""),
+        on=payload.get("on", True),
+        count=payload.get("count", 0),
+    )
+
+
+def page(answer: dict[str, Any]) -> list[Received | Change]:
+    """The entries of the log on a page of history, ascending."""
+    entries: list[Received | Change] = [message(item) for item in answer["items"]]
+    entries += [change(item["event"], item, item["entry"]) for item in answer.get("operations", ())]
+    return sorted(entries, key=lambda entry: entry.offset)
 
 
 def refusal(body: dict[str, Any]) -> Refusal:

@@ -20,13 +20,14 @@ from sioserver.client.identity import Identity, Token
 from sioserver.client.inbox import Gap, Hole, Inbox
 from sioserver.client.line import Line
 from sioserver.client.link import Address, Transport
+from sioserver.client.payloads import Change, Received
 from sioserver.errors import Disconnect, Refusal
 from sioserver.model import Message, Position, State, User
 
 log = logging.getLogger(__name__)
 
 PAGE: Final = 200
-"""Missed messages that are fetched at a time."""
+"""Missed entries that are fetched at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +44,22 @@ def room_with(user_id: str) -> str:
     return private.direct_name(user_id)
 
 
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """An edit, a delete or a reaction that is stored and will reach everybody."""
+
+    id: str
+    """The message's."""
+    target: int
+    """The offset of the message."""
+    offset: int
+    """Its own."""
+    at: int
+
+
 class RoomClient:
-    """One user in one room. Use it with `async with`, and iterate over it in one task.
+    """One user in one room. Use it with `async with`, and iterate over it in one task: over the
+    room's messages, and what is done to them (`Change`), in order.
 
     `token` is a token or a function (plain or async) that gets a fresh one: it is called for every
     connection and when the server says that the token is about to expire. Without one, `user` and
@@ -133,8 +148,17 @@ class RoomClient:
 
     # ------------------------------------------------------------ posting and asking
 
-    async def send(self, body: Any, *, id: str | None = None, timeout: float | None = 30.0) -> Sent:
-        """Post a message; when this returns, it is stored.
+    async def send(
+        self,
+        body: Any,
+        *,
+        id: str | None = None,
+        reply_to: int | str | None = None,
+        mentions: Sequence[str] = (),
+        timeout: float | None = 30.0,
+    ) -> Sent:
+        """Post a message; when this returns, it is stored. `reply_to` is the offset or the id of
+        the message that it answers, `mentions` are ids of users.
 
         It is sent again, with the same `id`, until the server has answered: after the connection
         was lost, and after a refusal that is temporary. Messages go out in the order of the calls.
@@ -143,24 +167,66 @@ class RoomClient:
         sending it again with the same `id` is harmless. More than `pending` messages that wait
         raise `Refusal("too_many")`.
         """
+        options: dict[str, Any] = {"id": secrets.token_urlsafe(12) if id is None else id}
+        if reply_to is not None:
+            options["reply_to"] = reply_to
+        if mentions:
+            options["mentions"] = list(mentions)
+        answer = await self._post(timeout, "message", body, options)
+        return Sent(answer["id"], answer["offset"], answer["at"])
+
+    async def edit(
+        self, message: int | str | Message, body: Any, *, timeout: float | None = 30.0
+    ) -> Changed:
+        """Let a message say something else. It is named by its offset, by its id, or is itself
+        given. Goes out in turn with what is posted, and again until there is an answer, as `send`
+        does: that is harmless. Raises what `send` raises."""
+        return await self._change(timeout, "edit", message, body=body)
+
+    async def delete(
+        self, message: int | str | Message, *, timeout: float | None = 30.0
+    ) -> Changed:
+        """Take a message's body away; see `edit`."""
+        return await self._change(timeout, "delete", message)
+
+    async def react(
+        self,
+        message: int | str | Message,
+        emoji: str,
+        *,
+        on: bool = True,
+        timeout: float | None = 30.0,
+    ) -> Changed:
+        """Put a reaction to a message, or (not `on`) take it back; see `edit`."""
+        return await self._change(timeout, "react", message, emoji=emoji, on=on)
+
+    async def _change(
+        self, timeout: float | None, event: str, message: int | str | Message, **how: Any
+    ) -> Changed:
+        if isinstance(message, Message):
+            target: dict[str, Any] = {"offset": message.offset, "id": message.id}
+        else:
+            target = {"id" if isinstance(message, str) else "offset": message}
+        answer = await self._post(timeout, event, {**target, **how})
+        return Changed(answer["id"], answer["target"], answer["offset"], answer["at"])
+
+    async def _post(self, timeout: float | None, event: str, *args: Any) -> dict[str, Any]:
         if self._sending >= self._pending:
             raise Refusal("too_many", f"{self._pending} messages wait to be sent")
-        id = secrets.token_urlsafe(12) if id is None else id
         self._sending += 1
         try:
             async with asyncio.timeout(timeout), self._turn:
-                answer = await self._line.ask("message", body, {"id": id})
+                return await self._line.ask(event, *args)
         finally:
             self._sending -= 1
-        return Sent(answer["id"], answer["offset"], answer["at"])
 
     async def history(
         self, *, before: int | None = None, after: int | None = None, limit: int = 50
-    ) -> list[Message]:
-        """A page of messages with `after < offset < before`, ascending: the oldest of them when
-        `after` is given, else the newest."""
-        messages, _ = await self._page(before, after, limit)
-        return messages
+    ) -> list[Received]:
+        """A page of messages with `after < offset < before`, ascending, as they are now: the oldest
+        of them when `after` is given, else the newest."""
+        entries, _ = await self._page(before, after, limit)
+        return [one for one in entries if isinstance(one, Received)]
 
     async def members(self, *, away: bool = False) -> list[User]:
         """Who is online; with `away` everybody who belongs to the room."""
@@ -189,25 +255,25 @@ class RoomClient:
         await self._line.tell(event, *args)
 
     async def _page(
-        self, before: int | None, after: int | None, limit: int
-    ) -> tuple[list[Message], Position]:
-        wanted = {"before": before, "after": after, "limit": limit}
+        self, before: int | None, after: int | None, limit: int, **more: bool
+    ) -> tuple[list[Received | Change], Position]:
+        wanted = {"before": before, "after": after, "limit": limit, **more}
         answer = await self._line.ask(
             "history", {name: value for name, value in wanted.items() if value is not None}
         )
-        found = [payloads.message(item) for item in answer["items"]]
-        return found, Position.parse(answer["position"])
+        return payloads.page(answer), Position.parse(answer["position"])
 
     # ------------------------------------------------------------ iterating
 
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Message | Gap:
-        """The next message. Raises `Disconnect` when the server ended the connection for good."""
+    async def __anext__(self) -> Message | Change | Gap:
+        """The next message, or what was done to one. Raises `Disconnect` when the server ended the
+        connection for good."""
         while True:
             item = self._inbox.take()
-            if isinstance(item, Message | Gap):
+            if isinstance(item, Message | Change | Gap):
                 return item
             if isinstance(self._line.end, ConnectionAbortedError):
                 raise StopAsyncIteration  # closed
@@ -221,20 +287,25 @@ class RoomClient:
 
     async def _fill(self, hole: Hole) -> None:
         try:
-            messages, top = await self._page(None, hole.first - 1, PAGE)
+            entries, top = await self._page(None, hole.first - 1, PAGE, operations=True)
         except Refusal as refusal:
             log.warning("missed messages cannot be fetched: %s", refusal)
             hole.give_up()
         except (Disconnect, ConnectionError):
             return  # it is over, as `__anext__` will say
         else:
-            hole.fill(messages, top)
+            hole.fill([*entries], top)
 
     # ------------------------------------------------------------ what the server tells
 
     def _hear(self, name: str, *args: Any) -> None:
         if name == "message":
-            self._inbox.message(payloads.message(args[0]), Position.parse(args[1]))
+            self._inbox.entry(payloads.message(args[0]), Position.parse(args[1]))
+            self._news.set()
+            return
+        if name in payloads.CHANGES:
+            after = Position.parse(args[1])
+            self._inbox.entry(payloads.change(name, args[0], after.offset), after)
             self._news.set()
             return
         if name == "gap":

@@ -530,7 +530,10 @@ class Limits(Section, frozen=True):
     refused_burst: Annotated[
         AtLeastOne, about("Requests of a connection that may be refused at once.")
     ] = 20
-    message_rate: Annotated[Rate, about("Messages per second of a user in a room.")] = 50.0
+    message_rate: Annotated[
+        Rate,
+        about("Messages per second of a user in a room; edits, deletes and reactions count too."),
+    ] = 50.0
     message_burst: Annotated[AtLeastOne, about("Messages that a user may post at once.")] = 500
     mention_rate: Annotated[
         Rate, about("People that a user may mention per second, over all messages.")
@@ -547,6 +550,9 @@ class Limits(Section, frozen=True):
         ),
     ] = 0.05
     direct_burst: Annotated[AtLeastOne, about("Conversations that a user may begin at once.")] = 50
+    reactions: Annotated[
+        AtLeastOne, about("Reactions of all users, each with one emoji, on one message.")
+    ] = 1000
 
 
 class Transport(Section, frozen=True):

@@ -26,15 +26,23 @@ from sioserver.model import (
     Event,
     Membership,
     Message,
+    Operation,
     Page,
     Peer,
     Position,
     PresenceDiff,
     Published,
     Revocation,
+    Standing,
     State,
     User,
 )
+
+SEARCHED: Final = 1000
+"""The newest entries of a log, among which a message is looked for that is named by its id."""
+
+MAX_EMOJI: Final = 50
+"""Different emoji on one message."""
 
 
 class Retention(Protocol):
@@ -42,11 +50,11 @@ class Retention(Protocol):
 
     @property
     def history_length(self) -> int:
-        """Messages kept at the least (when that many were posted); 0 keeps none."""
+        """Entries kept at the least (when there were that many), operations too; 0 keeps none."""
 
     @property
     def history_age(self) -> float:
-        """Seconds after which a message may be dropped; 0 means never because of its age."""
+        """Seconds after which an entry may be dropped; 0 means never because of its age."""
 
 
 class Quota(Protocol):
@@ -83,9 +91,11 @@ class EngineListener(ModerationListener, Protocol):
     block."""
 
     def on_message(self, room: str, epoch: str, message: Message) -> None:
-        """A message was published. Called for one room in the order of the offsets, without holes
-        from the moment the room was watched (but see `on_gap`); never before the message is as
-        durable as the engine makes it. May come before `publish` returns to the publisher."""
+        """A message was published, or something was done to one (`message.kind`). Called for one
+        room in the order of the offsets, without holes from the moment the room was watched (but
+        see `on_gap`); never before the entry is as durable as the engine makes it. May come before
+        `publish` or `operate` returns to whoever called it. What was missed and is announced late
+        is announced as `history` would show it."""
 
     def on_gap(self, room: str, after: Position) -> None:
         """What was not announced of a watched room, up to and including `after`, never will be: it
@@ -109,7 +119,12 @@ class EngineListener(ModerationListener, Protocol):
 
 
 class Log(Protocol):
-    """Rooms' messages."""
+    """Rooms' messages, and what was done to them.
+
+    Every entry has an offset of its own. The entry of an operation also changes its message, in the
+    same atomic step: whoever reads that from then on reads it as it is now. What it said before is
+    kept nowhere.
+    """
 
     async def publish(self, room: str, draft: Draft, keep: Retention) -> Published:
         """Number, store and announce a draft in one atomic step. A body that cannot be stored is a
@@ -124,16 +139,45 @@ class Log(Protocol):
         is what is left) as long as the user's last draft with one is not so old, by the store's own
         clock where many nodes share it. Not one that is a duplicate; and a draft without a pause
         neither waits nor makes others wait. A store that begins anew may have forgotten.
-        Offsets start at 1 and have no holes in an epoch. Drafts of one caller, published one after
-        another without waiting, keep their order.
+        Offsets start at 1 and have no holes in an epoch. Drafts and operations of one caller, made
+        one after another without waiting, keep their order.
+        """
+
+    async def operate(self, room: str, operation: Operation, keep: Retention) -> Published:
+        """Do something to a message: number, store and announce an entry, and change the message,
+        in one atomic step. Refused, in this order:
+
+        `bad_request`: the body cannot be stored; or the message is named by its id alone, and
+        several of the `SEARCHED` newest entries are messages of that id. `not_found`: the log holds
+        no message of this offset (and id), or its newest entries none of this id. `forbidden`:
+        somebody else posted it, and it is `author_only`. `not_found`: it was deleted, and is to be
+        edited or reacted to. `too_many` (by the limit "reactions"): it has `most` reactions, or
+        `MAX_EMOJI` different ones and this is another.
+
+        Where the message is as it should be (deleted; with that body; with the user's reaction, or
+        without) nothing is stored nor announced: `duplicate=True` with the position of the newest
+        entry about the message, itself or an operation on it; `at` is the operation's. So an
+        operation of which it is not known whether it was done is made again without harm.
         """
 
     async def history(
-        self, room: str, *, after: int | None = None, before: int | None = None, limit: int
+        self,
+        room: str,
+        *,
+        after: int | None = None,
+        before: int | None = None,
+        limit: int,
+        ops: bool = False,
     ) -> Page:
         """Read a page, ascending: the `limit` oldest messages with `offset > after`, or the
         `limit` newest with `offset < before`, or (neither) the newest. With both, the oldest of the
-        stretch between. `limit=0` reads no message but tells `first` and `top`.
+        stretch between. `limit=0` reads no message but tells `first` and `top`. With `ops` it is
+        entries of every kind, each of which counts.
+
+        Without `ops` operations are passed over: many of them at once may end a page early, even
+        before there is a message on it; `Page.start` and `Page.end` say where to read on. A page
+        that was not ended early reaches to the end of what was asked for, or to its last message
+        if it has `limit` of them.
         """
 
     async def trim(self, room: str, keep: Retention, now: float) -> None:
@@ -163,15 +207,15 @@ class Members(Protocol):
         changes nothing, and nothing lies beyond the top. Stored soon, not at once: after a crash
         the cursor may be older, never newer. Never fails; unknown members are ignored."""
 
-    async def read(self, room: str, user_id: str, offset: int) -> Membership:
+    async def read(self, room: str, user_id: str, offset: int) -> Standing:
         """Move the read position (monotonic, at most the top; also a proof of delivery). Of
         somebody who is not a member nothing is kept; the answer is a guest's, as from `join`."""
 
     async def members(self, room: str, *, limit: int) -> list[User]:
         """The members, by name, at most `limit`."""
 
-    async def rooms_of(self, user_id: str, *, limit: int) -> Mapping[str, tuple[Membership, int]]:
-        """The rooms the user is a member of: room -> (membership, top offset)."""
+    async def rooms_of(self, user_id: str, *, limit: int) -> Mapping[str, Standing]:
+        """The rooms the user is a member of, by name. O(1) for each."""
 
 
 class Presence(Protocol):
@@ -318,3 +362,25 @@ def too_soon(wait: float) -> Refusal:
         retry_after=wait,
         limit="slow_mode",
     )
+
+
+def not_found() -> Refusal:
+    """What an operation is told whose message is not there (any more)."""
+    return Refusal("not_found", "there is no such message here (any more)")
+
+
+def ambiguous() -> Refusal:
+    """What an operation is told that names more than one message."""
+    return Refusal("bad_request", "several messages have this id: name it by its offset")
+
+
+def not_theirs() -> Refusal:
+    """What an operation is told on a message of somebody else."""
+    return Refusal("forbidden", "this message is somebody else's")
+
+
+def too_many_reactions() -> Refusal:
+    """What a reaction is told for which there is no space."""
+    full = Refusal("too_many", "this message has too many reactions", limit="reactions")
+    full.temporary = False  # to try again is no use: it takes somebody who takes one back
+    return full

@@ -14,20 +14,27 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from sioserver.config.schema import Store
 from sioserver.config.schema import Webhooks as Endpoints
 from sioserver.engine import embedded_members as member_rows
+from sioserver.engine import embedded_operations as operations
+from sioserver.engine import embedded_pages as pages
 from sioserver.engine import embedded_tokens as token_rows
 from sioserver.engine.base import (
     UNLIMITED,
     EngineListener,
     Quota,
     Retention,
+    ambiguous,
+    not_found,
+    not_theirs,
     too_many,
+    too_many_reactions,
     too_soon,
 )
 from sioserver.engine.embedded_members import Known
@@ -37,10 +44,10 @@ from sioserver.engine.embedded_presence import Presence
 from sioserver.engine.embedded_rooms import Room, RoomCache
 from sioserver.engine.embedded_seen import EmbeddedSeen
 from sioserver.engine.embedded_store import RETRY_AFTER, Journal, refusal
-from sioserver.engine.embedded_tables import Append, Loaded, Rule
+from sioserver.engine.embedded_tables import Append, Entry, Loaded, Operate, Rule
 from sioserver.engine.embedded_webhooks import EmbeddedWebhooks, Marking
 from sioserver.engine.revocations import Revocations
-from sioserver.engine.tail import TAIL_BYTES, span
+from sioserver.engine.tail import TAIL_BYTES
 from sioserver.errors import Refusal
 from sioserver.model import (
     Counts,
@@ -49,12 +56,14 @@ from sioserver.model import (
     Event,
     Membership,
     Message,
+    Operation,
     Page,
     Peer,
     Position,
     PresenceDiff,
     Published,
     Revocation,
+    Standing,
     State,
     User,
 )
@@ -92,7 +101,7 @@ class EmbeddedEngine:
             full=store.durability == "full",
             dedup_window=store.dedup_window,
             queue=store.queue,
-            on_append=self._appended,
+            on_entry=self._entered,
             on_first=self._trimmed,
             watcher=Marking(subscriptions) if subscriptions else None,
         )
@@ -196,35 +205,67 @@ class EmbeddedEngine:
         if draft.resendable:
             append = self._under_way.get((room, draft.user.id, draft.id))
         if append is None:
-            try:
-                body = self._encode(draft.body)
-            except (TypeError, ValueError, OverflowError, RecursionError) as error:
-                raise Refusal("bad_request", f"the body cannot be stored: {error}") from error
+            body = self._encoded(draft.body)
             append = Append(room, draft, body, keep.history_length, keep.history_age)
             self._journal.append(append)  # before anything is awaited: callers keep their order
             if draft.resendable:
                 self._under_way[room, draft.user.id, draft.id] = append
-            if room in self._rules:
-                self._rules[room] = Rule(room, keep.history_length, keep.history_age)
-            if self._cursors and not self._cursors_under_way:
-                self._write_cursors()
+            if self._cursors or self._rules:
+                self._enters(room, keep)
         # A future for each caller, so that one who is cancelled takes nobody along.
         waiter: asyncio.Future[Published] = self._loop.create_future()
         append.waiters.append(waiter)
         return await waiter
 
+    async def operate(self, room: str, operation: Operation, keep: Retention) -> Published:
+        """See `Log.operate`."""
+        body = self._encoded(operation.body) if operation.kind == "edit" else b""
+        state = self._rooms.get(room)
+        job = Operate(
+            room,
+            operation,
+            body,
+            keep.history_length,
+            keep.history_age,
+            least=1 if state is None else state.first,
+        )
+        self._journal.append(job)
+        self._enters(room, keep)
+        waiter: asyncio.Future[Published] = self._loop.create_future()
+        job.waiters.append(waiter)
+        return await waiter
+
+    def _encoded(self, body: Any) -> bytes:
+        try:
+            return self._encode(body)
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise Refusal("bad_request", f"the body cannot be stored: {error}") from error
+
+    def _enters(self, room: str, keep: Retention) -> None:
+        """Something is on its way into the room's log."""
+        if room in self._rules:
+            self._rules[room] = Rule(room, keep.history_length, keep.history_age)
+        if self._cursors and not self._cursors_under_way:
+            self._write_cursors()
+
     async def history(
-        self, room: str, *, after: int | None = None, before: int | None = None, limit: int
+        self,
+        room: str,
+        *,
+        after: int | None = None,
+        before: int | None = None,
+        limit: int,
+        ops: bool = False,
     ) -> Page:
         """See `Log.history`."""
         state = await self._rooms.need(room)
-        start, end = span(state.first, state.top, after, before, limit)
-        messages = state.messages(start, end)
-        if messages is not None:
-            return Page(messages, state.first, Position(self._journal.epoch, state.top))
+        found = state.page(state.first, after, before, limit, ops=ops)
+        if found is not None:
+            top = Position(self._journal.epoch, state.top)
+            return Page(found.messages, state.first, top, state.number, found.start, found.end)
         least = state.first  # more than the table's first where something could not be deleted
         return await self._journal.read(
-            lambda tables: tables.page(room, after, before, limit, least=least)
+            lambda tables: pages.page(tables, room, after, before, limit, ops=ops, least=least)
         )
 
     async def trim(self, room: str, keep: Retention, now: float) -> None:
@@ -251,39 +292,42 @@ class EmbeddedEngine:
                 if first <= state.top:
                     state.oldest = oldest
 
-    def _appended(self, append: Append) -> None:
-        """A draft's fate is known: keep it, announce it, tell those who wait."""
-        draft = append.draft
-        if draft.resendable:
-            del self._under_way[append.room, draft.user.id, draft.id]
-        waiters = append.waiters
-        if append.problem is not None:
+    def _entered(self, entry: Entry) -> None:
+        """The fate of a draft or an operation is known: keep it, announce it, tell who waits."""
+        if isinstance(entry, Append):
+            draft = entry.draft
+            id, target = draft.id, 0
+            if draft.resendable:
+                del self._under_way[entry.room, draft.user.id, id]
+        else:
+            assert isinstance(entry, Operate)
+            id, target = entry.id, entry.target
+        waiters = entry.waiters
+        if entry.problem is not None:
             for waiter in waiters:
                 if not waiter.done():
-                    waiter.set_exception(_refusal_of(append))
+                    waiter.set_exception(_refusal_of(entry))
             return
         epoch = self._journal.epoch
-        if not append.duplicate:
-            message = Message(
-                draft.id, append.offset, draft.user.id, draft.user.name, draft.body, append.at
-            )
-            state = self._rooms.get(append.room)
+        if not entry.duplicate:
+            message = _message_of(entry)
+            state = self._rooms.get(entry.room)
             if state is not None:
-                state.append(message, len(append.body), self._cached_messages)
-            if append.room in self._watched:
+                state.append(message, entry.size, self._cached_messages)
+            if entry.room in self._watched:
                 try:
-                    self._listener.on_message(append.room, epoch, message)
+                    self._listener.on_message(entry.room, epoch, message)
                 except Exception:
                     log.exception("a message could not be announced")
             if self.webhooks is not None:
-                self.webhooks.touch(append.room)
-        position = Position(epoch, append.offset)
-        published = Published(draft.id, position, append.at, append.duplicate)
+                self.webhooks.touch(entry.room)
+        position = Position(epoch, entry.offset)
+        published = Published(id, position, entry.at, entry.duplicate, target)
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(published)
             if not published.duplicate:
-                published = Published(draft.id, position, append.at, duplicate=True)
+                published = Published(id, position, entry.at, duplicate=True)
 
     def _trimmed(self, room: str, first: int) -> None:
         state = self._rooms.get(room)
@@ -297,7 +341,7 @@ class EmbeddedEngine:
         """See `Members.join`."""
         if user.guest:
             state = await self._rooms.need(room)
-            top = state.top
+            top, number = state.top, state.number
             if (
                 quota.rooms
                 and not (top or state.members)
@@ -306,11 +350,11 @@ class EmbeddedEngine:
                 )
             ):
                 raise too_many("rooms")
-            return Membership(top, top, top)
+            return Membership(top, top, top, number)
         # Looked up before it is written, so that members get in while nothing can be written.
         stored = await self._journal.read(lambda tables: member_rows.find(tables, room, user.id))
         if stored is not None and stored.name == user.name:
-            return self._as_proven(room, user.id, stored.membership, stored.top)
+            return self._as_proven(room, user.id, stored.standing).membership
         if stored is None and quota.members_per_room:
             state = await self._rooms.need(room)
             if state.members >= quota.members_per_room:
@@ -320,7 +364,7 @@ class EmbeddedEngine:
         )
         if isinstance(known, str):
             raise too_many(known)
-        return self._as_proven(room, user.id, known.membership, known.top)
+        return self._as_proven(room, user.id, known.standing).membership
 
     async def leave(self, room: str, user_id: str) -> None:
         """See `Members.leave`."""
@@ -334,29 +378,27 @@ class EmbeddedEngine:
         if offset > self._cursors.get(who, 0):
             self._cursors[who] = offset
 
-    async def read(self, room: str, user_id: str, offset: int) -> Membership:
+    async def read(self, room: str, user_id: str, offset: int) -> Standing:
         """See `Members.read`."""
         known = await self._journal.write(
             lambda tables: member_rows.read(tables, room, user_id, offset)
         )
         if known is None:
-            top = (await self._rooms.need(room)).top
-            return Membership(top, top, top)
-        return self._as_proven(room, user_id, known.membership, known.top)
+            state = await self._rooms.need(room)
+            top, number = state.top, state.number
+            return Standing(Membership(top, top, top, number), top, number)
+        return self._as_proven(room, user_id, known.standing)
 
     async def members(self, room: str, *, limit: int) -> list[User]:
         """See `Members.members`."""
         return await self._journal.read(lambda tables: member_rows.by_name(tables, room, limit))
 
-    async def rooms_of(self, user_id: str, *, limit: int) -> Mapping[str, tuple[Membership, int]]:
+    async def rooms_of(self, user_id: str, *, limit: int) -> Mapping[str, Standing]:
         """See `Members.rooms_of`."""
         rooms = await self._journal.read(
             lambda tables: member_rows.rooms_of(tables, user_id, limit)
         )
-        return {
-            room: (self._as_proven(room, user_id, membership, top), top)
-            for room, (membership, top) in rooms.items()
-        }
+        return {room: self._as_proven(room, user_id, standing) for room, standing in rooms.items()}
 
     def _joined(self, room: str, known: Known | str) -> None:
         state = self._rooms.get(room)
@@ -368,14 +410,15 @@ class EmbeddedEngine:
         if state is not None and was_member:
             state.members -= 1
 
-    def _as_proven(self, room: str, user_id: str, stored: Membership, top: int) -> Membership:
-        """A membership with the cursor that is not written down yet."""
+    def _as_proven(self, room: str, user_id: str, stored: Standing) -> Standing:
+        """As stored, but with the cursor that is not written down yet."""
         who = room, user_id
         lots = self._cursors, self._cursors_under_way, self._cursors_before
         proven = max(lot.get(who, 0) for lot in lots)
-        if min(proven, top) <= stored.cursor:
+        cursor = min(proven, stored.top)
+        if cursor <= stored.membership.cursor:
             return stored
-        return Membership(stored.joined, min(proven, top), stored.read)
+        return replace(stored, membership=replace(stored.membership, cursor=cursor))
 
     def _write_cursors(self) -> None:
         """Write the proven cursors down with the next batch, one lot at a time."""
@@ -605,7 +648,7 @@ class EmbeddedEngine:
         # Installed in the order of the journal's results, so no message falls in between.
         newest = self._cached_messages
         self._journal.post(
-            lambda tables: tables.load(name, newest, TAIL_BYTES),
+            lambda tables: pages.load(tables, name, newest, TAIL_BYTES),
             done=done,
             failed=failed,
             writes=False,
@@ -615,8 +658,53 @@ class EmbeddedEngine:
         return room in self._watched or room in self._presence
 
 
-def _refusal_of(append: Append) -> Refusal:
-    assert append.problem is not None
-    if append.problem == "rate_limited":
-        return too_soon(append.wait)
-    return refusal(append.problem)
+def _message_of(entry: Entry) -> Message:
+    """The entry, as it is announced."""
+    if isinstance(entry, Append):
+        draft = entry.draft
+        return Message(
+            draft.id,
+            entry.offset,
+            draft.user.id,
+            draft.user.name,
+            draft.body,
+            entry.at,
+            entry.number,
+            "message",
+            draft.reply_to,
+            draft.mentions,
+        )
+    assert isinstance(entry, Operate)
+    operation = entry.operation
+    return Message(
+        entry.id,
+        entry.offset,
+        operation.user.id,
+        operation.user.name,
+        operation.body if operation.kind == "edit" else None,
+        entry.at,
+        entry.number,
+        operation.kind,
+        target=entry.target,
+        emoji=operation.emoji,
+        on=operation.on,
+        count=entry.count,
+    )
+
+
+_PROBLEMS: Final[Mapping[str, Callable[[], Refusal]]] = {
+    operations.NOT_FOUND: not_found,
+    operations.AMBIGUOUS: ambiguous,
+    operations.NOT_THEIRS: not_theirs,
+    operations.TOO_MANY: too_many_reactions,
+}
+
+
+def _refusal_of(entry: Entry) -> Refusal:
+    assert entry.problem is not None
+    if entry.problem == "rate_limited":
+        assert isinstance(entry, Append)
+        return too_soon(entry.wait)
+    if (told := _PROBLEMS.get(entry.problem)) is not None:
+        return told()
+    return refusal(entry.problem)

@@ -23,7 +23,7 @@ from typing import Final
 from sioserver.engine.base import StoreError
 
 APPLICATION_ID: Final = 0x53494F52  # "SIOR"
-VERSION: Final = 2
+VERSION: Final = 3
 MEMORY: Final = ":memory:"
 QUICK_CHECK_BYTES: Final = 64 * 1024 * 1024
 """Larger files are not read through at start: it would take seconds."""
@@ -35,20 +35,31 @@ _MAGIC: Final = b"SQLite format 3\0"
 _HEADER: Final = struct.Struct(">60x i 4x i")
 """user_version and application_id in the first bytes of a database."""
 
-# `message` is clustered by (room, offset): a page of history is one walk over neighbours.
+# `message` is clustered by (room, offset): a page of history is one walk over neighbours. It holds
+# every entry of the log; `ops` counts the operations among those up to it, so a message's number is
+# its offset less that. What was done to a message is in `fold`, under the offset that its entries
+# have as `target` (and it too, once something was done to it). A body that was edited or deleted is
+# there or nowhere: the message has none any more. `last` is the newest entry about the message.
 # `dedup` is numbered in the order of arrival, so that the oldest rows are pruned from its start
 # without an index on the time.
 _TABLES: Final = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE room (
     id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,
-    top INTEGER NOT NULL, first INTEGER NOT NULL
+    top INTEGER NOT NULL, first INTEGER NOT NULL, ops INTEGER NOT NULL
 );
 CREATE TABLE message (
     room INTEGER NOT NULL, offset INTEGER NOT NULL, id TEXT NOT NULL,
     user TEXT NOT NULL, name TEXT NOT NULL, at INTEGER NOT NULL, body BLOB NOT NULL,
+    ops INTEGER NOT NULL DEFAULT 0, kind INTEGER NOT NULL DEFAULT 0, target INTEGER, more BLOB,
     PRIMARY KEY (room, offset)
 ) WITHOUT ROWID;
+CREATE TABLE fold (
+    room INTEGER NOT NULL, offset INTEGER NOT NULL, last INTEGER NOT NULL,
+    edited INTEGER NOT NULL, deleted INTEGER NOT NULL, body BLOB, reactions BLOB,
+    PRIMARY KEY (room, offset)
+) WITHOUT ROWID;
+CREATE INDEX fold_last ON fold (room, last);
 CREATE TABLE dedup (
     number INTEGER PRIMARY KEY, room INTEGER NOT NULL, user TEXT NOT NULL, id TEXT NOT NULL,
     offset INTEGER NOT NULL, at INTEGER NOT NULL, UNIQUE (room, user, id)
@@ -56,6 +67,7 @@ CREATE TABLE dedup (
 CREATE TABLE member (
     room INTEGER NOT NULL, user TEXT NOT NULL, name TEXT NOT NULL,
     joined INTEGER NOT NULL, cursor INTEGER NOT NULL, read INTEGER NOT NULL,
+    number INTEGER NOT NULL,
     PRIMARY KEY (room, user)
 ) WITHOUT ROWID;
 CREATE INDEX member_user ON member (user);

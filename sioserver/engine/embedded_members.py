@@ -10,17 +10,19 @@ from collections.abc import Mapping
 from itertools import chain
 from typing import NamedTuple
 
+import msgspec
+
 from sioserver.engine.base import UNLIMITED, Quota
+from sioserver.engine.embedded_pages import number_at
 from sioserver.engine.embedded_tables import Tables, marks, parts
-from sioserver.model import Membership, User
+from sioserver.model import Membership, Standing, User
 
 
 class Known(NamedTuple):
     """A member as stored."""
 
     name: str
-    membership: Membership
-    top: int
+    standing: Standing
     is_new: bool
 
 
@@ -30,12 +32,12 @@ def find(tables: Tables, room: str, user_id: str) -> Known | None:
     if head is None:
         return None
     row = tables.connection.execute(
-        "SELECT name, joined, cursor, read FROM member WHERE room = ? AND user = ?",
+        "SELECT name, joined, cursor, read, number FROM member WHERE room = ? AND user = ?",
         (head.id, user_id),
     ).fetchone()
     if row is None:
         return None
-    return Known(row[0], Membership(*row[1:]), head.top, is_new=False)
+    return Known(row[0], Standing(Membership(*row[1:]), head.top, head.number), is_new=False)
 
 
 def join(tables: Tables, room: str, user: User, quota: Quota = UNLIMITED) -> Known | str:
@@ -46,12 +48,14 @@ def join(tables: Tables, room: str, user: User, quota: Quota = UNLIMITED) -> Kno
         return limit
     head = tables.touch(room)
     if known is None:
-        top = head.top
+        top, number = head.top, head.number
         tables.connection.execute(
-            "INSERT INTO member (room, user, name, joined, cursor, read) VALUES (?, ?, ?, ?, ?, ?)",
-            (head.id, user.id, user.name, top, top, top),
+            "INSERT INTO member (room, user, name, joined, cursor, read, number) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (head.id, user.id, user.name, top, top, top, number),
         )
-        return Known(user.name, Membership(top, top, top), top, is_new=True)
+        standing = Standing(Membership(top, top, top, number), top, number)
+        return Known(user.name, standing, is_new=True)
     tables.connection.execute(
         "UPDATE member SET name = ? WHERE room = ? AND user = ?", (user.name, head.id, user.id)
     )
@@ -107,13 +111,21 @@ def read(tables: Tables, room: str, user_id: str, offset: int) -> Known | None:
     head = tables.head(room)
     if head is None:
         return None
+    known = find(tables, room, user_id)
+    if known is None:
+        return None
     offset = min(offset, head.top)
+    joined, cursor, read, number = msgspec.structs.astuple(known.standing.membership)
+    if offset <= min(cursor, read):
+        return known
+    if offset > read:
+        read, number = offset, max(number, number_at(tables, head, offset))
+    membership = Membership(joined, max(cursor, offset), read, number)
     tables.connection.execute(
-        "UPDATE member SET read = max(read, ?), cursor = max(cursor, ?) "
-        "WHERE room = ? AND user = ? AND (read < ? OR cursor < ?)",
-        (offset, offset, head.id, user_id, offset, offset),
+        "UPDATE member SET cursor = ?, read = ?, number = ? WHERE room = ? AND user = ?",
+        (membership.cursor, read, number, head.id, user_id),
     )
-    return find(tables, room, user_id)
+    return known._replace(standing=Standing(membership, head.top, head.number))
 
 
 def by_name(tables: Tables, room: str, limit: int) -> list[User]:
@@ -128,11 +140,14 @@ def by_name(tables: Tables, room: str, limit: int) -> list[User]:
     return [User(user, name) for user, name in rows]
 
 
-def rooms_of(tables: Tables, user_id: str, limit: int) -> dict[str, tuple[Membership, int]]:
+def rooms_of(tables: Tables, user_id: str, limit: int) -> dict[str, Standing]:
     """See `Members.rooms_of`; in the order of the rooms' names."""
     rows = tables.connection.execute(
-        "SELECT room.name, joined, cursor, read, top FROM member "
+        "SELECT room.name, joined, cursor, read, number, top, top - ops FROM member "
         "JOIN room ON room.id = member.room WHERE user = ? ORDER BY room.name LIMIT ?",
         (user_id, max(0, limit)),
     ).fetchall()
-    return {name: (Membership(*numbers), top) for name, *numbers, top in rows}
+    return {
+        name: Standing(Membership(*membership), top, number)
+        for name, *membership, top, number in rows
+    }

@@ -1,4 +1,4 @@
-"""The rooms that the embedded engine has in memory: newest messages, ends of the log, members.
+"""The rooms that the embedded engine has in memory: newest entries, ends of the log, members.
 
 A room is fetched when it is first needed, once however many ask, and let go when nobody here needs
 it and enough others were used since. It does not know where rooms are fetched from.
@@ -20,7 +20,7 @@ from sioserver.model import Message
 class Room(Tail):
     """A room as of the last result that was handed out."""
 
-    __slots__ = ("first", "members", "oldest", "stored")
+    __slots__ = ("first", "members", "number", "oldest", "stored")
 
     def __init__(self, loaded: Loaded) -> None:
         super().__init__(loaded.top, loaded.tail, loaded.sizes)
@@ -32,11 +32,14 @@ class Room(Tail):
         """Milliseconds since 1970 of the message at `first`, or earlier."""
         self.members = loaded.members
         """How many there are."""
+        self.number = loaded.number
+        """How many of the entries up to `top` were messages."""
 
     def append(self, message: Message, size: int, cached: int) -> None:
         """See `Tail.append`."""
         if self.first == message.offset:
             self.oldest = message.at
+        self.number = message.number
         super().append(message, size, cached)
 
     def drop_before(self, first: int) -> None:

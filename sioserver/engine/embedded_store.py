@@ -20,7 +20,7 @@ from typing import Any, Final, TypeVar
 
 from sioserver.engine.base import StoreError
 from sioserver.engine.embedded_file import StoreFile
-from sioserver.engine.embedded_tables import Append, Tables, Watcher
+from sioserver.engine.embedded_tables import Entry, Tables, Watcher
 from sioserver.engine.embedded_writer import Batch, Call, Writer
 from sioserver.errors import Refusal
 
@@ -49,20 +49,20 @@ class Journal:
         full: bool,
         dedup_window: float,
         queue: int,
-        on_append: Callable[[Append], None],
+        on_entry: Callable[[Entry], None],
         on_first: Callable[[str, int], None],
         watcher: Watcher | None = None,
     ) -> None:
-        """`full`: an fsync with every transaction. `dedup_window`: seconds. `queue`: appends that
-        may wait. `on_append`: called in order with each append whose fate is known. `on_first`: a
-        room's log begins with this offset now; called after the appends of the same batch.
+        """`full`: an fsync with every transaction. `dedup_window`: seconds. `queue`: entries that
+        may wait. `on_entry`: called in order with each entry whose fate is known. `on_first`: a
+        room's log begins with this offset now; called after the entries of the same batch.
         `watcher`: called in the thread, see there."""
         self._path = path
         self._full = full
         self._dedup_window = dedup_window
         self._watcher = watcher
         self._bound = queue
-        self._on_append = on_append
+        self._on_entry = on_entry
         self._on_first = on_first
         self.epoch = ""
         self.trouble: str | None = None
@@ -70,15 +70,15 @@ class Journal:
         # On the event loop.
         self._accepting = False
         self._waiting = 0
-        self._appends_waiting = 0
+        self._entries_waiting = 0
         self._bytes_waiting = 0
-        self._deliveries: deque[Append | Call | Batch] = deque()
+        self._deliveries: deque[Entry | Call | Batch] = deque()
         self._delivering = False
         self._ended = False
         self._probing = False
         # The thread, and what the loop shares with it.
         self._thread: threading.Thread | None = None
-        self._jobs: SimpleQueue[Append | Call | None] = SimpleQueue()
+        self._jobs: SimpleQueue[Entry | Call | None] = SimpleQueue()
         self._writer: Writer | None = None
 
     # -- lifecycle --------------------------------------------------------------------------------
@@ -117,18 +117,18 @@ class Journal:
 
     # -- jobs -------------------------------------------------------------------------------------
 
-    def append(self, append: Append) -> None:
-        """Store a draft; what becomes of it is told to `on_append`. Raises Refusal when too many
-        wait, or too big ones. Only appends are refused for that: the other jobs are bounded by the
+    def append(self, entry: Entry) -> None:
+        """Store an entry; what becomes of it is told to `on_entry`. Raises Refusal when too many
+        wait, or too big ones. Only entries are refused for that: the other jobs are bounded by the
         number of clients, and somebody who joins again waits rather than tries again."""
-        size = len(append.body)
+        size = entry.size
         too_much = self._bytes_waiting and self._bytes_waiting + size > WAITING_BYTES
-        if self._accepting and (self._appends_waiting >= self._bound or too_much):
+        if self._accepting and (self._entries_waiting >= self._bound or too_much):
             raise Refusal("unavailable", "too much waits for the disk", retry_after=RETRY_AFTER)
         self._admit()
-        self._appends_waiting += 1
+        self._entries_waiting += 1
         self._bytes_waiting += size
-        self._jobs.put(append)
+        self._jobs.put(entry)
 
     async def write(self, run: Callable[[Tables], T], hook: Callable[[T], None] | None = None) -> T:
         """Run in the thread, within the next transaction. `hook` is called on the event loop in
@@ -207,7 +207,7 @@ class Journal:
     # -- results, on the event loop ---------------------------------------------------------------
 
     def _deliver(self, batch: Batch) -> None:
-        self._deliveries.extend(batch.appends)
+        self._deliveries.extend(batch.entries)
         self._deliveries.append(batch)
         self._deliveries.extend(batch.writes)
         self._deliveries.extend(batch.reads)
@@ -221,11 +221,11 @@ class Journal:
         while deliveries:
             result = deliveries.popleft()
             try:
-                if isinstance(result, Append):
+                if isinstance(result, Entry):
                     self._waiting -= 1
-                    self._appends_waiting -= 1
-                    self._bytes_waiting -= len(result.body)
-                    self._on_append(result)
+                    self._entries_waiting -= 1
+                    self._bytes_waiting -= result.size
+                    self._on_entry(result)
                 elif isinstance(result, Call):
                     self._waiting -= 1
                     _finish(result)

@@ -1,8 +1,9 @@
-"""The embedded engine's tables of rooms and messages: numbering, dedup, history, trimming, in SQL.
+"""The embedded engine's tables of rooms and messages: numbering, dedup, trimming, in SQL.
 
 Everything here runs in the store's one thread, inside the transactions of `embedded_writer`;
 it knows neither threads nor the event loop nor what becomes of a failure. Rooms are numbered on
 copies of their heads that count only after the commit: a rolled-back batch leaves no hole.
+Reading is in `embedded_pages`, what is done to messages in `embedded_operations`.
 """
 
 from __future__ import annotations
@@ -15,8 +16,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 
-from sioserver.engine.tail import span
-from sioserver.model import Draft, Message, Page, Position
+from sioserver.model import Draft, Message, Operation
 
 TRIM_EVERY: Final = 64
 """Publishes of a room from one trim to the next: its log is at most that much too long."""
@@ -35,48 +35,99 @@ _HEADS: Final = 10_000
 # few so that the statements stay prepared.
 _CHUNKS: Final = (256, 64, 16, 4, 1)
 
+_PLAIN: Final = "INSERT INTO message (room, offset, id, user, name, at, body) VALUES {}"
+_SPECIAL: Final = (
+    "INSERT INTO message (room, offset, id, user, name, at, body, ops, more) VALUES {}"
+)
+_encode: Final = msgspec.msgpack.Encoder().encode
+
 
 class Damaged(Exception):
     """The tables contradict themselves."""
 
 
-class Append:
-    """A draft on its way into the tables, and what became of it."""
+class Entry:
+    """Something on its way into a room's log, and what became of it."""
 
     __slots__ = (
-        "at", "body", "draft", "duplicate", "keep_age", "keep_length", "offset", "problem", "room",
-        "wait", "waiters",
+        "at", "body", "duplicate", "keep_age", "keep_length", "number", "offset", "problem", "room",
+        "size", "waiters",
     )  # fmt: skip
+
+    def __init__(self, room: str, at: int, body: bytes, keep_length: int, keep_age: float) -> None:
+        self.room = room
+        self.at = at
+        self.body = body
+        """Encoded."""
+        self.size = len(body)
+        """Bytes that it takes, beside the little that each one does."""
+        self.keep_length = keep_length
+        self.keep_age = keep_age
+        self.offset = 0
+        self.number = 0
+        self.duplicate = False
+        self.problem: str | None = None
+        """The code of a refusal, or what is wrong with an operation."""
+        self.waiters: list[Any] = []
+        """Who waits for it on the event loop; of no concern here."""
+
+
+class Append(Entry):
+    """A draft."""
+
+    __slots__ = ("draft", "more", "wait")
 
     def __init__(
         self, room: str, draft: Draft, body: bytes, keep_length: int, keep_age: float
     ) -> None:
-        self.room = room
+        super().__init__(room, draft.at, body, keep_length, keep_age)
         self.draft = draft
-        self.body = body
-        """The draft's body, encoded."""
-        self.keep_length = keep_length
-        self.keep_age = keep_age
-        self.offset = 0
-        self.at = draft.at
-        self.duplicate = False
-        self.problem: str | None = None
-        """The code of a refusal."""
+        self.more: bytes | None = None
+        """Encoded, what few messages have: `embedded_pages` reads it."""
+        if draft.mentions or draft.reply_to is not None:
+            self.more = _encode((draft.reply_to, draft.mentions))
+            self.size += len(self.more)
         self.wait = 0.0
         """Seconds after which the draft would not have been refused for its pause."""
-        self.waiters: list[Any] = []
-        """Who waits for it on the event loop; of no concern here."""
+
+
+class Operate(Entry):
+    """An operation on a message."""
+
+    __slots__ = ("count", "id", "least", "operation", "target")
+
+    def __init__(
+        self,
+        room: str,
+        operation: Operation,
+        body: bytes,
+        keep_length: int,
+        keep_age: float,
+        *,
+        least: int = 1,
+    ) -> None:
+        """`least`: messages before this offset are as good as deleted."""
+        super().__init__(room, operation.at, body, keep_length, keep_age)
+        self.operation = operation
+        self.least = least
+        self.id = ""
+        """The message's."""
+        self.target = 0
+        self.count = 0
+        """Of a reaction: how many users have this emoji on the message now."""
 
 
 class Head:
     """Where a room's log begins and ends."""
 
-    __slots__ = ("first", "id", "keep_age", "keep_length", "oldest", "since_trim", "top")
+    __slots__ = ("first", "id", "keep_age", "keep_length", "oldest", "ops", "since_trim", "top")
 
-    def __init__(self, number: int, top: int, first: int, oldest: int) -> None:
-        self.id = number
+    def __init__(self, id: int, top: int, first: int, oldest: int, ops: int) -> None:
+        self.id = id
         self.top = top
         self.first = first
+        self.ops = ops
+        """How many of the entries up to `top` were operations."""
         self.oldest = oldest
         """Milliseconds since 1970 of the message at `first`; 0 when there is none."""
         # As the last draft said; nothing is known of a room until there is one.
@@ -85,11 +136,16 @@ class Head:
         self.since_trim = TRIM_EVERY - 1
 
     def copy(self) -> Head:
-        head = Head(self.id, self.top, self.first, self.oldest)
+        head = Head(self.id, self.top, self.first, self.oldest, self.ops)
         head.keep_length = self.keep_length
         head.keep_age = self.keep_age
         head.since_trim = self.since_trim
         return head
+
+    @property
+    def number(self) -> int:
+        """How many of the entries up to `top` were messages."""
+        return self.top - self.ops
 
     def trim_due(self, now: int) -> bool:
         if self.keep_length is None or self.first > self.top:
@@ -117,6 +173,8 @@ class Loaded(NamedTuple):
     sizes: list[int]
     """Bytes of the tail's bodies, encoded."""
     members: int
+    number: int = 0
+    """How many of the entries up to `top` were messages."""
 
 
 class Watcher(Protocol):
@@ -146,7 +204,6 @@ class Tables:
         self.connection = connection
         self._watcher = watcher
         self._dedup_window = round(dedup_window * 1000)
-        self._decode = msgspec.msgpack.Decoder().decode
         self._heads: OrderedDict[str, Head] = OrderedDict()
         self.epoch: str = connection.execute(
             "SELECT value FROM meta WHERE name = 'epoch'"
@@ -169,10 +226,12 @@ class Tables:
 
     def commit(self) -> dict[str, int]:
         """Make it last. Returns the first offset of every room whose log was changed."""
-        rows = [(head.id, name, head.top, head.first) for name, head in self._touched.items()]
+        rows = [
+            (head.id, name, head.top, head.first, head.ops) for name, head in self._touched.items()
+        ]
         self.many(
-            "INSERT INTO room (id, name, top, first) VALUES {} "
-            "ON CONFLICT (id) DO UPDATE SET top = excluded.top, first = excluded.first",
+            "INSERT INTO room (id, name, top, first, ops) VALUES {} ON CONFLICT (id) DO UPDATE "
+            "SET top = excluded.top, first = excluded.first, ops = excluded.ops",
             rows,
         )
         self.connection.execute("COMMIT")
@@ -217,6 +276,7 @@ class Tables:
         heads = [self.touch(append.room) for append in appends]
         earlier = self._earlier(appends, heads)
         messages: list[tuple[Any, ...]] = []
+        special: list[tuple[Any, ...]] = []  # those with something in the other columns
         dedup: list[tuple[Any, ...]] = []
         trim: dict[int, tuple[Head, int]] = {}
         for append, head in zip(appends, heads, strict=True):
@@ -237,30 +297,42 @@ class Tables:
             if draft.resendable:
                 dedup.append((head.id, draft.user.id, draft.id, append.offset, append.at))
                 earlier[head.id, draft.user.id, draft.id] = append.offset, append.at
-            messages.append(
-                (
-                    head.id,
-                    append.offset,
-                    draft.id,
-                    draft.user.id,
-                    draft.user.name,
-                    append.at,
-                    append.body,
-                )
+            append.number = append.offset - head.ops
+            row = (
+                head.id,
+                append.offset,
+                draft.id,
+                draft.user.id,
+                draft.user.name,
+                append.at,
+                append.body,
             )
+            if head.ops or append.more is not None:
+                special.append((*row, head.ops, append.more))
+            else:
+                messages.append(row)
             if head.first == append.offset:
                 head.oldest = append.at
             head.since_trim += 1
             if head.since_trim >= TRIM_EVERY or not head.keep_length:
                 trim[head.id] = head, append.at
-        self.many(
-            "INSERT INTO message (room, offset, id, user, name, at, body) VALUES {}",
-            # A room without a history has a top and nothing else, not even for a moment.
-            [row for row in messages if row[0] not in trim or trim[row[0]][0].keep_length],
-        )
+        for statement, rows in ((_PLAIN, messages), (_SPECIAL, special)):
+            self.many(
+                statement,
+                # A room without a history has a top and nothing else, not even for a moment.
+                [row for row in rows if row[0] not in trim or trim[row[0]][0].keep_length],
+            )
         self.many("INSERT OR REPLACE INTO dedup (room, user, id, offset, at) VALUES {}", dedup)
         for head, now in trim.values():
             self._trim(head, now)
+
+    def grown(self, head: Head, entry: Entry) -> None:
+        """An entry that is no message has been put at the head's top: keep what it says."""
+        head.keep_length = entry.keep_length
+        head.keep_age = entry.keep_age
+        head.since_trim += 1
+        if head.since_trim >= TRIM_EVERY or not head.keep_length:
+            self._trim(head, entry.at)
 
     def _too_soon(self, append: Append, head: Head) -> bool:
         who = head.id, append.draft.user.id
@@ -335,7 +407,8 @@ class Tables:
         """Drop what the room need not keep, from the old end. `now`: milliseconds."""
         head.since_trim = 0
         if not head.keep_length:
-            self.connection.execute("DELETE FROM message WHERE room = ?", (head.id,))
+            for table in ("message", "fold"):
+                self.connection.execute(f"DELETE FROM {table} WHERE room = ?", (head.id,))  # noqa: S608
             head.first = head.top + 1
             return
         if not head.trim_due(now):
@@ -352,6 +425,10 @@ class Tables:
         self.connection.execute(
             "DELETE FROM message WHERE room = ? AND offset < ?", (head.id, first)
         )
+        if head.ops:
+            self.connection.execute(
+                "DELETE FROM fold WHERE room = ? AND last < ?", (head.id, first)
+            )
         head.first = first
         head.oldest = self._at(head.id, first)
 
@@ -370,60 +447,6 @@ class Tables:
         ).rowcount
         return gone >= PRUNE_ROWS
 
-    def page(
-        self, room: str, after: int | None, before: int | None, limit: int, *, least: int = 1
-    ) -> Page:
-        """See `Log.history`. Messages before `least` are as good as deleted."""
-        head = self.head(room)
-        top, first = (head.top, max(head.first, least)) if head is not None else (0, 1)
-        start, end = span(first, top, after, before, limit)
-        messages = self._messages(head.id, start, end) if head is not None else []
-        return Page(messages, first, Position(self.epoch, top))
-
-    def load(self, room: str, newest: int, most_bytes: int) -> Loaded:
-        """A room as the engine keeps it, with its newest messages, as many as have at most so many
-        bytes."""
-        head = self.head(room)
-        if head is None:
-            return Loaded(0, 1, 0, [], [], 0)
-        members: int = self.connection.execute(
-            "SELECT count(*) FROM member WHERE room = ?", (head.id,)
-        ).fetchone()[0]
-        start, end = span(head.first, head.top, None, None, newest)
-        # The sizes first: bodies that are too big are not even read.
-        rows = self.connection.execute(
-            "SELECT length(body) FROM message WHERE room = ? AND offset >= ? AND offset < ? "
-            "ORDER BY offset DESC",
-            (head.id, start, end),
-        ).fetchall()
-        sizes: list[int] = []
-        for (size,) in rows:
-            most_bytes -= size
-            if most_bytes < 0:
-                start = end - len(sizes)
-                break
-            sizes.append(size)
-        sizes.reverse()
-        tail = self._messages(head.id, start, end)
-        return Loaded(head.top, head.first, head.oldest, tail, sizes, members)
-
-    def _messages(self, room: int, start: int, end: int) -> list[Message]:
-        if start >= end:
-            return []
-        rows = self.connection.execute(
-            "SELECT id, offset, user, name, body, at FROM message "
-            "WHERE room = ? AND offset >= ? AND offset < ? ORDER BY offset",
-            (room, start, end),
-        ).fetchall()
-        decode = self._decode
-        messages = [
-            Message(draft_id, offset, user, name, decode(body), at)
-            for draft_id, offset, user, name, body, at in rows
-        ]
-        if [message.offset for message in messages] != list(range(start, end)):
-            raise Damaged(f"messages are missing between {start} and {end - 1}")
-        return messages
-
     # -- rooms ------------------------------------------------------------------------------------
 
     def head(self, name: str) -> Head | None:
@@ -436,11 +459,12 @@ class Tables:
             self._heads.move_to_end(name)
             return head
         row = self.connection.execute(
-            "SELECT id, top, first FROM room WHERE name = ?", (name,)
+            "SELECT id, top, first, ops FROM room WHERE name = ?", (name,)
         ).fetchone()
         if row is None:
             return None
-        head = Head(row[0], row[1], row[2], self._at(row[0], row[2]))
+        number, top, first, ops = row
+        head = Head(number, top, first, self._at(number, first), ops)
         self._remember(name, head)
         return head
 
@@ -451,7 +475,7 @@ class Tables:
             head = self.head(name)
             if head is None:
                 self._new_rooms += 1
-                head = Head(self._last_room + self._new_rooms, top=0, first=1, oldest=0)
+                head = Head(self._last_room + self._new_rooms, top=0, first=1, oldest=0, ops=0)
             else:
                 head = head.copy()
             self._touched[name] = head

@@ -15,7 +15,8 @@ from typing import Any, Final
 
 import msgspec
 
-from sioserver.engine.embedded_tables import Append, Damaged, Tables
+from sioserver.engine.embedded_operations import operate
+from sioserver.engine.embedded_tables import Append, Damaged, Entry, Operate, Tables
 from sioserver.errors import Refusal
 
 log = logging.getLogger(__name__)
@@ -60,10 +61,10 @@ class Call:
 class Batch:
     """Jobs that were taken from the queue in one go, and what became of them."""
 
-    __slots__ = ("appends", "firsts", "last", "reads", "trouble", "writes")
+    __slots__ = ("entries", "firsts", "last", "reads", "trouble", "writes")
 
     def __init__(self) -> None:
-        self.appends: list[Append] = []
+        self.entries: list[Entry] = []
         self.writes: list[Call] = []
         self.reads: list[Call] = []
         self.last = False
@@ -73,12 +74,12 @@ class Batch:
         self.trouble: str | None = None
         """Why the store cannot be used, as of this batch."""
 
-    def add(self, job: Append | Call | None) -> None:
+    def add(self, job: Entry | Call | None) -> None:
         """`None` says that there will be no more."""
         if job is None:
             self.last = True
-        elif isinstance(job, Append):
-            self.appends.append(job)
+        elif isinstance(job, Entry):
+            self.entries.append(job)
         elif job.writes:
             self.writes.append(job)
         else:
@@ -103,46 +104,58 @@ class Writer:
         """Do all jobs of the batch; whatever happens, each has a result or a problem after it."""
         started = time.perf_counter()
         try:
-            if batch.appends or batch.writes:
-                self._write(batch.appends, batch.writes, batch.firsts)
+            if batch.entries or batch.writes:
+                self._write(batch.entries, batch.writes, batch.firsts)
             for call in batch.reads:
                 self._read(call)
         except Exception:
             log.exception("the store's thread failed unexpectedly")
-            for job in _jobs(batch.appends, [*batch.writes, *batch.reads]):
+            for job in _jobs(batch.entries, [*batch.writes, *batch.reads]):
                 job.problem = job.problem or "internal"
         batch.trouble = self._trouble
         self.batches += 1
         self.busy += time.perf_counter() - started
 
     def _write(
-        self, appends: Sequence[Append], writes: Sequence[Call], firsts: dict[str, int]
+        self, entries: Sequence[Entry], writes: Sequence[Call], firsts: dict[str, int]
     ) -> None:
         tables = self._tables
         try:
             tables.begin()
-            tables.append(appends)
+            self._enter(entries)
             for call in writes:
                 call.result = call.run(tables)
             firsts.update(tables.commit())
         except Exception as error:
             self._undo()
             if self._is_disk_failure(error):
-                for job in _jobs(appends, writes):
+                for job in _jobs(entries, writes):
                     job.problem = "unavailable"
-            elif len(appends) + len(writes) == 1:
+            elif len(entries) + len(writes) == 1:
                 log.error("a write failed unexpectedly", exc_info=error)
-                for job in _jobs(appends, writes):
+                for job in _jobs(entries, writes):
                     job.problem = "internal"
             else:  # one bad job must not fail its neighbours: each in a transaction of its own
-                for append in appends:
-                    self._write([append], [], firsts)
+                for entry in entries:
+                    self._write([entry], [], firsts)
                 for call in writes:
                     self._write([], [call], firsts)
         else:
-            self.messages += len(appends)
+            self.messages += len(entries)
             if self._trouble != self.damage:
                 self._recover()
+
+    def _enter(self, entries: Sequence[Entry]) -> None:
+        """In their order: the drafts between two operations are one lot."""
+        drafts: list[Append] = []
+        for entry in entries:
+            if isinstance(entry, Append):
+                drafts.append(entry)
+            elif isinstance(entry, Operate):
+                self._tables.append(drafts)
+                drafts = []
+                operate(self._tables, entry)
+        self._tables.append(drafts)
 
     def _recover(self) -> None:
         """A write has worked again: forget what was wrong, and what failed attempts have left in
@@ -186,5 +199,5 @@ class Writer:
         return code in _UNUSABLE
 
 
-def _jobs(appends: Sequence[Append], calls: Sequence[Call]) -> list[Append | Call]:
-    return [*appends, *calls]
+def _jobs(entries: Sequence[Entry], calls: Sequence[Call]) -> list[Entry | Call]:
+    return [*entries, *calls]

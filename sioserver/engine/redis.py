@@ -38,7 +38,6 @@ from sioserver.engine.redis_seen import RedisSeen
 from sioserver.engine.redis_servers import Redis
 from sioserver.engine.redis_watch import RedisWatch
 from sioserver.engine.redis_webhooks import RedisWebhooks
-from sioserver.engine.tail import span
 from sioserver.errors import Refusal
 from sioserver.model import (
     EVERYWHERE,
@@ -47,12 +46,14 @@ from sioserver.model import (
     Draft,
     Event,
     Membership,
+    Operation,
     Page,
     Peer,
     Position,
     PresenceDiff,
     Published,
     Revocation,
+    Standing,
     State,
     User,
 )
@@ -257,8 +258,24 @@ class RedisEngine:
             self._members.count_room(room)
         return published
 
+    async def operate(self, room: str, operation: Operation, keep: Retention) -> Published:
+        """See `Log.operate`."""
+        self._check_running()
+        if self.webhooks is not None:
+            await self.webhooks.expect(room)
+        published = await self._log.operate(room, operation, keep)
+        if self.webhooks is not None:
+            self.webhooks.touch(room)
+        return published
+
     async def history(
-        self, room: str, *, after: int | None = None, before: int | None = None, limit: int
+        self,
+        room: str,
+        *,
+        after: int | None = None,
+        before: int | None = None,
+        limit: int,
+        ops: bool = False,
     ) -> Page:
         """See `Log.history`. A watched room answers from memory what is there, also while Redis is
         away; unless somebody knows of more than was announced here."""
@@ -266,11 +283,13 @@ class RedisEngine:
         for _ in range(_PATIENCE):
             state = self._watch.rooms.get(room)
             if state is not None and state.is_whole and (after is None or after <= state.top):
-                start, end = span(state.first, state.top, after, before, limit)
-                messages = state.messages(start, end)
-                if messages is not None:
-                    return Page(messages, state.first, Position(state.epoch, state.top))
-            page = await self._log.page(room, after, before, limit)
+                found = state.page(state.first, after, before, limit, ops=ops)
+                if found is not None:
+                    top = Position(state.epoch, state.top)
+                    return Page(
+                        found.messages, state.first, top, state.number, found.start, found.end
+                    )
+            page = await self._log.page(room, after, before, limit, ops=ops)
             state = self._watch.rooms.get(room)
             if state is None:
                 return page
@@ -312,7 +331,7 @@ class RedisEngine:
         """See `Members.advance`."""
         self._members.advance(room, user_id, offset)
 
-    async def read(self, room: str, user_id: str, offset: int) -> Membership:
+    async def read(self, room: str, user_id: str, offset: int) -> Standing:
         """See `Members.read`."""
         self._check_running()
         return await self._members.read(room, user_id, offset)
@@ -322,7 +341,7 @@ class RedisEngine:
         self._check_running()
         return await self._members.members(room, limit=limit)
 
-    async def rooms_of(self, user_id: str, *, limit: int) -> Mapping[str, tuple[Membership, int]]:
+    async def rooms_of(self, user_id: str, *, limit: int) -> Mapping[str, Standing]:
         """See `Members.rooms_of`."""
         self._check_running()
         return await self._members.rooms_of(user_id, limit=limit)
@@ -469,7 +488,7 @@ class RedisEngine:
                     self._foreign += 1
             else:
                 self._unwatched += 1  # still subscribed for a moment
-        elif kind == b"m":
+        elif kind == b"m" or kind == b"o":
             self._watch.on_bus(room, payload)
         elif kind == b"p":
             self._presence.on_bus(room.name, payload[1:])

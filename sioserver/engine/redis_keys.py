@@ -11,7 +11,19 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
-_ENDS: Final = ("meta", "log", "members", "names", "on", "here", "hooks", "notes")
+_ENDS: Final = (
+    "meta",
+    "log",
+    "members",
+    "names",
+    "on",
+    "here",
+    "hooks",
+    "notes",
+    "folds",
+    "done",
+    "ids",
+)
 _CACHED: Final = 4096
 """Rooms whose names are kept: those that are posted in right now."""
 
@@ -22,13 +34,17 @@ class RoomKeys(NamedTuple):
     channel: str
     """What happens in the room is told here, to the nodes that have clients in it."""
     meta: str
-    """Hash: `e` epoch, `s` top, `g` guests online, `v` version of the presence diffs, `c` "online
+    """Hash: `e` epoch, `s` top, `o` how many operations there were and `f` the first offset (both
+    only if there were any), `g` guests online, `v` version of the presence diffs, `c` "online
     total" as the newest of them said, with a "?" behind when somebody was told others since; `p`,
-    `q`: the epoch before, and up to where its log is still the same."""
+    `q`: the epoch before, and up to where its log is still the same; `l`: how the newest message
+    begins, of a room that keeps none."""
     log: str
-    """Stream: <offset>-0 with `a` (milliseconds since 1970) and `d` (the message)."""
+    """Stream: <offset>-0 with `a` (milliseconds since 1970) and `d` (the packed entry). After the
+    first operation also `n` (its number), and of operations `t` (the message's offset) and `k`
+    (the kind). A message that was edited or deleted is in `folds` instead."""
     members: str
-    """Hash: user id -> "joined cursor read name"."""
+    """Hash: user id -> "joined cursor read number name"."""
     names: str
     """Sorted set, all scores 0: name NUL id of the members."""
     on: str
@@ -42,6 +58,14 @@ class RoomKeys(NamedTuple):
     """
     notes: str
     """Stream: <number>-0 with `k` kind, `a` (milliseconds since 1970), `d` (what is noted)."""
+    folds: str
+    """Hash: offset of a message -> "edited deleted number at <the message, if it is not in the
+    stream>"; and the offset with an "r" behind it -> [emoji, users, emoji, users, ...], packed."""
+    done: str
+    """Sorted set: offset of a message -> that of the newest operation on it."""
+    ids: str
+    """Hash with an end: "id <id>" -> offsets of the two newest messages of that id, among the
+    newest entries; `epoch`, `upto`: for which log, how far. It is made when it is needed."""
 
 
 class ModerationKeys(NamedTuple):

@@ -23,7 +23,7 @@ from sioserver.engine.redis_replies import answer, answers
 from sioserver.engine.redis_scripts import load_script
 from sioserver.engine.redis_servers import Redis
 from sioserver.errors import Refusal
-from sioserver.model import Membership, User
+from sioserver.model import Membership, Standing, User
 
 log = logging.getLogger(__name__)
 
@@ -156,16 +156,21 @@ class RedisMembers:
         node, user_id = _left(body)
         return None if node == self._node else user_id
 
-    async def read(self, room: str, user_id: str, offset: int) -> Membership:
+    async def read(self, room: str, user_id: str, offset: int) -> Standing:
         """See `Members.read`."""
         keys = self._keys.room(room)
         reply = await answer(
-            self._redis.script(READ, (keys.meta, keys.members), (user_id, max(0, offset)))
+            self._redis.script(
+                READ,
+                (keys.meta, keys.members, keys.log, keys.folds),
+                (user_id, max(0, offset)),
+            )
         )
-        *numbers, top = reply
-        if not numbers:
-            return Membership(top, top, top)
-        return self._as_proven(room, user_id, Membership(*numbers), top)
+        *numbers, top, number = reply
+        membership = Membership(top, top, top, number)
+        if numbers:
+            membership = self._as_proven(room, user_id, Membership(*numbers), top)
+        return Standing(membership, top, number)
 
     async def members(self, room: str, *, limit: int) -> list[User]:
         """See `Members.members`."""
@@ -176,35 +181,34 @@ class RedisMembers:
         pairs = (entry.decode().rpartition("\0") for entry in found)
         return [User(id, name) for name, _, id in pairs]
 
-    async def rooms_of(self, user_id: str, *, limit: int) -> Mapping[str, tuple[Membership, int]]:
+    async def rooms_of(self, user_id: str, *, limit: int) -> Mapping[str, Standing]:
         """See `Members.rooms_of`; in the order of the rooms' names."""
         user_key = self._keys.user(user_id)
         listed = await answer(self._redis.command(user_key, "SMEMBERS", user_key))
         rooms = iter(sorted(room.decode() for room in listed))
-        found: dict[str, tuple[Membership, int]] = {}
+        found: dict[str, Standing] = {}
         while len(found) < limit and (some := list(islice(rooms, min(limit, CHUNK)))):
             for room, known in zip(some, await self._known(some, user_id), strict=True):
                 if known is not None and len(found) < limit:
                     found[room] = known
         return found
 
-    async def _known(
-        self, rooms: Sequence[str], user_id: str
-    ) -> list[tuple[Membership, int] | None]:
+    async def _known(self, rooms: Sequence[str], user_id: str) -> list[Standing | None]:
         calls = []
         for room in rooms:
             keys = self._keys.room(room)
             calls.append(self._redis.command(keys.members, "HGET", keys.members, user_id))
-            calls.append(self._redis.command(keys.meta, "HGET", keys.meta, "s"))
+            calls.append(self._redis.command(keys.meta, "HMGET", keys.meta, "s", "o"))
         found = await answers(*calls)
-        known: list[tuple[Membership, int] | None] = []
-        for room, stored, last in zip(rooms, found[::2], found[1::2], strict=True):
+        known: list[Standing | None] = []
+        for room, stored, meta in zip(rooms, found[::2], found[1::2], strict=True):
             if stored is None:
                 known.append(None)
                 continue
-            membership = Membership(*map(int, stored.split(b" ", 3)[:3]))
-            top = int(last or 0)
-            known.append((self._as_proven(room, user_id, membership, top), top))
+            membership = Membership(*map(int, stored.split(b" ", 4)[:4]))
+            top, ops = int(meta[0] or 0), int(meta[1] or 0)
+            membership = self._as_proven(room, user_id, membership, top)
+            known.append(Standing(membership, top, top - ops))
         return known
 
     # -- cursors ----------------------------------------------------------------------------------
@@ -304,7 +308,7 @@ class RedisMembers:
         )
         if min(proven, top) <= stored.cursor:
             return stored
-        return Membership(stored.joined, min(proven, top), stored.read)
+        return Membership(stored.joined, min(proven, top), stored.read, stored.number)
 
 
 def _ignore(future: asyncio.Future[Any]) -> None:

@@ -9,34 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final, Protocol
 
-import msgspec
-
+from sioserver.engine.redis_entries import opening
 from sioserver.engine.redis_keys import RoomKeys
 from sioserver.engine.tail import TAIL_BYTES, Tail
 from sioserver.model import Message, Position
 
 EARLY: Final = 512
 """Most messages of a room that wait for one before them; the log has what is not kept."""
-
-_encode: Final = msgspec.msgpack.Encoder().encode
-_decode: Final = msgspec.msgpack.Decoder(tuple[str, str, str, Any, int]).decode
-
-
-def pack(id: str, user: str, name: str, body: Any, at: int) -> bytes:
-    """A message as it is stored and told to the nodes; its offset is beside it. Raises what
-    msgspec raises: TypeError, ValueError, OverflowError, RecursionError."""
-    return _encode((id, user, name, body, at))
-
-
-def unpack(offset: int, data: bytes) -> Message:
-    """Read it again; raises ValueError (msgspec's are of that kind) or RecursionError."""
-    id, user, name, body, at = _decode(data)
-    return Message(id, offset, user, name, body, at)
-
-
-def opening(message: Message) -> bytes:
-    """How the packed message begins, so far that no other message of the room begins so."""
-    return b"\x95" + _encode(message.id) + _encode(message.user)
 
 
 class Announcer(Protocol):
@@ -64,6 +43,7 @@ class Room(Tail):
         "first",
         "keys",
         "name",
+        "number",
         "queued",
         "raw_epoch",
         "rule",
@@ -86,6 +66,8 @@ class Room(Tail):
         """Announcing began behind this offset."""
         self.first = 1
         """The oldest offset that the log held, when it was last seen."""
+        self.number = 0
+        """How many messages, not operations, there were up to the top."""
         self._known = 0
         self._newest: Message | None = None
         """The last one that was announced."""
@@ -158,15 +140,18 @@ class Room(Tail):
         *,
         all: bool,
         begin: int,
+        number: int,
     ) -> None:
         """The log was looked at. `found`: messages after the room's top, ascending, with the bytes
         of each; `all`: they are all there are up to `top`, and what is missing is lost. `begin`:
-        what lies behind it is news, if this is another log than the room's."""
+        what lies behind it is news, if this is another log than the room's; `number`: messages,
+        not operations, up to the top."""
         if epoch != self.epoch:
             is_new = self.epoch == ""
             if is_new:
                 begin = top
             self.place(epoch, begin, first)
+            self.number = number
             if not is_new:
                 self.note(top)
                 self._announcer.gap(self.name, Position(epoch, begin))
@@ -178,6 +163,8 @@ class Room(Tail):
                 self._take(message, size)
         if all:
             self._pass(top)
+            if self.top == top:
+                self.number = number
         if self._early:
             self._drain()
         self.drop_before(first)
@@ -195,6 +182,7 @@ class Room(Tail):
 
     def _take(self, message: Message, size: int) -> None:
         self._newest = message
+        self.number = message.number
         self.append(message, size, self._cached)
         if self.rule is not None and self.rule[0] == 0:
             self.begin_at(message.offset)

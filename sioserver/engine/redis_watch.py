@@ -20,10 +20,11 @@ from typing import Any, Final
 
 from sioserver.engine.base import EngineListener
 from sioserver.engine.redis_access import ReplyError
+from sioserver.engine.redis_entries import entries, unpack
 from sioserver.engine.redis_keys import Keys
 from sioserver.engine.redis_link import Unavailable
 from sioserver.engine.redis_log import RedisLog, new_epoch
-from sioserver.engine.redis_rooms import EARLY, Room, unpack
+from sioserver.engine.redis_rooms import EARLY, Room
 from sioserver.engine.redis_scripts import load_script
 from sioserver.engine.redis_servers import Redis
 from sioserver.errors import Refusal
@@ -39,6 +40,8 @@ ROUND: Final = 20.0
 """Seconds in which every room is looked at once; `DEAF_ROUND` while the bus is away."""
 DEAF_ROUND: Final = 4.0
 TICK: Final = 1.0
+_NUMBERED: Final = ord("o")
+"""How an entry begins on the bus whose number is told with it."""
 PAGE: Final = 64
 """Messages that one look brings at most."""
 AT_ONCE: Final = 5_000
@@ -171,10 +174,11 @@ class RedisWatch:
     # -- what arrives -----------------------------------------------------------------------------
 
     def on_bus(self, room: Room, payload: bytes) -> None:
-        """A message came over the bus: "m<offset>:<epoch>:<the message>"."""
+        """An entry came over the bus: "m<offset>:<epoch>:<the message>", or, where operations were
+        made in the room, "o<offset>:<epoch>:<number>:<the entry>"."""
         try:
             head, epoch, data = payload.split(b":", 2)
-            offset = int(head[1:])
+            offset = number = int(head[1:])
             if epoch != room.raw_epoch:
                 self._strange(room)
                 return
@@ -185,7 +189,12 @@ class RedisWatch:
                 # can publish could have it taken for one that has lost its end.
                 self._strange(room)
                 return
-            message = unpack(offset, data)
+            if payload[0] == _NUMBERED:
+                upto, data = data.split(b":", 1)
+                number = int(upto)
+                if not 0 <= number <= offset:
+                    raise ValueError("more messages than entries")
+            message = unpack(offset, data, number)
         except (ValueError, RecursionError):
             self._counts["foreign"] += 1
             return
@@ -281,7 +290,7 @@ class RedisWatch:
         keys = room.keys
         future = self._redis.script(
             CHECK,
-            (keys.meta, keys.log),
+            (keys.meta, keys.log, keys.folds, keys.done),
             (room.epoch, room.top, room.opening(), new_epoch(), PAGE, room.known),
         )
         future.add_done_callback(partial(self._checked, room, room.epoch, room.doubts))
@@ -292,7 +301,7 @@ class RedisWatch:
         if self.rooms.get(room.name) is not room:
             return
         try:
-            epoch, top, first, found, presence, begin = future.result()
+            epoch, top, first, found, presence, begin, number, *states = future.result()
         except (Unavailable, ReplyError, asyncio.CancelledError) as error:
             log.debug("the room %r could not be looked at: %s", room.name, error)
             room.queued = False
@@ -300,12 +309,12 @@ class RedisWatch:
             return  # with the next tick
         self._on_looked(room.name, presence)
         messages = []
-        for offset, data in zip(found[::2], found[1::2], strict=True):
-            try:
-                messages.append((unpack(offset, data), len(data)))
-            except (ValueError, RecursionError):
+        for _, message, size in entries(found, states[0] if states else None):
+            if message is None:
                 self._counts["foreign"] += 1
-        is_all = len(found) < 2 * PAGE
+            else:
+                messages.append((message, size))
+        is_all = not found or found[-2] >= top
         was = room.epoch
         if asked != was:
             # Another look was quicker to find the new log: this answer says nothing of what is in
@@ -315,7 +324,8 @@ class RedisWatch:
             return
         room.settled = doubts
         self._counts["filled"] += len(messages)
-        room.settle(epoch.decode(), top, first, messages, all=is_all, begin=begin)
+        name = epoch.decode()
+        room.settle(name, top, first, messages, all=is_all, begin=begin, number=number)
         if room.epoch != was:
             self._release(room)
             if was:

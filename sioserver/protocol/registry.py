@@ -46,6 +46,15 @@ CLIENT_EVENTS: Final[Mapping[tuple[Place, str], ClientEvent]] = {
     (ROOM, "message"): ClientEvent(
         "Post a message.", (s.Body, s.MessageOptions), s.Published, least=1
     ),
+    (ROOM, "edit"): ClientEvent(
+        "Change what a message says.", (s.EditOptions,), s.Operated, least=1
+    ),
+    (ROOM, "delete"): ClientEvent(
+        "Take a message's body away.", (s.DeleteOptions,), s.Operated, least=1
+    ),
+    (ROOM, "react"): ClientEvent(
+        "React to a message, or no longer.", (s.ReactOptions,), s.Operated, least=1
+    ),
     (ROOM, "history"): ClientEvent("Read back.", (s.HistoryOptions,), s.HistoryPage),
     (ROOM, "members"): ClientEvent("Who is here?", (s.MembersOptions,), s.Members),
     (ROOM, "read"): ClientEvent("I have read up to here.", (s.Offset,), s.Unread, least=1),
@@ -82,6 +91,9 @@ CLIENT_EVENTS: Final[Mapping[tuple[Place, str], ClientEvent]] = {
 SERVER_EVENTS: Final[Mapping[tuple[Place, str], ServerEvent]] = {
     (ROOM, "welcome"): ServerEvent("The first after every connect.", s.Welcome, durable=True),
     (ROOM, "message"): ServerEvent("A message was posted.", s.Message, durable=True),
+    (ROOM, "edit"): ServerEvent("A message says something else.", s.Edit, durable=True),
+    (ROOM, "delete"): ServerEvent("A message was deleted.", s.Delete, durable=True),
+    (ROOM, "reaction"): ServerEvent("Somebody reacts to a message.", s.Reaction, durable=True),
     (ROOM, "gap"): ServerEvent("Something could not be recovered.", s.Gap, durable=True),
     (ROOM, "presence"): ServerEvent("Who came, who left, who is away or back.", s.Presence),
     (ROOM, "typing"): ServerEvent("Somebody types.", s.Typing),

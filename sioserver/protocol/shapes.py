@@ -35,6 +35,14 @@ MessageId = Annotated[
         description="The client's own, or one that the server made.",
     ),
 ]
+MessageOffset = Annotated[
+    int, Meta(title="MessageOffset", ge=1, le=2**53 - 1, description="A message's place.")
+]
+ReplyTo = Annotated[
+    MessageOffset | MessageId,
+    Meta(title="ReplyTo", description="The offset or the id of the message it answers."),
+]
+Emoji = Annotated[str, Meta(title="Emoji", min_length=1, max_length=32)]
 Body = Annotated[Any, Meta(description="A text, any JSON, binary, or JSON with binary in it.")]
 State = Literal["online", "away"]
 Permission = Literal["join", "read", "history", "post", "moderate"]
@@ -84,6 +92,20 @@ class Message(Shape, frozen=True):
     name: Name
     body: Body
     at: Milliseconds
+    reply_to: ReplyTo | UnsetType = UNSET
+    mentions: list[UserId] | UnsetType = UNSET
+    edited: Annotated[Milliseconds, Meta(description="When it was edited last.")] | UnsetType = (
+        UNSET
+    )
+    deleted: (
+        Annotated[Milliseconds, Meta(description="When it was deleted; the body is null.")]
+        | UnsetType
+    ) = UNSET
+    reactions: (
+        Annotated[dict[Emoji, Count], Meta(description="How many users have reacted how.")]
+        | UnsetType
+    ) = UNSET
+    mine: Annotated[list[Emoji], Meta(description="One's own reactions.")] | UnsetType = UNSET
 
 
 class RefusalBody(Shape, frozen=True):
@@ -118,6 +140,7 @@ class MessageOptions(Options, frozen=True):
         Annotated[MessageId, Meta(description="Makes it harmless to send the message again.")]
         | UnsetType
     ) = UNSET
+    reply_to: ReplyTo | UnsetType = UNSET
     mentions: (
         Annotated[
             list[UserId],
@@ -127,12 +150,39 @@ class MessageOptions(Options, frozen=True):
     ) = UNSET
 
 
+class EditOptions(Options, frozen=True):
+    """Which message, by its id, its offset or both, and what it says from now on."""
+
+    body: Body
+    id: MessageId | UnsetType = UNSET
+    offset: MessageOffset | UnsetType = UNSET
+
+
+class DeleteOptions(Options, frozen=True):
+    """Which message, by its id, its offset or both."""
+
+    id: MessageId | UnsetType = UNSET
+    offset: MessageOffset | UnsetType = UNSET
+
+
+class ReactOptions(Options, frozen=True):
+    """To which message, by its id, its offset or both, and how."""
+
+    emoji: Emoji
+    on: Annotated[bool, Meta(description="false: no longer.")] | UnsetType = UNSET
+    id: MessageId | UnsetType = UNSET
+    offset: MessageOffset | UnsetType = UNSET
+
+
 class HistoryOptions(Options, frozen=True):
     """Which messages: `after < offset < before`, or the newest."""
 
     before: Offset | UnsetType = UNSET
     after: Offset | UnsetType = UNSET
     limit: Annotated[int, Meta(ge=1, le=10_000)] | UnsetType = UNSET
+    operations: Annotated[bool, Meta(description="Also what was done to messages.")] | UnsetType = (
+        UNSET
+    )
 
 
 class StatusOptions(Options, frozen=True):
@@ -237,6 +287,32 @@ class Published(Shape, frozen=True):
     at: Milliseconds
 
 
+class Operated(Shape, frozen=True):
+    """It was done to the message."""
+
+    ok: Literal[True]
+    id: Annotated[MessageId, Meta(description="The message's.")]
+    offset: Annotated[Offset, Meta(description="The place in the log of what was done.")]
+    target: Annotated[Offset, Meta(description="The message's.")]
+    at: Milliseconds
+
+
+class Operation(Shape, frozen=True):
+    """What was done to a message, in a page of history: the payload of its event, and more."""
+
+    event: Literal["edit", "delete", "reaction"]
+    entry: Annotated[Offset, Meta(description="Its own place in the log.")]
+    id: Annotated[MessageId, Meta(description="The message's.")]
+    offset: Annotated[Offset, Meta(description="The message's.")]
+    user: UserId
+    name: Name
+    at: Milliseconds
+    body: Annotated[Any, Meta(description="Of an edit.")] | UnsetType = UNSET
+    emoji: Emoji | UnsetType = UNSET
+    on: bool | UnsetType = UNSET
+    count: Count | UnsetType = UNSET
+
+
 class HistoryPage(Shape, frozen=True):
     """A page of a room's log, ascending."""
 
@@ -244,6 +320,13 @@ class HistoryPage(Shape, frozen=True):
     items: list[Message]
     more: Annotated[bool, Meta(description="The log goes on in the direction of reading.")]
     position: Annotated[Position, Meta(description="The newest of the log.")]
+    next: (
+        Annotated[Offset, Meta(description="The `after` or `before` with which to read on.")]
+        | UnsetType
+    ) = UNSET
+    operations: (
+        Annotated[list[Operation], Meta(description="If they were asked for.")] | UnsetType
+    ) = UNSET
 
 
 class Members(Shape, frozen=True):
@@ -419,6 +502,40 @@ class RoomLeft(Shape, frozen=True):
     """The user is a member of this room no longer."""
 
     room: Room
+
+
+class Edit(Shape, frozen=True):
+    """A message says something else now."""
+
+    id: Annotated[MessageId, Meta(description="The message's.")]
+    offset: Annotated[Offset, Meta(description="The message's.")]
+    user: UserId
+    name: Name
+    at: Milliseconds
+    body: Annotated[Any, Meta(description="As of a message; null when it was deleted since.")]
+
+
+class Delete(Shape, frozen=True):
+    """A message has no body any more."""
+
+    id: Annotated[MessageId, Meta(description="The message's.")]
+    offset: Annotated[Offset, Meta(description="The message's.")]
+    user: UserId
+    name: Name
+    at: Milliseconds
+
+
+class Reaction(Shape, frozen=True):
+    """A user has reacted to a message, or has taken that back."""
+
+    id: Annotated[MessageId, Meta(description="The message's.")]
+    offset: Annotated[Offset, Meta(description="The message's.")]
+    user: UserId
+    name: Name
+    at: Milliseconds
+    emoji: Emoji
+    on: bool
+    count: Annotated[Count, Meta(description="Users who have this emoji on the message now.")]
 
 
 class Gap(Shape, frozen=True, rename={"first": "from", "last": "to"}):

@@ -1,4 +1,4 @@
-"""Requests that are about messages: posting them, reading them back."""
+"""Requests that are about messages: posting and changing them, reading them back."""
 
 from __future__ import annotations
 
@@ -11,20 +11,38 @@ from sioserver.rooms import RoomService
 
 
 class Messages:
-    """`message` and `history`."""
+    """`message`, `edit`, `delete`, `react` and `history`."""
 
     def __init__(self, rooms: RoomService, pages: Pages) -> None:
         self._rooms = rooms
         self._pages = pages
-        self.in_room: Handlers = {"message": self._message, "history": self._history}
+        self.in_room: Handlers = {
+            "message": self._message,
+            "edit": self._edit,
+            "delete": self._delete,
+            "react": self._react,
+            "history": self._history,
+        }
 
     async def _message(self, client: ConnectedClient, args: list[Any]) -> Answer:
         request = wire.parse_send(args, self._rooms.max_body(client.room))
         return wire.published_answer(await self._rooms.send(client, request))
+
+    async def _edit(self, client: ConnectedClient, args: list[Any]) -> Answer:
+        request = wire.parse_edit(args, self._rooms.max_body(client.room))
+        return wire.operated_answer(await self._rooms.operations.edit(client, request))
+
+    async def _delete(self, client: ConnectedClient, args: list[Any]) -> Answer:
+        target = wire.parse_delete(args)
+        return wire.operated_answer(await self._rooms.operations.delete(client, target))
+
+    async def _react(self, client: ConnectedClient, args: list[Any]) -> Answer:
+        request = wire.parse_react(args)
+        return wire.operated_answer(await self._rooms.operations.react(client, request))
 
     async def _history(self, client: ConnectedClient, args: list[Any]) -> Answer:
         pages = self._pages
         request = wire.parse_history(args, pages.messages)
         page = await self._rooms.history(client, request)
         page = wire.cut_page(page, request, pages.binaries, pages.bytes)
-        return wire.history_answer(page, request)
+        return wire.history_answer(page, request, client.user.id)

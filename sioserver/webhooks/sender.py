@@ -11,6 +11,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, Final, Protocol
 
 from sioserver.config.schema import Webhook
@@ -233,11 +234,12 @@ class Sender:
     async def _read_log(
         self, room: str, mark: Position, limit: int
     ) -> tuple[list[payload.Event], Position]:
-        page = await self._engine.history(room, after=mark.offset, limit=limit)
+        look = partial(self._engine.history, room, limit=limit, ops=True)
+        page = await look(after=mark.offset)
         epoch, after = page.top.epoch, mark.offset
         if epoch != mark.epoch:
             # the log began anew: all that it has is news
-            page = await self._engine.history(room, after=0, limit=limit)
+            page = await look(after=0)
             epoch, after = page.top.epoch, 0
         events = []
         first = page.messages[0].offset if page.messages else page.top.offset + 1
@@ -245,8 +247,11 @@ class Sender:
             at = page.messages[0].at if page.messages else int(self._clock() * 1000)
             events.append(payload.gap(room, after + 1, Position(epoch, first - 1), at))
             self._metrics.count_webhook(self._endpoint.name, "lost", first - 1 - after)
-        events += [payload.message(room, epoch, message) for message in page.messages]
-        return events, events[-1].after if events else Position(epoch, max(after, page.top.offset))
+        for entry in page.messages:
+            if entry.kind == "message":  # what is done to messages is told to nobody here
+                events.append(payload.message(room, epoch, entry))
+        end = page.messages[-1].offset if page.messages else max(after, page.top.offset)
+        return events, Position(epoch, end)
 
     async def _send(self, events: list[payload.Event]) -> Answer:
         body, now = payload.body(self._endpoint.name, events), self._clock()

@@ -7,6 +7,7 @@ builds. docs/protocol.md describes the same for people.
 
 from sioserver.wire.answers import (
     cut_page,
+    entry_size,
     history_answer,
     members_answer,
     mention_payload,
@@ -17,6 +18,7 @@ from sioserver.wire.answers import (
     refusal_answer,
     refusal_body,
 )
+from sioserver.wire.arguments import MAX_ID
 from sioserver.wire.bodies import MAX_KEY, MAX_WHOLE, body_size, check_body
 from sioserver.wire.events import (
     PRESENCE,
@@ -67,8 +69,20 @@ from sioserver.wire.names import (
     check_room,
     may_be_relayed,
 )
+from sioserver.wire.operations import (
+    MAX_EMOJI,
+    EditRequest,
+    ReactRequest,
+    Target,
+    operated_answer,
+    operation_item,
+    operation_payload,
+    parse_delete,
+    parse_edit,
+    parse_react,
+)
 from sioserver.wire.requests import (
-    MAX_ID,
+    MAX_MENTIONS,
     MAX_PAGE,
     Hello,
     HistoryRequest,
@@ -88,8 +102,10 @@ from sioserver.wire.requests import (
 
 __all__ = [
     "CLIENT_EVENTS",
+    "MAX_EMOJI",
     "MAX_ID",
     "MAX_KEY",
+    "MAX_MENTIONS",
     "MAX_PAGE",
     "MAX_REASON",
     "MAX_ROOM_BYTES",
@@ -99,18 +115,22 @@ __all__ = [
     "NEVER_RELAYED",
     "PRESENCE",
     "SERVER_EVENTS",
+    "EditRequest",
     "Hello",
     "HistoryRequest",
     "ListRequest",
     "LogRequest",
     "Order",
+    "ReactRequest",
     "SendRequest",
+    "Target",
     "act_payload",
     "bans_answer",
     "body_size",
     "check_body",
     "check_room",
     "cut_page",
+    "entry_size",
     "farewell",
     "gap_event",
     "history_answer",
@@ -123,10 +143,15 @@ __all__ = [
     "message_event",
     "message_payload",
     "notice_event",
+    "operated_answer",
+    "operation_item",
+    "operation_payload",
     "order",
     "parse_auth",
     "parse_ban",
     "parse_bans",
+    "parse_delete",
+    "parse_edit",
     "parse_hello",
     "parse_history",
     "parse_kick",
@@ -136,6 +161,7 @@ __all__ = [
     "parse_mentions",
     "parse_mute",
     "parse_nothing",
+    "parse_react",
     "parse_read",
     "parse_relayed",
     "parse_send",

@@ -9,9 +9,12 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from msgspec.structs import replace
+
 from sioserver.errors import Refusal
 from sioserver.model import Counts, Mention, Message, Page, Published, State, User
 from sioserver.wire.bodies import body_size, count_binaries
+from sioserver.wire.operations import operation_item
 from sioserver.wire.requests import HistoryRequest
 
 
@@ -20,9 +23,10 @@ def person(user: User) -> dict[str, str]:
     return {"user": user.id, "name": user.name}
 
 
-def message_payload(message: Message) -> dict[str, Any]:
-    """A message as clients get it, live, recovered or in a page of history."""
-    return {
+def message_payload(message: Message, reader: str | None = None) -> dict[str, Any]:
+    """A message as clients get it, live, recovered or in a page of history; `reader` is the id of
+    the user who gets it, where it is for one alone."""
+    payload = {
         "id": message.id,
         "offset": message.offset,
         "user": message.user,
@@ -30,6 +34,30 @@ def message_payload(message: Message) -> dict[str, Any]:
         "body": message.body,
         "at": message.at,
     }
+    if message.reply_to is not None:
+        payload["reply_to"] = message.reply_to
+    if message.mentions:
+        payload["mentions"] = list(message.mentions)
+    if message.edited:
+        payload["edited"] = message.edited
+    if message.deleted:
+        payload["deleted"] = message.deleted
+    if message.reactions:
+        payload["reactions"] = {emoji: len(who) for emoji, who in message.reactions.items()}
+        mine = [emoji for emoji, who in message.reactions.items() if reader in who]
+        if mine:
+            payload["mine"] = mine
+    return payload
+
+
+def entry_size(entry: Message) -> int:
+    """About how many bytes an entry is told with, beside the little that each one has."""
+    size = body_size(entry.body)
+    if entry.mentions:
+        size += sum(map(len, entry.mentions))
+    if entry.reactions:
+        size += sum(map(len, entry.reactions))
+    return size
 
 
 def published_answer(published: Published) -> dict[str, Any]:
@@ -51,30 +79,37 @@ def cut_page(page: Page, request: HistoryRequest, most_binaries: int, most_bytes
     messages = page.messages
     kept = binaries = size = 0
     for message in messages if request.after is not None else reversed(messages):
-        size += body_size(message.body)
+        size += entry_size(message)
         if kept and size > most_bytes:
             break
         binaries += count_binaries(message.body)
         if kept and binaries > most_binaries:
             break
         kept += 1
-    rest = len(messages) - kept
-    return Page(
-        messages[:kept] if request.after is not None else messages[rest:], page.first, page.top
-    )
+    if kept == len(messages):
+        return page
+    if request.after is not None:
+        return replace(page, messages=messages[:kept], end=messages[kept - 1].offset + 1)
+    messages = messages[-kept:]
+    return replace(page, messages=messages, start=messages[0].offset)
 
 
-def history_answer(page: Page, request: HistoryRequest) -> dict[str, Any]:
-    """The ack of `history`. `more`: the log goes on in the direction in which it was read."""
-    items = [message_payload(message) for message in page.messages]
-    if not page.messages:
-        more = False  # a page has room for one message at least: there is none in this direction
-    elif request.after is not None:
-        before = page.top.offset + 1 if request.before is None else request.before
-        more = page.messages[-1].offset < min(page.top.offset, before - 1)
-    else:
-        more = page.messages[0].offset > page.first
-    return {"ok": True, "items": items, "more": more, "position": str(page.top)}
+def history_answer(page: Page, request: HistoryRequest, reader: str) -> dict[str, Any]:
+    """The ack of `history`, for the user of this id. `more`: the log goes on in the direction in
+    which it was read, and `next` is what to give as `after` or `before` to read on."""
+    items = [message_payload(one, reader) for one in page.messages if one.kind == "message"]
+    answer = {"ok": True, "items": items, "more": False, "position": str(page.top)}
+    if request.operations:
+        answer["operations"] = [
+            operation_item(one) for one in page.messages if one.kind != "message"
+        ]
+    if request.after is not None:
+        end = page.top.offset + 1
+        if page.end < (end if request.before is None else min(end, request.before)):
+            answer |= {"more": True, "next": page.end - 1}
+    elif page.start > page.first:
+        answer |= {"more": True, "next": page.start}
+    return answer
 
 
 def members_answer(

@@ -5,10 +5,15 @@ Raises `Refusal("bad_request")` that says what was expected. Knows no event.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from sioserver.errors import Refusal
+
+MAX_ID: Final = 128
+
+_ID: Final = re.compile(r"[!-~]{1,128}", re.ASCII)
 
 
 def one_object(args: Sequence[Any], event: str) -> Any:
@@ -36,4 +41,11 @@ def whole(value: Any, what: str, least: int, most: int) -> int:
         value = int(value)  # JavaScript has one kind of number
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
         raise Refusal("bad_request", f"{what} is a whole number from {least} to {most}")
+    return value
+
+
+def message_id(value: Any, what: str) -> str:
+    """The id of a message, as clients may choose it."""
+    if not (isinstance(value, str) and _ID.fullmatch(value)):
+        raise Refusal("bad_request", f"{what} is a string of 1 to 128 printable ASCII characters")
     return value

@@ -12,7 +12,6 @@ from sioserver.errors import Disconnect
 from sioserver.model import (
     Counts,
     Event,
-    Membership,
     Mention,
     Message,
     Position,
@@ -23,6 +22,7 @@ from sioserver.model import (
 )
 from sioserver.wire.answers import mention_payload, message_payload, person
 from sioserver.wire.moderation import settings_payload
+from sioserver.wire.operations import operation_payload
 
 PRESENCE_LISTED: Final = 100
 """People who are named in one presence event, of those who came and of those who left: thousands
@@ -51,9 +51,13 @@ def state_of(event: Event) -> str | None:
     return None
 
 
-def message_event(message: Message, epoch: str) -> Event:
-    """A message for everybody in the room."""
-    return Event("message", message_payload(message), Position(epoch, message.offset))
+def message_event(message: Message, epoch: str, reader: str | None = None) -> Event:
+    """An entry of the log, a message or an operation on one, for everybody in the room; or for one
+    user, whose id is `reader`."""
+    position = Position(epoch, message.offset)
+    if message.kind != "message":
+        return Event(message.kind, operation_payload(message), position)
+    return Event("message", message_payload(message, reader), position)
 
 
 def gap_event(first: int, last: int, after: Position) -> Event:
@@ -163,7 +167,7 @@ def welcome_event(
     room: str,
     user: User,
     counts: Counts,
-    membership: Membership,
+    unread: int,
     top: Position,
     begins: Position,
     *,
@@ -187,7 +191,7 @@ def welcome_event(
         "total": counts.total,
         "position": str(top),
         "recovered": recovered,
-        "unread": max(0, top.offset - membership.read),
+        "unread": unread,
         "permissions": list(permissions),
         "state": state,
         **settings_payload(settings),

@@ -14,6 +14,9 @@ from sioserver.errors import Refusal
 
 CLIENT_EVENTS: Final = (
     "message",
+    "edit",
+    "delete",
+    "react",
     "history",
     "members",
     "read",
@@ -35,6 +38,9 @@ CLIENT_EVENTS: Final = (
 SERVER_EVENTS: Final = (
     "welcome",
     "message",
+    "edit",
+    "delete",
+    "reaction",
     "gap",
     "presence",
     "typing",

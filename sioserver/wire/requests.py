@@ -5,7 +5,6 @@ It reads one request at a time and knows neither who sent it nor what has become
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -13,10 +12,9 @@ import msgspec
 
 from sioserver.errors import Refusal
 from sioserver.model import MAX_OFFSET, Position, State
-from sioserver.wire.arguments import one_object, options, whole
+from sioserver.wire.arguments import message_id, one_object, options, whole
 from sioserver.wire.bodies import check_body
 
-MAX_ID: Final = 128
 MAX_PAGE: Final = 10_000
 MAX_MENTIONS: Final = 50
 """Users that one message mentions."""
@@ -25,8 +23,6 @@ MAX_USER_ID: Final = 128
 MAX_PID: Final = 4096
 """Characters of a recovery token: it holds the names of a user and a room, and a room of two is
 named by a user's id, percent-encoded."""
-
-_ID: Final = re.compile(r"[!-~]{1,128}", re.ASCII)
 
 # ---------------------------------------------------------------------------- connecting
 
@@ -99,6 +95,8 @@ class SendRequest(msgspec.Struct, frozen=True):
     id: str | None
     mentions: tuple[str, ...] = ()
     """Ids of users."""
+    reply_to: int | str | None = None
+    """The offset or id of the message that it answers."""
 
 
 class HistoryRequest(msgspec.Struct, frozen=True):
@@ -107,20 +105,38 @@ class HistoryRequest(msgspec.Struct, frozen=True):
     before: int | None
     after: int | None
     limit: int
+    operations: bool = False
+    """What was done to messages is wanted too, each as an item of its own."""
 
 
 def parse_send(args: Sequence[Any], max_body: int) -> SendRequest:
-    """`message` body [, {id?, mentions?}]. Raises `Refusal("bad_request" | "too_large")`."""
+    """`message` body [, {id?, reply_to?, mentions?}].
+
+    Raises `Refusal("bad_request" | "too_large")`."""
     if not 1 <= len(args) <= 2:
         raise Refusal("bad_request", "message takes a body and, if you like, options such as {id}")
     body = args[0]
     check_body(body, max_body, "the message")
-    given = options(args[1] if len(args) == 2 else None, "message", {"id", "mentions"})
-    message_id = given.get("id")
-    if message_id is not None and not (isinstance(message_id, str) and _ID.fullmatch(message_id)):
-        raise Refusal("bad_request", "id is a string of 1 to 128 printable ASCII characters")
-    mentions = given.get("mentions")
-    return SendRequest(body, message_id, () if mentions is None else _mentions(mentions))
+    given = options(args[1] if len(args) == 2 else None, "message", _MESSAGE_OPTIONS)
+    if not given:
+        return SendRequest(body, None)
+    id, reply_to, mentions = given.get("id"), given.get("reply_to"), given.get("mentions")
+    return SendRequest(
+        body,
+        None if id is None else message_id(id, "id"),
+        () if mentions is None else _mentions(mentions),
+        None if reply_to is None else _reply_to(reply_to),
+    )
+
+
+_MESSAGE_OPTIONS: Final = {"id", "reply_to", "mentions"}
+
+
+def _reply_to(value: Any) -> int | str:
+    what = "reply_to is the offset or the id of a message: it"
+    if isinstance(value, str):
+        return message_id(value, what)
+    return whole(value, what, 1, MAX_OFFSET)
 
 
 def _mentions(value: Any) -> tuple[str, ...]:
@@ -147,14 +163,20 @@ def parse_relayed(args: list[Any], max_body: int) -> list[Any]:
 
 
 def parse_history(args: Sequence[Any], largest_page: int) -> HistoryRequest:
-    """`history` [{before?, after?, limit?}]."""
-    given = options(one_object(args, "history"), "history", {"before", "after", "limit"})
+    """`history` [{before?, after?, limit?, operations?}]."""
+    given = options(
+        one_object(args, "history"), "history", {"before", "after", "limit", "operations"}
+    )
     limit = whole(given.get("limit", min(50, largest_page)), "limit", 1, MAX_PAGE)
     before, after = given.get("before"), given.get("after")
+    operations = given.get("operations", False)
+    if not isinstance(operations, bool):
+        raise Refusal("bad_request", "operations is true or false")
     return HistoryRequest(
         before=None if before is None else whole(before, "before", 0, MAX_OFFSET),
         after=None if after is None else whole(after, "after", 0, MAX_OFFSET),
         limit=min(limit, largest_page),
+        operations=operations,
     )
 
 

@@ -22,7 +22,7 @@ def message_at(offset: int) -> Message:
 
 def put(box: Inbox, *offsets: int, epoch: str = "a") -> None:
     for offset in offsets:
-        box.message(message_at(offset), Position(epoch, offset))
+        box.entry(message_at(offset), Position(epoch, offset))
 
 
 def drain(box: Inbox) -> list[Any]:
@@ -222,7 +222,7 @@ class Delivery(RuleBasedStateMachine):
     @rule(count=st.integers(1, 9))
     def send(self, count: int) -> None:
         for offset in range(self.sent + 1, min(self.sent + count, self.top) + 1):
-            self.box.message(self.log[offset], Position(self.epoch, offset))
+            self.box.entry(self.log[offset], Position(self.epoch, offset))
             self.sent = offset
 
     @rule(back=st.integers(0, 9))
@@ -230,7 +230,7 @@ class Delivery(RuleBasedStateMachine):
         """As after a connection that ended before it was known what had arrived."""
         for message in self.held:
             if self.sent - back < message.offset <= self.sent:
-                self.box.message(message, Position(self.epoch, message.offset))
+                self.box.entry(message, Position(self.epoch, message.offset))
 
     @precondition(lambda self: self.sent < self.top)
     @rule(data=st.data(), announced=st.booleans())
@@ -241,7 +241,7 @@ class Delivery(RuleBasedStateMachine):
             self.box.gap(self.sent + 1, to, Position(self.epoch, to))
             self.sent = to
         elif to < self.top:
-            self.box.message(self.log[to + 1], Position(self.epoch, to + 1))
+            self.box.entry(self.log[to + 1], Position(self.epoch, to + 1))
             self.sent = to + 1
 
     @rule(answer=st.booleans())

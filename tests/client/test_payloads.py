@@ -7,14 +7,16 @@ from typing import Any
 import pytest
 
 from sioserver.client import payloads
+from sioserver.client.payloads import Received
 from sioserver.errors import Refusal
-from sioserver.model import Message
 
 MESSAGE = {"id": "m", "offset": 3, "user": "ann", "name": "Ann", "body": [b"\0"], "at": 7}
 
 
 def test_a_message_of_a_newer_server_may_say_more() -> None:
-    assert payloads.message(MESSAGE | {"mood": "good"}) == Message("m", 3, "ann", "Ann", [b"\0"], 7)
+    assert payloads.message(MESSAGE | {"mood": "good"}) == Received(
+        "m", 3, "ann", "Ann", [b"\0"], 7
+    )
 
 
 def test_a_message_that_says_too_little_is_an_error() -> None:

@@ -23,6 +23,7 @@ from sioserver.model import (
     Draft,
     Event,
     Message,
+    Operation,
     Peer,
     Position,
     PresenceDiff,
@@ -243,5 +244,43 @@ def draft(
     at: int = 1_700_000_000_000,
     again: bool = True,
     pause: float = 0.0,
+    reply_to: int | str | None = None,
+    mentions: tuple[str, ...] = (),
 ) -> Draft:
-    return Draft(id, user, body, at, again, pause)
+    return Draft(id, user, body, at, again, pause, reply_to, mentions)
+
+
+def edit(
+    body: Any,
+    offset: int | None = None,
+    *,
+    id: str | None = None,
+    by: User = ANN,
+    at: int = 1_700_000_001_000,
+    author_only: bool = True,
+) -> Operation:
+    return Operation("edit", by, at, offset, id, author_only, body)
+
+
+def delete(
+    offset: int | None = None,
+    *,
+    id: str | None = None,
+    by: User = ANN,
+    at: int = 1_700_000_002_000,
+    author_only: bool = True,
+) -> Operation:
+    return Operation("delete", by, at, offset, id, author_only)
+
+
+def react(
+    emoji: str,
+    offset: int | None = None,
+    *,
+    id: str | None = None,
+    by: User = ANN,
+    at: int = 1_700_000_003_000,
+    on: bool = True,
+    most: int = 1000,
+) -> Operation:
+    return Operation("reaction", by, at, offset, id, False, None, emoji, on, most)

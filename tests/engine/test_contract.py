@@ -22,6 +22,7 @@ from sioserver.model import (
     Message,
     Position,
     Revocation,
+    Standing,
     User,
 )
 
@@ -164,7 +165,7 @@ async def test_bodies_come_back_as_they_went(engine: Engine, body: Any) -> None:
     await engine.publish("a", draft("m", body=body), KEEP)
     await fill(engine, "a", 3 * CACHED)
     assert (await engine.history("a", before=2, limit=1)).messages == [
-        Message("m", 1, "ann", "Ann", body, AT)
+        Message("m", 1, "ann", "Ann", body, AT, 1)
     ]
     assert type((await engine.history("a", before=2, limit=1)).messages[0].body) is type(body)
 
@@ -256,7 +257,7 @@ async def test_watched_rooms_are_announced_in_order(engine: Engine, listener: Li
     assert listener.offsets("b") == []
     room, epoch, message = listener.messages[0]
     assert (room, epoch) == ("a", results[0].position.epoch)
-    assert message == Message("m0", 1, "ann", "Ann", "hi", AT)
+    assert message == Message("m0", 1, "ann", "Ann", "hi", AT, 1)
 
 
 async def test_an_unwatched_room_is_quiet(engine: Engine, listener: Listener) -> None:
@@ -428,9 +429,9 @@ async def test_trimming_a_room_that_is_empty(engine: Engine) -> None:
 
 async def test_a_member_starts_at_the_top(engine: Engine) -> None:
     await fill(engine, "a", 5)
-    assert await engine.join("a", ANN) == Membership(5, 5, 5)
+    assert await engine.join("a", ANN) == Membership(5, 5, 5, 5)
     await engine.publish("a", draft("next"), KEEP)
-    assert await engine.join("a", ANN) == Membership(5, 5, 5)
+    assert await engine.join("a", ANN) == Membership(5, 5, 5, 5)
 
 
 async def test_joining_again_changes_the_name(engine: Engine) -> None:
@@ -451,10 +452,10 @@ async def test_members_by_name_and_at_most_so_many(engine: Engine) -> None:
 
 async def test_a_guest_is_not_kept(engine: Engine) -> None:
     await fill(engine, "a", 4)
-    assert await engine.join("a", GUEST) == Membership(4, 4, 4)
+    assert await engine.join("a", GUEST) == Membership(4, 4, 4, 4)
     assert await engine.members("a", limit=10) == []
     assert await engine.rooms_of(GUEST.id, limit=10) == {}
-    assert await engine.read("a", GUEST.id, 2) == Membership(4, 4, 4)
+    assert (await engine.read("a", GUEST.id, 2)).membership == Membership(4, 4, 4, 4)
 
 
 async def test_the_cursor_only_goes_forward(engine: Engine) -> None:
@@ -462,23 +463,23 @@ async def test_the_cursor_only_goes_forward(engine: Engine) -> None:
     await fill(engine, "a", 10)
     engine.advance("a", "ann", 6)
     engine.advance("a", "ann", 4)
-    assert await engine.join("a", ANN) == Membership(0, 6, 0)
+    assert await engine.join("a", ANN) == Membership(0, 6, 0, 0)
     await engine.sweep(AT / 1000)
     engine.advance("a", "ann", 5)
-    assert await engine.join("a", ANN) == Membership(0, 6, 0)
+    assert await engine.join("a", ANN) == Membership(0, 6, 0, 0)
     engine.advance("a", "ann", 99)
-    assert await engine.join("a", ANN) == Membership(0, 10, 0)
+    assert await engine.join("a", ANN) == Membership(0, 10, 0, 0)
     await engine.sweep(AT / 1000 + 1)
-    assert await engine.rooms_of("ann", limit=9) == {"a": (Membership(0, 10, 0), 10)}
+    assert await engine.rooms_of("ann", limit=9) == {"a": Standing(Membership(0, 10, 0, 0), 10, 10)}
 
 
 async def test_reading_proves_delivery(engine: Engine) -> None:
     await engine.join("a", ANN)
     await fill(engine, "a", 10)
-    assert await engine.read("a", "ann", 4) == Membership(0, 4, 4)
+    assert (await engine.read("a", "ann", 4)).membership == Membership(0, 4, 4, 4)
     engine.advance("a", "ann", 8)
-    assert await engine.read("a", "ann", 2) == Membership(0, 8, 4)
-    assert await engine.read("a", "ann", 99) == Membership(0, 10, 10)
+    assert (await engine.read("a", "ann", 2)).membership == Membership(0, 8, 4, 4)
+    assert (await engine.read("a", "ann", 99)).membership == Membership(0, 10, 10, 10)
 
 
 async def test_strangers_are_ignored(engine: Engine) -> None:
@@ -488,7 +489,7 @@ async def test_strangers_are_ignored(engine: Engine) -> None:
     await engine.sweep(AT / 1000)
     await engine.leave("a", "nobody")
     await engine.leave("nowhere", "nobody")
-    assert await engine.read("nowhere", "nobody", 2) == Membership(0, 0, 0)
+    assert (await engine.read("nowhere", "nobody", 2)).membership == Membership(0, 0, 0, 0)
     assert await engine.members("a", limit=9) == []
     assert await engine.counts("a") == Counts(0, 0)
 
@@ -501,7 +502,7 @@ async def test_leaving_forgets(engine: Engine) -> None:
     await engine.leave("a", "ann")
     assert await engine.members("a", limit=9) == []
     assert list(await engine.rooms_of("ann", limit=9)) == ["b"]
-    assert await engine.join("a", ANN) == Membership(3, 3, 3)
+    assert await engine.join("a", ANN) == Membership(3, 3, 3, 3)
 
 
 async def test_the_rooms_of_a_user(engine: Engine) -> None:
@@ -511,9 +512,9 @@ async def test_the_rooms_of_a_user(engine: Engine) -> None:
     await fill(engine, "b", 2)
     rooms = await engine.rooms_of("ann", limit=9)
     assert dict(rooms) == {
-        "a": (Membership(0, 0, 0), 0),
-        "b": (Membership(0, 0, 0), 2),
-        "c": (Membership(0, 0, 0), 0),
+        "a": Standing(Membership(0, 0, 0, 0), 0, 0),
+        "b": Standing(Membership(0, 0, 0, 0), 2, 2),
+        "c": Standing(Membership(0, 0, 0, 0), 0, 0),
     }
     assert len(await engine.rooms_of("ann", limit=2)) == 2
 
@@ -933,7 +934,7 @@ async def test_everything_durable_survives_a_restart(durable: Harness) -> None:
     engine = await durable.restart()
     assert await engine.history("a", limit=100) == before
     assert await engine.history("empty", limit=1) == nothing
-    assert await engine.join("a", ANN) == Membership(0, 12, 7)
+    assert await engine.join("a", ANN) == Membership(0, 12, 7, 7)
     assert await engine.members("a", limit=9) == [ANN]
     assert await engine.secret("recovery") == secret
     assert await engine.revoked(ANNS, 99)

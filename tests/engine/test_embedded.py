@@ -19,12 +19,13 @@ from sioserver.config import Config
 from sioserver.config.schema import Store
 from sioserver.engine import create_engine, store_path
 from sioserver.engine import embedded as module
+from sioserver.engine import embedded_pages as pages
 from sioserver.engine.base import Engine
 from sioserver.engine.embedded import EmbeddedEngine
 from sioserver.engine.embedded_tables import Rule, Tables
 from sioserver.engine.tail import TAIL_BYTES
 from sioserver.errors import Refusal
-from sioserver.model import Counts, Membership, User
+from sioserver.model import Counts, Membership, Standing, User
 
 from .conftest import ANN, GUEST, Keep, Listener, draft
 
@@ -118,8 +119,8 @@ async def test_posting_is_refused_while_reading_goes_on(
     assert says in (engine.ready() or "")
 
     # Whoever is a member gets in, sees who is here, and reads what there is.
-    assert await engine.join("a", ANN) == Membership(0, 0, 0)
-    assert await engine.join("a", GUEST) == Membership(10, 10, 10)
+    assert await engine.join("a", ANN) == Membership(0, 0, 0, 0)
+    assert await engine.join("a", GUEST) == Membership(10, 10, 10, 10)
     assert await engine.enter("a", ANN, "c1") == Counts(1, 1)
     for after in (0, 8):
         page = await engine.history("a", after=after, limit=99)
@@ -127,7 +128,7 @@ async def test_posting_is_refused_while_reading_goes_on(
     assert (await engine.history("never-seen", limit=9)).top.offset == 0
     engine.advance("a", "ann", 9)
     await engine.sweep(T)
-    assert await engine.join("a", ANN) == Membership(0, 9, 0)
+    assert await engine.join("a", ANN) == Membership(0, 9, 0, 0)
 
     await pragma(engine, mend)
     now = T
@@ -144,7 +145,9 @@ async def test_posting_is_refused_while_reading_goes_on(
     assert isinstance(listener, Listener)
     assert listener.offsets("a") == list(range(11, 16))
     await engine.sweep(now + 1)
-    assert list((await engine.rooms_of("ann", limit=9)).values()) == [(Membership(0, 9, 0), 15)]
+    assert list((await engine.rooms_of("ann", limit=9)).values()) == [
+        Standing(Membership(0, 9, 0, 0), 15, 15)
+    ]
 
 
 async def test_a_refused_draft_is_not_under_way_any_more(engine: EmbeddedEngine) -> None:
@@ -173,7 +176,7 @@ async def test_cursors_wait_for_the_disk(engine: EmbeddedEngine, tmp_path: Path)
     await engine.stop()
     again = EmbeddedEngine(Store(), grace=5, path=tmp_path / "rooms.db")
     await again.start(Listener())
-    assert await again.join("a", ANN) == Membership(0, 5, 0)
+    assert await again.join("a", ANN) == Membership(0, 5, 0, 0)
     await again.stop()
 
 
@@ -193,7 +196,7 @@ async def test_a_room_that_cannot_be_read(
 ) -> None:
     """An entry that fails is undone."""
     with monkeypatch.context() as patch:
-        patch.setattr(Tables, "load", lambda *_: 1 / 0)
+        patch.setattr(pages, "load", lambda *_: 1 / 0)
         assert await refused(engine.enter("a", GUEST, "c1")) == "internal"
         entering = asyncio.create_task(engine.enter("a", GUEST, "c2"))
         await asyncio.sleep(0)

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from sioserver.engine import embedded_file
+from sioserver.engine import embedded_pages as pages
 from sioserver.engine.base import StoreError
 from sioserver.engine.embedded_file import APPLICATION_ID, VERSION, StoreFile
 from sioserver.engine.embedded_tables import Append, Damaged, Tables
@@ -355,7 +356,7 @@ def test_random_damage_is_refused_or_harmless(tmp_path: Path) -> None:
             continue
         try:
             tables = Tables(store.connection, dedup_window=100)
-            messages = tables.page("a", None, None, 9999).messages
+            messages = pages.page(tables, "a", None, None, 9999).messages
             assert len(messages) in (300, 0)  # 0: the room's name was hit
         except (Damaged, sqlite3.DatabaseError, ValueError):
             refusals += 1

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 import pytest
 
 from sioserver.engine import embedded_members as members
+from sioserver.engine import embedded_pages as pages
 from sioserver.engine.embedded_file import StoreFile
 from sioserver.engine.embedded_members import Known
 from sioserver.engine.embedded_tables import Append, Tables
 from sioserver.engine.tail import TAIL_BYTES
-from sioserver.model import Membership, User
+from sioserver.model import Membership, Standing, User
 
 from .conftest import ANN, BEN, draft
 
@@ -31,17 +32,17 @@ def publish(tables: Tables, room: str, count: int) -> None:
 def test_joining_tells_whether_the_member_is_new(tables: Tables) -> None:
     assert members.find(tables, "a", "ann") is None
     publish(tables, "a", 2)
-    at_top = Membership(2, 2, 2)
-    assert members.join(tables, "a", ANN) == Known("Ann", at_top, 2, is_new=True)
-    assert members.join(tables, "a", User("ann", "Anna")) == Known("Anna", at_top, 2, is_new=False)
-    assert members.find(tables, "a", "ann") == Known("Anna", at_top, 2, is_new=False)
+    at_top = Standing(Membership(2, 2, 2, 2), 2, 2)
+    assert members.join(tables, "a", ANN) == Known("Ann", at_top, is_new=True)
+    assert members.join(tables, "a", User("ann", "Anna")) == Known("Anna", at_top, is_new=False)
+    assert members.find(tables, "a", "ann") == Known("Anna", at_top, is_new=False)
 
 
 def test_joining_makes_the_room(tables: Tables) -> None:
     members.join(tables, "a", ANN)
     tables.commit()
     again = Tables(tables.connection, dedup_window=100)
-    assert again.load("a", 9, TAIL_BYTES).members == 1
+    assert pages.load(again, "a", 9, TAIL_BYTES).members == 1
     tables.begin()
 
 
@@ -70,7 +71,7 @@ def test_many_cursors_at_once(tables: Tables) -> None:
     members.advance(tables, {**cursors, ("a", "nobody"): 3, ("nowhere", "u1"): 3})
     members.advance(tables, {("a", "u9"): 1})
     found = [members.find(tables, "a", user.id) for user in users]
-    assert [known and known.membership.cursor for known in found] == [
+    assert [known and known.standing.membership.cursor for known in found] == [
         min(n % 15, 10) for n in range(400)
     ]
 
@@ -82,7 +83,7 @@ def test_reading(tables: Tables) -> None:
     for offset, expected in ((3, 3), (2, 3), (9, 5), (-1, 5)):
         known = members.read(tables, "a", "ann", offset)
         assert known is not None
-        assert known.membership == Membership(0, expected, expected)
+        assert known.standing == Standing(Membership(0, expected, expected, expected), 5, 5)
 
 
 def test_lists(tables: Tables) -> None:

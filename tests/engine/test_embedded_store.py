@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from sioserver.engine import embedded_pages as pages
 from sioserver.engine.base import StoreError
 from sioserver.engine.embedded_store import WAITING_BYTES, Journal
 from sioserver.engine.embedded_tables import Append, Tables
@@ -30,7 +31,7 @@ class Book(Journal):
             full=False,
             dedup_window=100,
             queue=options.pop("queue", 1000),
-            on_append=lambda append: self.out.append(append.problem or append.offset),
+            on_entry=lambda append: self.out.append(append.problem or append.offset),
             on_first=lambda room, first: self.out.append((room, first)),
         )
 
@@ -58,7 +59,7 @@ def append(id: str, *, length: int = 999, body: bytes = b"\xc0") -> Append:
 
 
 def top(tables: Tables) -> int:
-    return tables.load("a", 1, TAIL_BYTES).top
+    return pages.load(tables, "a", 1, TAIL_BYTES).top
 
 
 async def test_results_come_in_order(make: Make) -> None:
@@ -312,7 +313,7 @@ async def test_a_damaged_store_is_not_probed(make: Make) -> None:
     book.append(append("m1"))
     await book.write(lambda t: t.connection.execute("DELETE FROM message"))
     with pytest.raises(Refusal):
-        await book.read(lambda t: t.load("a", 9, TAIL_BYTES))
+        await book.read(lambda t: pages.load(t, "a", 9, TAIL_BYTES))
     book.probe()
     assert book.stats()["store_jobs_waiting"] == 0
     assert "damaged" in (book.trouble or "")

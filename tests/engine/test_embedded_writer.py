@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from sioserver.engine import embedded_pages as pages
 from sioserver.engine.embedded_file import StoreFile
 from sioserver.engine.embedded_tables import Append, Tables
 from sioserver.engine.embedded_writer import Batch, Call, Writer
@@ -47,7 +48,7 @@ def batch(*jobs: Append | Call | None) -> Batch:
 
 
 def top(tables: Tables) -> int:
-    return tables.load("a", 1, TAIL_BYTES).top
+    return pages.load(tables, "a", 1, TAIL_BYTES).top
 
 
 def broken(_: Tables) -> None:
@@ -101,7 +102,7 @@ def test_a_failing_disk_refuses_the_batch_and_reads_go_on(writer: Writer, tables
     later = batch(append("m4"))
     writer.work(later)
     assert later.trouble is None
-    assert later.appends[0].offset == 2
+    assert later.entries[0].offset == 2
 
 
 def test_one_bad_job_does_not_fail_its_neighbours(
@@ -141,7 +142,7 @@ def test_after_a_failure_the_log_is_begun_anew(
     begun = []
 
     def checkpoint() -> None:
-        begun.append(tables.load("a", 1, TAIL_BYTES).top)
+        begun.append(pages.load(tables, "a", 1, TAIL_BYTES).top)
         raise sqlite3.OperationalError("planted")
 
     monkeypatch.setattr(tables, "checkpoint", checkpoint)
@@ -152,7 +153,7 @@ def test_after_a_failure_the_log_is_begun_anew(
     recovered = batch(append("m2"))
     writer.work(recovered)
     assert begun == [2]
-    assert (recovered.appends[0].problem, recovered.trouble) == (None, None)
+    assert (recovered.entries[0].problem, recovered.trouble) == (None, None)
     assert "planted" in caplog.text
     writer.work(batch(append("m3")))
     assert begun == [2]
@@ -163,18 +164,18 @@ def test_damage_is_not_forgotten(
 ) -> None:
     writer.work(batch(append("m1"), append("m2"), append("m3")))
     tables.connection.execute("DELETE FROM message WHERE offset = 2")
-    bad = call(lambda t: t.load("a", 9, TAIL_BYTES), writes=False)
+    bad = call(lambda t: pages.load(t, "a", 9, TAIL_BYTES), writes=False)
     found = batch(bad)
     writer.work(found)
     assert bad.problem == "unavailable"
     later = batch(append("m4"))
     writer.work(later)
-    assert later.appends[0].problem is None
+    assert later.entries[0].problem is None
     assert later.trouble == found.trouble == writer.damage
     monkeypatch.setattr(tables, "checkpoint", broken)  # not for each write that works
     last = batch(append("m5"))
     writer.work(last)
-    assert last.appends[0].problem is None
+    assert last.entries[0].problem is None
     assert "damaged" in (later.trouble or "")
 
 
@@ -182,7 +183,7 @@ def test_damage_is_not_forgotten(
 def test_what_cannot_be_decoded_is_damage(writer: Writer, tables: Tables, change: str) -> None:
     writer.work(batch(append("m1")))
     tables.connection.execute(f"UPDATE message SET {change}")
-    bad = call(lambda t: t.load("a", 9, TAIL_BYTES), writes=False)
+    bad = call(lambda t: pages.load(t, "a", 9, TAIL_BYTES), writes=False)
     writer.work(batch(bad))
     assert bad.problem == "unavailable"
     assert writer.damage is not None

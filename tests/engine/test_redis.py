@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import secrets
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -19,9 +20,21 @@ from sioserver.config.schema import Redis as Settings
 from sioserver.config.schema import Store
 from sioserver.engine import create_engine
 from sioserver.engine.base import Engine, StoreError
+from sioserver.engine.folding import folded
 from sioserver.engine.redis import RedisEngine
 from sioserver.errors import Refusal
-from sioserver.model import Counts, Event, Membership, Message, Peer, Position, Published, User
+from sioserver.model import (
+    Counts,
+    Event,
+    Membership,
+    Message,
+    Operation,
+    Peer,
+    Position,
+    Published,
+    Standing,
+    User,
+)
 from sioserver.valkey import Valkey
 from tests.redis_servers import Watched, ask, standalone
 
@@ -35,7 +48,10 @@ from .conftest import (
     Keep,
     Listener,
     config,
+    delete,
     draft,
+    edit,
+    react,
     server,
     until,
 )
@@ -149,13 +165,68 @@ async def test_all_nodes_announce_one_order(start: Start, kind: str) -> None:
     assert not any(node.listener.gaps for node in nodes)
 
 
+async def test_all_nodes_show_messages_as_they_are(start: Start, kind: str) -> None:
+    """Whatever a node is told live, reads late or has in memory, it ends where the log does."""
+    dice = random.Random(6)
+    nodes = [await start(kind) for _ in range(3)]
+    for node in nodes:
+        await watched(node, "a")
+    heard = nodes[1].engine._bus._on_message
+
+    def deaf_by_halves(channel: str, payload: bytes) -> None:
+        if dice.random() < 0.5:
+            heard(channel, payload)
+
+    nodes[1].engine._bus._on_message = deaf_by_halves
+    for n in range(30):
+        await nodes[0].engine.publish("a", draft(f"m{n}", body=n), KEEP)
+
+    def operation(n: int) -> Operation:
+        by, target, at = dice.choice((ANN, BEN)), dice.randint(1, 30), AT + n
+        if n % 40 == 0:
+            return delete(target, at=at)
+        if n % 3 == 0:
+            return edit(n, id=f"m{target - 1}", at=at)
+        return react(dice.choice("xyz"), target, by=by, on=dice.random() < 0.7, at=at)
+
+    refused: list[Refusal] = []
+
+    async def act(number: int) -> None:
+        for n in range(150):
+            engine = nodes[number].engine
+            try:
+                await engine.operate("a", operation(150 * number + n), KEEP)
+            except Refusal as refusal:
+                refused.append(refusal)
+            if n % 10 == 0:
+                await engine.publish("a", draft(f"{number}-{n}"), KEEP)
+
+    await asyncio.gather(*map(act, range(3)))
+    assert {refusal.code for refusal in refused} <= {"not_found"}  # they were deleted
+    truth = await nodes[0].engine._log.page("a", 0, None, 1000)
+    for node in nodes:
+        await until(lambda: node.offsets() == [*range(1, truth.top.offset + 1)], "told")  # noqa: B023
+        shown: dict[int, Message] = {}
+        for _, _, entry in node.listener.messages:
+            if entry.kind == "message":
+                shown[entry.offset] = entry
+            else:
+                shown[entry.target] = folded(shown[entry.target], entry)
+        assert list(shown.values()) == truth.messages
+        for ops in (True, False):
+            known = await node.engine.history("a", limit=CACHED, ops=ops)
+            stored = await node.engine._log.page("a", None, None, CACHED, ops=ops)
+            assert known == stored
+    assert not any(node.listener.gaps for node in nodes)
+
+
 async def test_what_a_node_did_not_publish_it_announces_whole(start: Start) -> None:
     one, two = await start(), await start()
     await watched(two, "a")
     body = {"file": b"\x00\xff", "list": [1, [b"x", {"a": None}]], "": "\x00\u2028\U0001f600"}
     result = await one.engine.publish("a", draft("m", BEN, body=body), KEEP)
     await until(lambda: two.listener.messages, "announced")
-    message = Message("m", 1, "ben", "Ben", body, AT)
+    message = Message("m", 1, "ben", "Ben", body, AT, 1)
     assert two.listener.messages == [("a", result.position.epoch, message)]
 
 
@@ -300,13 +371,14 @@ async def test_a_member_of_one_node_is_one_on_all(start: Start, kind: str) -> No
     await one.engine.join("a", ANN)
     await publish(one, [f"m{n}" for n in range(10)])
     one.engine.advance("a", "ann", 6)
-    assert await one.engine.join("a", ANN) == Membership(0, 6, 0)
-    assert await two.engine.read("a", "ann", 4) == Membership(0, 4, 4)
+    assert await one.engine.join("a", ANN) == Membership(0, 6, 0, 0)
+    assert (await two.engine.read("a", "ann", 4)).membership == Membership(0, 4, 4, 4)
     await one.engine.exit("a", "ann", "c", AT / 1000)  # a client went, perhaps to the other node
     await one.engine.members("a", limit=1)
-    assert await two.engine.join("a", User("ann", "Anna")) == Membership(0, 6, 4)
+    assert await two.engine.join("a", User("ann", "Anna")) == Membership(0, 6, 4, 4)
     assert await one.engine.members("a", limit=9) == [User("ann", "Anna")]
-    assert await one.engine.rooms_of("ann", limit=9) == {"a": (Membership(0, 6, 4), 10)}
+    standing = Standing(Membership(0, 6, 4, 4), 10, 10)
+    assert await one.engine.rooms_of("ann", limit=9) == {"a": standing}
 
 
 async def test_a_listener_that_fails_stops_no_node(
@@ -474,7 +546,7 @@ async def test_a_redis_that_is_set_back_to_an_older_file_is_found_out(
     assert two.listener.gaps[0][1].offset == 3
     page = await one.engine.history("a", after=0, limit=9)
     assert [message.id for message in page.messages] == ["m1", "m2", "m3", "m9", "m5"]
-    assert await one.engine.join("a", ANN) == Membership(0, 0, 0)
+    assert await one.engine.join("a", ANN) == Membership(0, 0, 0, 0)
 
 
 async def test_a_redis_that_lost_its_end_keeps_the_rest(own: Valkey, start: Start) -> None:

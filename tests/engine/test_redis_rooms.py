@@ -1,14 +1,14 @@
 """One watched room: whatever comes in whatever order, announcements are in order, and what is
 missing is said."""
 
+from collections.abc import Iterable
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sioserver.engine.redis_keys import Keys
-from sioserver.engine.redis_rooms import EARLY, Room, opening, pack, unpack
+from sioserver.engine.redis_rooms import EARLY, Room
 from sioserver.engine.tail import TAIL_BYTES
 from sioserver.model import Message, Position
 
@@ -29,7 +29,7 @@ class Told:
 
 
 def message(offset: int) -> Message:
-    return Message(f"m{offset}", offset, "ann", "Ann", "hi", 1)
+    return Message(f"m{offset}", offset, "ann", "Ann", "hi", 1, offset)
 
 
 def found(*offsets: int) -> list[tuple[Message, int]]:
@@ -39,23 +39,8 @@ def found(*offsets: int) -> list[tuple[Message, int]]:
 def room(top: int = 0, first: int = 1) -> tuple[Room, Told]:
     told = Told()
     state = Room("a", Keys("p").room("a"), told, cached=8)
-    state.settle(EPOCH, top, first, [], all=True, begin=top)
+    state.settle(EPOCH, top, first, [], all=True, begin=top, number=top)
     return state, told
-
-
-def test_a_message_comes_back_as_it_was_packed() -> None:
-    body = {"file": b"\x00\xff", "list": [1, None, -1.5]}
-    data = pack("id", "ann", "Ann", body, 17)
-    assert unpack(5, data) == Message("id", 5, "ann", "Ann", body, 17)
-    assert data.startswith(opening(unpack(5, data)))
-    assert not pack("id2", "ann", "Ann", body, 17).startswith(opening(unpack(5, data)))
-    assert not pack("id", "ann2", "Ann", body, 17).startswith(opening(unpack(5, data)))
-
-
-@pytest.mark.parametrize("data", [b"", b"\x93\x01\x02\x03", b"\xc1", b"nonsense", b"\x95\xa1a"])
-def test_what_is_no_message_is_a_value_error(data: bytes) -> None:
-    with pytest.raises(ValueError):
-        unpack(1, data)
 
 
 def test_announcing_begins_behind_the_first_look() -> None:
@@ -88,7 +73,7 @@ def test_a_hole_is_filled_from_the_log() -> None:
     state, told = room()
     state.offer(message(4), 1)
     state.offer(message(6), 1)
-    state.settle(EPOCH, 5, 1, found(1, 2, 3, 4, 5), all=True, begin=5)
+    state.settle(EPOCH, 5, 1, found(1, 2, 3, 4, 5), all=True, begin=5, number=5)
     assert told.events == [1, 2, 3, 4, 5, 6]
     assert not state.has_hole
 
@@ -96,7 +81,7 @@ def test_a_hole_is_filled_from_the_log() -> None:
 def test_what_the_log_no_longer_holds_is_a_gap() -> None:
     state, told = room()
     state.offer(message(3), 1)
-    state.settle(EPOCH, 8, 6, found(6, 8), all=True, begin=8)
+    state.settle(EPOCH, 8, 6, found(6, 8), all=True, begin=8, number=8)
     assert told.events == [(EPOCH, 2), 3, (EPOCH, 5), 6, (EPOCH, 7), 8]
     assert (state.top, state.first) == (8, 6)
     assert state.messages(7, 9) is None
@@ -104,7 +89,7 @@ def test_what_the_log_no_longer_holds_is_a_gap() -> None:
 
 def test_a_log_that_keeps_nothing_leaves_only_gaps() -> None:
     state, told = room()
-    state.settle(EPOCH, 4, 5, [], all=True, begin=4)
+    state.settle(EPOCH, 4, 5, [], all=True, begin=4, number=4)
     assert told.events == [(EPOCH, 4)]
     state.offer(message(5), 1)
     assert told.events[1:] == [5]
@@ -113,7 +98,7 @@ def test_a_log_that_keeps_nothing_leaves_only_gaps() -> None:
 def test_a_page_that_is_not_all_says_nothing_of_what_comes_after_it() -> None:
     state, told = room()
     state.offer(message(9), 1)
-    state.settle(EPOCH, 9, 1, found(1, 2), all=False, begin=9)
+    state.settle(EPOCH, 9, 1, found(1, 2), all=False, begin=9, number=9)
     assert told.events == [1, 2]
     assert state.has_hole
 
@@ -133,7 +118,7 @@ def test_a_lost_log_begins_anew_behind_a_gap() -> None:
     state, told = room(top=3)
     state.offer(message(4), 1)
     state.offer(message(6), 1)
-    state.settle("e2", 2, 1, [], all=True, begin=2)
+    state.settle("e2", 2, 1, [], all=True, begin=2, number=2)
     assert told.events == [4, ("e2", 2)]
     assert (state.epoch, state.raw_epoch, state.top, state.tail) == ("e2", b"e2", 2, [])
     assert state.is_whole
@@ -143,10 +128,10 @@ def test_a_lost_log_begins_anew_behind_a_gap() -> None:
 
 def test_what_a_log_that_began_anew_holds_is_news() -> None:
     state, told = room(top=3)
-    state.settle("e2", 2, 1, [], all=True, begin=0)
+    state.settle("e2", 2, 1, [], all=True, begin=0, number=2)
     assert told.events == [("e2", 0)]
     assert (state.has_hole, state.is_whole, state.top) == (True, False, 0)
-    state.settle("e2", 2, 1, found(1, 2), all=True, begin=2)
+    state.settle("e2", 2, 1, found(1, 2), all=True, begin=2, number=2)
     assert told.events == [("e2", 0), 1, 2]
     assert state.is_whole
 
@@ -154,7 +139,7 @@ def test_what_a_log_that_began_anew_holds_is_news() -> None:
 def test_the_first_look_announces_nothing() -> None:
     told = Told()
     state = Room("lobby", Keys("t").room("lobby"), told, 8)
-    state.settle("e2", 2, 1, [], all=True, begin=0)
+    state.settle("e2", 2, 1, [], all=True, begin=0, number=2)
     assert (told.events, state.top, state.base, state.is_whole) == ([], 2, 2, True)
 
 
@@ -162,7 +147,7 @@ def test_what_waits_is_bounded() -> None:
     state, told = room()
     for offset in range(2, EARLY + 100):
         state.offer(message(offset), 1)
-    state.settle(EPOCH, 1, 1, found(1), all=True, begin=1)
+    state.settle(EPOCH, 1, 1, found(1), all=True, begin=1, number=1)
     assert told.events == list(range(1, EARLY + 2))
     assert state.has_hole
     state, told = room()
@@ -196,6 +181,10 @@ def test_nothing_is_announced_twice_skipped_or_out_of_order(data: st.DataObject)
     """Messages come by two ways, each may lose some; a look at the log mends what is missing."""
     state, told = room()
     length, kept = 0, 1
+
+    def look(offsets: Iterable[int], *, all: bool) -> None:
+        state.settle(EPOCH, length, kept, found(*offsets), all=all, begin=length, number=length)
+
     for _ in range(data.draw(st.integers(1, 30))):
         step = data.draw(st.sampled_from(["publish", "again", "trim", "look", "part"]))
         if step == "publish":
@@ -211,11 +200,11 @@ def test_nothing_is_announced_twice_skipped_or_out_of_order(data: st.DataObject)
             kept = data.draw(st.integers(kept, length + 1))
         elif step == "part":
             some = list(range(max(kept, state.top + 1), length + 1))[:3]
-            state.settle(EPOCH, length, kept, found(*some), all=len(some) < 3, begin=length)
+            look(some, all=len(some) < 3)
         else:
             rest = range(max(kept, state.top + 1), length + 1)
-            state.settle(EPOCH, length, kept, found(*rest), all=True, begin=length)
-            assert state.top == length
+            look(rest, all=True)
+            assert state.top == state.number == length
             assert state.is_whole
     at = 0
     for event in told.events:

@@ -19,6 +19,12 @@ def test_a_name_has_one_script() -> None:
     assert "redis.call" in script.source
 
 
+def test_what_scripts_share_stands_before_them() -> None:
+    shared, source = load_script("show").source, load_script("page").source
+    assert source.startswith(shared)
+    assert "-- with" not in source
+
+
 def test_a_name_without_a_file_is_an_error() -> None:
     with pytest.raises(FileNotFoundError):
         load_script("no_such_script")

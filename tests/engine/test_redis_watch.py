@@ -7,21 +7,24 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from msgspec import msgpack
 
 from sioserver.engine import redis_watch
+from sioserver.engine.redis_entries import pack
 from sioserver.engine.redis_keys import Keys
 from sioserver.engine.redis_link import Unavailable
 from sioserver.engine.redis_log import RedisLog
-from sioserver.engine.redis_rooms import EARLY, Room, pack
+from sioserver.engine.redis_rooms import EARLY, Room
 from sioserver.engine.redis_servers import Redis
 from sioserver.engine.redis_watch import RedisWatch
 from sioserver.errors import Refusal
-from sioserver.model import Position
+from sioserver.model import Draft, Position
 from tests.redis_servers import ask, settings
 
-from .conftest import Keep, Listener, draft, server, until
+from .conftest import BEN, Keep, Listener, delete, draft, edit, react, server, until
 
 KEEP = Keep()
+MESSAGE = pack("m", "ann", "Ann", 1, "hi")
 
 
 class Kit:
@@ -80,7 +83,7 @@ class Kit:
         return (await (log or self.elsewhere).publish(room, draft(id), KEEP)).position
 
     def payload(self, id: str, position: Position) -> bytes:
-        data = pack(id, "ann", "Ann", "hi", 1_700_000_000_000)
+        data = pack(id, "ann", "Ann", 1_700_000_000_000, "hi")
         return f"m{position.offset}:{position.epoch}:".encode() + data
 
     def offsets(self, room: str = "a") -> list[int]:
@@ -208,6 +211,9 @@ async def test_another_epoch_is_looked_into_before_anything_is_believed(kit: Kit
         b"m" + b"9" * 5000 + b":e:x",
         b"m1:e:" + b"\x91" * 100_000,  # nested more deeply than anybody can read
         b"m1:e:" + b"\x95" * 100_000,
+        *(b"o1:e:1", b"o1:e:1:", b"o1:e:x:y", b"o1:e:2:" + MESSAGE, b"o1:e:-1:" + MESSAGE),
+        b"o1:e:0:" + msgpack.encode(("m", "ann", "Ann", 1, "delete", 7, "", True, 0)),
+        b"o1:e:1:" + b"\x9a" + b"\x91" * 100_000,
     ],
 )
 async def test_foreign_words_change_nothing(kit: Kit, payload: bytes) -> None:
@@ -356,3 +362,117 @@ async def test_old_messages_go_with_the_round(kit: Kit) -> None:
     await until(lambda: room.first == 3, "trimmed")
     assert (await kit.elsewhere.page("a", 0, None, 9)).first == 3
     assert room.messages(1, 4) is None
+
+
+# -- operations -----------------------------------------------------------------------------------
+
+
+async def same_as_the_log(kit: Kit, room: Room) -> None:
+    """What is in memory of the room is what the log says."""
+    for ops in (True, False):
+        page = await kit.elsewhere.page("a", None, None, 8, ops=ops)
+        found = room.page(room.first, None, None, 8, ops=ops)
+        assert found is not None
+        assert found.messages == page.messages
+    assert room.number == page.number
+
+
+async def test_operations_that_were_missed_are_read(kit: Kit) -> None:
+    room = await kit.room()
+    for n in (1, 2, 3):
+        await kit.post(f"m{n}")
+    for operation in (
+        edit("new", 1),
+        react("x", 2, by=BEN),
+        edit("newer", 1),
+        delete(3),
+        react("x", 2, by=BEN, on=False),
+    ):
+        await kit.elsewhere.operate("a", operation, KEEP)
+    kit.watch.look(room)
+    await until(lambda: kit.offsets() == [1, 2, 3, 4, 5, 6, 7, 8], "announced")
+    told = [(one.kind, one.body, one.target) for _, _, one in kit.listener.messages]
+    assert told == [
+        ("message", "newer", 0),
+        ("message", "hi", 0),
+        ("message", None, 0),
+        ("edit", "newer", 1),
+        ("reaction", None, 2),
+        ("edit", "newer", 1),
+        ("delete", None, 3),
+        ("reaction", None, 2),
+    ]
+    await same_as_the_log(kit, room)
+    assert kit.counted("room_foreign_total") == 0
+
+
+async def test_a_message_at_the_top_that_was_changed_is_the_same_message(kit: Kit) -> None:
+    """It is not in the stream any more, where the log is compared with what is known."""
+    room = await kit.room()
+    await kit.post("m1", kit.here)
+    await kit.elsewhere.operate("a", edit("new", 1), KEEP)
+    assert room.top == 1
+    kit.watch.look(room)
+    await until(lambda: kit.offsets() == [1, 2], "announced")
+    for operation in (react("x", 1), delete(1)):  # the top is an operation
+        await kit.elsewhere.operate("a", operation, KEEP)
+        kit.watch.look(room)
+        await until(lambda: room.is_whole and not room.checking, "looked at")
+    mentioning = Draft("m2", BEN, "hi", 1, True, mentions=("ann",))
+    await kit.elsewhere.publish("a", mentioning, KEEP)
+    await kit.elsewhere.operate("a", delete(5, by=BEN), KEEP)
+    await kit.elsewhere.publish("a", mentioning, KEEP)  # changes nothing
+    kit.watch.look(room)
+    await until(lambda: kit.offsets() == [1, 2, 3, 4, 5, 6], "announced")
+    kit.watch.look(room)
+    await until(lambda: not (room.checking or room.queued), "looked at")
+    assert (kit.listener.gaps, kit.lost) == ([], [])
+    await same_as_the_log(kit, room)
+
+
+async def test_a_deleted_message_at_the_top_of_a_look_is_the_same_message(
+    kit: Kit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = await kit.room()
+    await kit.elsewhere.publish("a", Draft("m1", BEN, "hi", 1, True, mentions=("ann",)), KEEP)
+    await kit.elsewhere.operate("a", delete(1, by=BEN), KEEP)
+    with monkeypatch.context() as small:
+        small.setattr(redis_watch, "PAGE", 1)
+        kit.watch.look(room)
+        await until(lambda: kit.offsets() == [1, 2], "announced, one after the other")
+    assert (kit.listener.gaps, kit.lost) == ([], [])
+
+
+async def test_another_entry_under_the_offset_of_an_operation_is_found_out(kit: Kit) -> None:
+    room = await kit.room()
+    await kit.post("m1", kit.here)
+    await kit.here.operate("a", react("x", 1), KEEP)
+    keys = room.keys
+    for command in (("DEL", keys.log), ("HSET", keys.meta, "s", 1)):
+        ask(server("redis"), *command)  # type: ignore[arg-type]
+    await kit.post("other")
+    kit.watch.look(room)
+    await until(lambda: kit.lost == ["a"], "found out")
+
+
+async def test_own_operations_are_announced_before_they_return(kit: Kit) -> None:
+    room = await kit.room()
+    await kit.post("m1", kit.here)
+    await kit.here.operate("a", edit("new", id="m1"), KEEP)
+    await kit.here.operate("a", react("x", 1), KEEP)
+    assert kit.offsets() == [1, 2, 3]
+    await kit.elsewhere.operate("a", react("y", 1), KEEP)
+    again = await kit.here.operate("a", react("y", 1), KEEP)
+    assert (again.duplicate, again.position.offset, kit.offsets()) == (True, 4, [1, 2, 3])
+    await until(lambda: kit.offsets() == [1, 2, 3, 4], "announced")
+    await same_as_the_log(kit, room)
+
+
+async def test_what_is_trimmed_on_the_way_is_not_shown_either(kit: Kit) -> None:
+    room = await kit.room()
+    keep = Keep(history_length=3)
+    await kit.post("m1", kit.here)
+    for n in range(63):
+        await kit.here.operate("a", react("x", 1, on=not n % 2), keep)
+    await until(lambda: room.first == 62, "trimmed")
+    await same_as_the_log(kit, room)

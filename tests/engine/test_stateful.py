@@ -13,8 +13,10 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from msgspec.structs import replace
 
-from sioserver.model import Counts, Membership, Message, User
+from sioserver.errors import Refusal
+from sioserver.model import Counts, Membership, Message, Operation, Standing, User
 
 from .conftest import DURABLE, GRACE, KINDS, REDIS, WINDOW, Harness, Keep, build, draft
 
@@ -25,11 +27,16 @@ ANYBODY = USERS | st.just(GUEST)
 CLIENTS = st.sampled_from(["c1", "c2"])
 IDS = st.sampled_from([f"m{n}" for n in range(8)])
 KEEP = Keep(history_length=5)
+HOW = st.one_of(
+    st.builds(dict, kind=st.just("edit"), body=st.sampled_from(["hi", "x", {"a": b"1"}])),
+    st.just({"kind": "delete"}),
+    st.builds(dict, kind=st.just("reaction"), emoji=st.sampled_from("xy"), on=st.booleans()),
+)
 
 
 @dataclass
 class Room:
-    log: list[Message] = field(default_factory=list)  # all of it
+    log: list[Message] = field(default_factory=list)  # all of it, as it is now
     first: int = 1  # as last told
     told: list[int] = field(default_factory=list)  # offsets that must have been announced
     watched: bool = False
@@ -41,6 +48,19 @@ class Room:
     @property
     def top(self) -> int:
         return len(self.log)
+
+    def number(self, offset: int | None = None) -> int:
+        """How many messages there were up to there."""
+        return sum(entry.kind == "message" for entry in self.log[:offset])
+
+    def add(self, entry: Message) -> None:
+        self.log.append(entry)
+        self.log[-1] = replace(entry, number=self.number())
+        if self.watched:
+            self.told.append(entry.offset)
+
+    def change(self, offset: int, **how: Any) -> None:
+        self.log[offset - 1] = replace(self.log[offset - 1], **how)
 
 
 class Machine(RuleBasedStateMachine):
@@ -97,29 +117,113 @@ class Machine(RuleBasedStateMachine):
             assert result.duplicate
             return
         message = Message(sent.id, room.top + 1, sent.user.id, sent.user.name, sent.body, sent.at)
-        room.log.append(message)
+        room.add(message)
         assert (result.position.offset, result.at, result.duplicate) == (room.top, sent.at, False)
         if sent.resendable:
             room.dedup[sent.user.id, sent.id] = message
-        if room.watched:
-            room.told.append(message.offset)
+
+    # -- what is done to them
+
+    @rule(name=ROOMS, user=USERS, how=HOW, back=st.integers(0, 8), author=st.booleans())
+    def operate(
+        self, name: str, user: User, how: dict[str, Any], back: int, author: bool
+    ) -> None:  # fmt: skip
+        room = self.room(name)
+        self.do(name, Operation(**how, **self.by(user, author), offset=room.top - back, id=None))
+
+    @rule(name=ROOMS, user=USERS, how=HOW, id=IDS, author=st.booleans())
+    def operate_by_id(
+        self, name: str, user: User, how: dict[str, Any], id: str, author: bool
+    ) -> None:  # fmt: skip
+        self.do(name, Operation(**how, **self.by(user, author), offset=None, id=id))
+
+    def by(self, user: User, author: bool) -> dict[str, Any]:
+        return {"user": user, "at": int(self.now * 1000), "author_only": author}
+
+    def do(self, name: str, operation: Operation) -> None:
+        room = self.room(name)
+        first = self.run(self.engine.history(name, limit=0)).first
+        expected = self.expected(room, operation, first)
+        if isinstance(expected, str):
+            with pytest.raises(Refusal) as refused:
+                self.run(self.engine.operate(name, operation, KEEP))
+            assert refused.value.code == expected
+            return
+        result = self.run(self.engine.operate(name, operation, KEEP))
+        assert (result.id, result.target) == (expected.id, expected.offset)
+        assert result.position.offset == room.top if not result.duplicate else True
+        about = [one.offset for one in room.log if expected.offset in (one.offset, one.target)]
+        assert result.position.offset == about[-1]
+
+    def expected(self, room: Room, wanted: Operation, first: int) -> Message | str:
+        """Does to the model what the engine has to do; its message, or why it is refused."""
+        found = [
+            one
+            for one in room.log[first - 1 :]
+            if one.kind == "message" and wanted.offset in (None, one.offset)
+            and wanted.id in (None, one.id)
+        ]  # fmt: skip
+        if len(found) != 1:
+            return "bad_request" if found else "not_found"
+        (message,) = found
+        if wanted.author_only and message.user != wanted.user.id:
+            return "forbidden"
+        if message.deleted:
+            return message if wanted.kind == "delete" else "not_found"
+        entry = Message(
+            message.id, room.top + 1, wanted.user.id, wanted.user.name, None, wanted.at,
+            kind=wanted.kind, target=message.offset,
+        )  # fmt: skip
+        if wanted.kind == "delete":
+            left = {"body": None, "edited": 0, "deleted": wanted.at, "reactions": {}}
+            room.change(message.offset, **left)
+            self.edits(room, message.offset, None)
+        elif wanted.kind == "edit":
+            if message.body == wanted.body:
+                return message
+            room.change(message.offset, body=wanted.body, edited=wanted.at)
+            self.edits(room, message.offset, wanted.body)
+            entry = replace(entry, body=wanted.body)
+        else:
+            users = list(message.reactions.get(wanted.emoji, ()))
+            if (wanted.user.id in users) == wanted.on:
+                return message
+            (users.append if wanted.on else users.remove)(wanted.user.id)
+            reactions = {**message.reactions, wanted.emoji: tuple(users)}
+            room.change(
+                message.offset, reactions={one: who for one, who in reactions.items() if who}
+            )
+            entry = replace(entry, emoji=wanted.emoji, on=wanted.on, count=len(users))
+        room.add(entry)
+        return message
+
+    def edits(self, room: Room, target: int, body: Any) -> None:
+        for one in list(room.log):
+            if one.kind == "edit" and one.target == target:
+                room.change(one.offset, body=body)
 
     @rule(
         name=ROOMS,
         after=st.none() | st.integers(-1, 200),
         before=st.none() | st.integers(-1, 200),
         limit=st.integers(0, 50),
+        ops=st.booleans(),
     )
-    def history(self, name: str, after: int | None, before: int | None, limit: int) -> None:
+    def history(
+        self, name: str, after: int | None, before: int | None, limit: int, ops: bool
+    ) -> None:  # fmt: skip
         room = self.room(name)
-        page = self.run(self.engine.history(name, after=after, before=before, limit=limit))
-        assert page.top.offset == room.top
+        page = self.run(
+            self.engine.history(name, after=after, before=before, limit=limit, ops=ops)
+        )  # fmt: skip
+        assert (page.top.offset, page.number) == (room.top, room.number())
         assert room.first <= page.first <= max(1, room.top - KEEP.history_length + 1)
         room.first = page.first
         wanted = [
             message
             for message in room.log[page.first - 1 :]
-            if (after is None or message.offset > after)
+            if (ops or message.kind == "message")
+            and (after is None or message.offset > after)
             and (before is None or message.offset < before)
         ]
         if after is None:
@@ -143,9 +247,9 @@ class Machine(RuleBasedStateMachine):
         room = self.room(name)
         top = room.top
         if user.guest:
-            expected = Membership(top, top, top)
+            expected = Membership(top, top, top, room.number())
         else:
-            _, expected = room.members.get(user.id, ("", Membership(top, top, top)))
+            _, expected = room.members.get(user.id, ("", Membership(top, top, top, room.number())))
             room.members[user.id] = user.name, expected
         assert self.run(self.engine.join(name, user)) == expected
 
@@ -162,24 +266,29 @@ class Machine(RuleBasedStateMachine):
         if user.id in room.members:
             called, known = room.members[user.id]
             cursor = max(known.cursor, offset)
-            room.members[user.id] = called, Membership(known.joined, cursor, known.read)
+            room.members[user.id] = called, replace(known, cursor=cursor)
 
     @rule(name=ROOMS, user=ANYBODY, offset=st.integers(-1, 200))
     def read(self, name: str, user: User, offset: int) -> None:
         room = self.room(name)
-        expected = Membership(room.top, room.top, room.top)
+        expected = Membership(room.top, room.top, room.top, room.number())
         if user.id in room.members:
             called, known = room.members[user.id]
             read = max(known.read, min(offset, room.top))
             cursor = max(known.cursor, min(offset, room.top))
-            expected = Membership(known.joined, cursor, read)
+            number = known.number
+            if offset > known.read:
+                first = self.run(self.engine.history(name, limit=0)).first
+                number = max(number, room.number(max(min(offset, room.top), first - 1)))
+            expected = Membership(known.joined, cursor, read, number)
             room.members[user.id] = called, expected
-        assert self.run(self.engine.read(name, user.id, offset)) == expected
+        standing = Standing(expected, room.top, room.number())
+        assert self.run(self.engine.read(name, user.id, offset)) == standing
 
     @rule(user=ANYBODY)
     def rooms_of(self, user: User) -> None:
         assert self.run(self.engine.rooms_of(user.id, limit=99)) == {
-            name: (room.members[user.id][1], room.top)
+            name: Standing(room.members[user.id][1], room.top, room.number())
             for name, room in self.rooms.items()
             if user.id in room.members
         }

@@ -11,6 +11,7 @@ import pytest
 import socketio
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from sioserver import wire
 from sioserver.errors import DISCONNECTS, REFUSALS, Disconnect, Refusal
@@ -18,7 +19,6 @@ from sioserver.model import (
     Act,
     Counts,
     Event,
-    Membership,
     Mention,
     Message,
     Page,
@@ -42,7 +42,14 @@ USERS = st.builds(User, TEXTS, TEXTS)
 COUNTS = st.builds(Counts, st.integers(0), st.integers(0))
 POSITIONS = st.builds(Position, st.text("09azAZ", min_size=1, max_size=32), OFFSETS)
 IDS = st.text("!az~", min_size=1, max_size=128)
-MESSAGES = st.builds(Message, IDS, OFFSETS, TEXTS, TEXTS, JSON, st.integers(0))
+MESSAGES = st.builds(
+    Message, IDS, OFFSETS, TEXTS, TEXTS, JSON, st.integers(0), st.integers(0),
+    reply_to=st.none() | st.integers(1, 9) | IDS,
+    mentions=st.lists(TEXTS, max_size=2).map(tuple),
+    edited=st.integers(0),
+    deleted=st.integers(0),
+    reactions=st.dictionaries(st.text(min_size=1, max_size=4), st.just(("ann", "ben"))),
+)  # fmt: skip
 
 
 def is_told(event: Event, place: Place = Place.ROOM) -> None:
@@ -58,6 +65,9 @@ def test_what_is_built_has_the_shape_that_the_registry_says(
 ) -> None:
     for event in (
         wire.message_event(message, position.epoch),
+        wire.message_event(replace(message, kind="edit"), position.epoch),
+        wire.message_event(replace(message, kind="delete"), position.epoch),
+        wire.message_event(replace(message, kind="reaction", emoji="x"), position.epoch),
         wire.gap_event(0, offset, position),
         wire.typing_event(user, yes),
         wire.read_event(user, offset),
@@ -68,7 +78,7 @@ def test_what_is_built_has_the_shape_that_the_registry_says(
             "room",
             user,
             counts,
-            Membership(0, 0, 0),
+            3,
             position,
             position,
             recovered=yes,
@@ -116,9 +126,13 @@ def test_an_answer_has_its_shape(
     messages: list[Message], position: Position, id: str, user: User, counts: Counts
 ) -> None:
     answered(Place.ROOM, "message", wire.published_answer(Published(id, position, 1, False)))
-    page = Page(messages, 1, position)
-    request = wire.HistoryRequest(None, None, 3)
-    answered(Place.ROOM, "history", wire.history_answer(page, request))
+    page = Page(messages, 1, position, 3, 2, 5)
+    for operations in (False, True):
+        request = wire.HistoryRequest(None, None, 3, operations)
+        answered(Place.ROOM, "history", wire.history_answer(page, request, "ann"))
+    done = Published(id, position, 1, False, target=3)
+    for event in ("edit", "delete", "react"):
+        answered(Place.ROOM, event, wire.operated_answer(done))
     answered(Place.ROOM, "members", wire.members_answer([user], counts, None, {}, {}))
     here: dict[str, State] = {user.id: "away"}
     both = [user, user]
@@ -142,6 +156,9 @@ def test_an_answer_has_its_shape(
 
 READERS: dict[str, Callable[[list[Any]], Any]] = {
     "message": lambda args: wire.parse_send(args, 10**6),
+    "edit": lambda args: wire.parse_edit(args, 10**6),
+    "delete": wire.parse_delete,
+    "react": wire.parse_react,
     "history": lambda args: wire.parse_history(args, 100),
     "members": wire.parse_members,
     "read": wire.parse_read,
@@ -172,11 +189,12 @@ ARGUMENTS = st.lists(VALUES | st.dictionaries(NAMES, VALUES, max_size=2), max_si
 @pytest.mark.parametrize("event", sorted(READERS))
 @given(args=ARGUMENTS)
 def test_what_the_registry_allows_is_taken_and_nothing_else(event: str, args: list[Any]) -> None:
-    """Null is as good as left out, which types do not say; and a body is anything."""
+    """Null is as good as left out, which types do not say; and a body is anything. Neither do they
+    say that a message is named by its id or its offset, nor which emoji can be seen."""
     try:
         READERS[event](args)
     except Refusal:
-        assert not asked(Place.ROOM, event, args)
+        assert event in ("edit", "delete", "react") or not asked(Place.ROOM, event, args)
     else:
         assert asked(Place.ROOM, event, args)
 
@@ -237,6 +255,12 @@ async def test_a_real_server_says_what_the_registry_says() -> None:
         await bob.ask("typing", True)
         await bob.ask("message", {"any": [1, None]}, {"id": "b-1"})
         await ada.until_seen("welcome", "message", "typing", "presence")
+        await ada.ask("message", "hi", {"reply_to": "b-1", "mentions": ["bob"]})
+        await ada.ask("react", {"id": "b-1", "emoji": "👍"})
+        await bob.ask("edit", {"id": "b-1", "offset": 1, "body": "new"})
+        await ada.ask("history", {"operations": True})
+        await bob.ask("delete", {"offset": 1})
+        await ada.until_seen("edit", "delete", "reaction")
         await ada.ask("history", {"limit": 10})
         await ada.ask("history")
         await ada.ask("members", {"all": True})

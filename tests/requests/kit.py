@@ -98,7 +98,8 @@ class Service:
         self.uses: list[tuple[ConnectedClient, float]] = []
         self.refreshed = Identity(ALICE, expires_at=7.0)
         self.closed_to_tokens = ""
-        self.page = Page([Message("m1", 5, "alice", "Alice", "hi", 1234)], 5, Position("e", 5))
+        said = Message("m1", 5, "alice", "Alice", "hi", 1234)
+        self.page = Page([said], 5, Position("e", 5), 5, 5, 6)
 
     def used(self, client: ConnectedClient, now: float) -> None:
         self.uses.append((client, now))
@@ -109,6 +110,22 @@ class Service:
     async def send(self, client: ConnectedClient, request: wire.SendRequest) -> Published:
         self.asked.append(("send", request.body, request.id))
         return Published("m1", Position("e", 5), 1234, False)
+
+    @property
+    def operations(self) -> Service:
+        return self
+
+    async def edit(self, client: ConnectedClient, request: wire.EditRequest) -> Published:
+        self.asked.append(("edit", request.target, request.body))
+        return Published("m1", Position("e", 6), 1235, False, target=5)
+
+    async def delete(self, client: ConnectedClient, target: wire.Target) -> Published:
+        self.asked.append(("delete", target))
+        return Published("m1", Position("e", 7), 1236, False, target=5)
+
+    async def react(self, client: ConnectedClient, request: wire.ReactRequest) -> Published:
+        self.asked.append(("react", request.target, request.emoji, request.on))
+        return Published("m1", Position("e", 8), 1237, False, target=5)
 
     async def history(self, client: ConnectedClient, request: wire.HistoryRequest) -> Page:
         self.asked.append(("history", request.before, request.after, request.limit))

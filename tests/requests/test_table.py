@@ -37,6 +37,21 @@ def desk() -> Desk:
             {"ok": True, "id": "m1", "offset": 5, "at": 1234},
         ),
         (
+            ["edit", {"id": "m1", "body": [1]}],
+            ("edit", wire.Target(None, "m1"), [1]),
+            {"ok": True, "id": "m1", "offset": 6, "target": 5, "at": 1235},
+        ),
+        (
+            ["delete", {"offset": 5}],
+            ("delete", wire.Target(5, None)),
+            {"ok": True, "id": "m1", "offset": 7, "target": 5, "at": 1236},
+        ),
+        (
+            ["react", {"offset": 5, "id": "m1", "emoji": "👍", "on": False}],
+            ("react", wire.Target(5, "m1"), "👍", False),
+            {"ok": True, "id": "m1", "offset": 8, "target": 5, "at": 1237},
+        ),
+        (
             ["history", {"before": 9, "limit": 99}],
             ("history", 9, None, 50),
             {
@@ -103,7 +118,18 @@ async def test_what_is_no_event(desk: Desk, name: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "request_", [["message"], ["read", -1], ["typing"], ["auth"], ["history", 1], ["leave", {}]]
+    "request_",
+    [
+        ["message"],
+        ["edit", {"id": "m1"}],
+        ["delete"],
+        ["react", {"id": "m1"}],
+        ["read", -1],
+        ["typing"],
+        ["auth"],
+        ["history", 1],
+        ["leave", {}],
+    ],
 )
 async def test_bad_arguments_get_no_further(desk: Desk, request_: list[Any]) -> None:
     with pytest.raises(Refusal) as refused:
@@ -113,7 +139,12 @@ async def test_bad_arguments_get_no_further(desk: Desk, request_: list[Any]) -> 
 
 
 async def test_what_looks_like_an_attachment_gets_no_further(desk: Desk) -> None:
-    for request in (["message", {"_placeholder": True, "num": 9}], ["move", [{"_placeholder": 1}]]):
+    for request in (
+        ["message", {"_placeholder": True, "num": 9}],
+        ["edit", {"offset": 5, "body": {"_placeholder": True, "num": 9}}],
+        ["react", {"offset": 5, "emoji": "_placeholder"}],
+        ["move", [{"_placeholder": 1}]],
+    ):
         with pytest.raises(Refusal) as refused:
             await desk.ask(*request)
         assert refused.value.code == "bad_request"

@@ -18,7 +18,7 @@ from sioserver.config.schema import Store, Webhook, Webhooks
 from sioserver.engine.embedded import EmbeddedEngine
 from sioserver.errors import Refusal
 from sioserver.metrics import Metrics
-from sioserver.model import Draft, User
+from sioserver.model import Draft, Operation, User
 from sioserver.webhooks import Webhooks as Senders
 from sioserver.webhooks import sender
 from tests.engine.conftest import Keep, Listener, until
@@ -275,6 +275,20 @@ async def test_what_the_log_has_lost_is_said(make: Any, receiver: Receiver) -> N
     offsets = [one["message"]["offset"] for one in receiver.events if one["type"] == "message"]
     assert gap["to"] + 1 in offsets
     assert world.counted()["lost"] >= gap["to"] - gap["from"] + 1
+
+
+async def test_what_is_done_to_messages_is_no_gap(make: Any, receiver: Receiver) -> None:
+    world = await make(batch=2)
+    await world.post("one")
+    for n in range(5):
+        await world.engine.operate(
+            "a", Operation("reaction", ANN, 1, 1, None, False, emoji=f"e{n}"), Keep()
+        )
+    await world.post("two")
+    await receiver.until(lambda: len(receiver.events) == 2)
+    assert receiver.bodies() == ["one", "two"]
+    assert [event["message"]["offset"] for event in receiver.events] == [1, 7]
+    assert "lost" not in world.counted()
 
 
 async def test_a_room_without_a_history_has_only_gaps(make: Any, receiver: Receiver) -> None:

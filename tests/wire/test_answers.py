@@ -14,7 +14,7 @@ from sioserver.model import Counts, Event, Mention, Page, Position, Published, S
 from sioserver.wire import HistoryRequest
 from sioserver.wire.bodies import count_binaries
 
-from ..fakes import ANN, BEN, message
+from ..fakes import ANN, BEN, message, page_of
 
 
 def test_a_message_looks_the_same_everywhere() -> None:
@@ -29,9 +29,9 @@ def test_a_message_looks_the_same_everywhere() -> None:
     }
     assert wire.message_payload(said) == payload
     assert wire.message_event(said, "e") == Event("message", payload, Position("e", 3))
-    page = Page([said], 1, Position("e", 3))
-    answer = wire.history_answer(page, HistoryRequest(None, None, 1))
-    assert answer == {"ok": True, "items": [payload], "more": True, "position": "e.3"}
+    page = page_of([said], 1, Position("e", 3), limit=1)
+    answer = wire.history_answer(page, HistoryRequest(None, None, 1), "ann")
+    assert answer == {"ok": True, "items": [payload], "more": True, "next": 3, "position": "e.3"}
 
 
 def test_the_answer_to_a_message() -> None:
@@ -59,10 +59,21 @@ def test_more_says_whether_the_log_goes_on_in_the_direction_of_reading(data: st.
         read, rest = stretch[-request.limit :], stretch[: -request.limit]
     else:
         read, rest = stretch[: request.limit], stretch[request.limit :]
-    page = Page([message(offset) for offset in read], first, Position("e", top))
-    answer = wire.history_answer(page, request)
+    page = page_of(
+        [message(offset) for offset in read],
+        first,
+        Position("e", top),
+        after=after,
+        before=before,
+        limit=request.limit,
+    )
+    answer = wire.history_answer(page, request, "ann")
     assert [item["offset"] for item in answer["items"]] == read
     assert answer["more"] == bool(rest)
+    if rest:
+        assert answer["next"] == (read[0] if after is None else read[-1])
+    else:
+        assert "next" not in answer
     assert answer["position"] == f"e.{top}"
 
 
@@ -94,10 +105,18 @@ class Log:
             if (before is None or one.offset < before) and (after is None or one.offset > after)
         ]
         found = found[-request.limit :] if after is None else found[: request.limit]
-        page = Page(found, self.first, Position("e", self.first + len(self.messages) - 1))
+        top = Position("e", self.first + len(self.messages) - 1)
+        page = page_of(
+            found,
+            self.first,
+            top,
+            after=request.after,
+            before=before,
+            limit=request.limit,
+        )
         cut = wire.cut_page(page, request, *self.most)
         self.check(cut, page)
-        answer = wire.history_answer(cut, request)
+        answer = wire.history_answer(cut, request, "ann")
         return [item["offset"] for item in answer["items"]], answer["more"]
 
     def check(self, cut: Page, page: Page) -> None:

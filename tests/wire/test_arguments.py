@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from sioserver.errors import Refusal
-from sioserver.wire.arguments import one_object, options, whole
+from sioserver.wire.arguments import MAX_ID, message_id, one_object, options, whole
 
 
 def test_one_object_or_nothing() -> None:
@@ -34,3 +34,11 @@ def test_whole_numbers() -> None:
     assert whole(3, "n", 0, 10) == 3
     found = whole(3.0, "n", 0, 10)
     assert (found, type(found)) == (3, int)
+
+
+def test_ids_of_messages() -> None:
+    for value in ("!", "a-1", "~" * MAX_ID):
+        assert message_id(value, "id") == value
+    for bad in ("", " ", "a b", "ü", "x" * (MAX_ID + 1), "a\n", 5, None, b"x"):
+        with pytest.raises(Refusal, match="printable ASCII"):
+            message_id(bad, "id")

@@ -2,7 +2,7 @@
 -- KEYS: meta, members, names. ARGV: user id, PUBLISH or SPUBLISH, what the nodes are told.
 local known = redis.call('HGET', KEYS[2], ARGV[1])
 if known then
-  local name = string.match(known, '^%d+ %d+ %d+ (.*)$')
+  local name = string.match(known, '^%d+ %d+ %d+ %d+ (.*)$')
   redis.call('HDEL', KEYS[2], ARGV[1])
   redis.call('ZREM', KEYS[3], name .. '\0' .. ARGV[1])
 end

@@ -7,6 +7,8 @@
 export interface MessageOptions {
   /** Makes it harmless to send the message again. */
   readonly id?: string;
+  /** The offset or the id of the message it answers. */
+  readonly reply_to?: number | string;
   /** Whose sessions are told, if they are members. */
   readonly mentions?: readonly string[];
 }
@@ -22,6 +24,48 @@ export interface Published {
   readonly at: number;
 }
 
+/** Which message, by its id, its offset or both, and what it says from now on. */
+export interface EditOptions {
+  /** A text, any JSON, binary, or JSON with binary in it. */
+  readonly body: unknown;
+  /** The client's own, or one that the server made. */
+  readonly id?: string;
+  /** A message's place. */
+  readonly offset?: number;
+}
+
+/** It was done to the message. */
+export interface Operated {
+  readonly ok: true;
+  /** The message's. */
+  readonly id: string;
+  /** The place in the log of what was done. */
+  readonly offset: number;
+  /** The message's. */
+  readonly target: number;
+  /** Since 1970-01-01T00:00:00Z. */
+  readonly at: number;
+}
+
+/** Which message, by its id, its offset or both. */
+export interface DeleteOptions {
+  /** The client's own, or one that the server made. */
+  readonly id?: string;
+  /** A message's place. */
+  readonly offset?: number;
+}
+
+/** To which message, by its id, its offset or both, and how. */
+export interface ReactOptions {
+  readonly emoji: string;
+  /** false: no longer. */
+  readonly on?: boolean;
+  /** The client's own, or one that the server made. */
+  readonly id?: string;
+  /** A message's place. */
+  readonly offset?: number;
+}
+
 /** Which messages: `after < offset < before`, or the newest. */
 export interface HistoryOptions {
   /** A place in a room's log. */
@@ -29,6 +73,8 @@ export interface HistoryOptions {
   /** A place in a room's log. */
   readonly after?: number;
   readonly limit?: number;
+  /** Also what was done to messages. */
+  readonly operations?: boolean;
 }
 
 /** A page of a room's log, ascending. */
@@ -39,6 +85,10 @@ export interface HistoryPage {
   readonly more: boolean;
   /** The newest of the log. */
   readonly position: string;
+  /** The `after` or `before` with which to read on. */
+  readonly next?: number;
+  /** If they were asked for. */
+  readonly operations?: readonly Operation[];
 }
 
 /** A message, live, recovered or in a page of history. */
@@ -55,6 +105,39 @@ export interface Message {
   readonly body: unknown;
   /** Since 1970-01-01T00:00:00Z. */
   readonly at: number;
+  /** The offset or the id of the message it answers. */
+  readonly reply_to?: number | string;
+  readonly mentions?: readonly string[];
+  /** When it was edited last. */
+  readonly edited?: number;
+  /** When it was deleted; the body is null. */
+  readonly deleted?: number;
+  /** How many users have reacted how. */
+  readonly reactions?: Readonly<Record<string, number>>;
+  /** One's own reactions. */
+  readonly mine?: readonly string[];
+}
+
+/** What was done to a message, in a page of history: the payload of its event, and more. */
+export interface Operation {
+  readonly event: "delete" | "edit" | "reaction";
+  /** Its own place in the log. */
+  readonly entry: number;
+  /** The message's. */
+  readonly id: string;
+  /** The message's. */
+  readonly offset: number;
+  /** Unique among all users. */
+  readonly user: string;
+  /** What others read; need not be unique. */
+  readonly name: string;
+  /** Since 1970-01-01T00:00:00Z. */
+  readonly at: number;
+  /** Of an edit. */
+  readonly body?: unknown;
+  readonly emoji?: string;
+  readonly on?: boolean;
+  readonly count?: number;
 }
 
 /** Who is asked for. */
@@ -356,6 +439,54 @@ export interface Person {
   readonly name: string;
 }
 
+/** A message says something else now. */
+export interface Edit {
+  /** The message's. */
+  readonly id: string;
+  /** The message's. */
+  readonly offset: number;
+  /** Unique among all users. */
+  readonly user: string;
+  /** What others read; need not be unique. */
+  readonly name: string;
+  /** Since 1970-01-01T00:00:00Z. */
+  readonly at: number;
+  /** As of a message; null when it was deleted since. */
+  readonly body: unknown;
+}
+
+/** A message has no body any more. */
+export interface Delete {
+  /** The message's. */
+  readonly id: string;
+  /** The message's. */
+  readonly offset: number;
+  /** Unique among all users. */
+  readonly user: string;
+  /** What others read; need not be unique. */
+  readonly name: string;
+  /** Since 1970-01-01T00:00:00Z. */
+  readonly at: number;
+}
+
+/** A user has reacted to a message, or has taken that back. */
+export interface Reaction {
+  /** The message's. */
+  readonly id: string;
+  /** The message's. */
+  readonly offset: number;
+  /** Unique among all users. */
+  readonly user: string;
+  /** What others read; need not be unique. */
+  readonly name: string;
+  /** Since 1970-01-01T00:00:00Z. */
+  readonly at: number;
+  readonly emoji: string;
+  readonly on: boolean;
+  /** Users who have this emoji on the message now. */
+  readonly count: number;
+}
+
 /** These messages were not delivered. */
 export interface Gap {
   /** A place in a room's log. */
@@ -438,6 +569,12 @@ export interface RoomLeft {
 export interface RoomRequests {
   /** Post a message. */
   message: { arguments: [unknown, MessageOptions?]; answer: Published };
+  /** Change what a message says. */
+  edit: { arguments: [EditOptions]; answer: Operated };
+  /** Take a message's body away. */
+  delete: { arguments: [DeleteOptions]; answer: Operated };
+  /** React to a message, or no longer. */
+  react: { arguments: [ReactOptions]; answer: Operated };
   /** Read back. */
   history: { arguments: [HistoryOptions?]; answer: HistoryPage };
   /** Who is here? */
@@ -476,6 +613,12 @@ export interface RoomEvents {
   welcome: [Welcome, string];
   /** A message was posted. */
   message: [Message, string];
+  /** A message says something else. */
+  edit: [Edit, string];
+  /** A message was deleted. */
+  delete: [Delete, string];
+  /** Somebody reacts to a message. */
+  reaction: [Reaction, string];
   /** Something could not be recovered. */
   gap: [Gap, string];
   /** Who came, who left, who is away or back. */

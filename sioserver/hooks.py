@@ -59,6 +59,47 @@ class Posting(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, body=body)
 
 
+class Editing(msgspec.Struct, frozen=True):
+    """A message is about to be edited. It may turn out that there is no such message, or that it is
+    somebody else's; so with the next two."""
+
+    room: str
+    user: User
+    """Who is about to do it."""
+    client: str
+    offset: int | None
+    """The message is named by its offset, its id or both."""
+    id: str | None
+    body: Any
+    """What it is to say from now on."""
+
+    def with_body(self, body: Any) -> Editing:
+        """The same with another body: what a hook returns to change it."""
+        return msgspec.structs.replace(self, body=body)
+
+
+class Deleting(msgspec.Struct, frozen=True):
+    """A message is about to be deleted."""
+
+    room: str
+    user: User
+    client: str
+    offset: int | None
+    id: str | None
+
+
+class Reacting(msgspec.Struct, frozen=True):
+    """A reaction is about to be put to a message, or taken back."""
+
+    room: str
+    user: User
+    client: str
+    offset: int | None
+    id: str | None
+    emoji: str
+    on: bool
+
+
 class Moderating(msgspec.Struct, frozen=True):
     """A moderator, or an operator, is about to do something."""
 
@@ -78,11 +119,15 @@ class Left(msgspec.Struct, frozen=True):
 
 Joins = TypeVar("Joins", bound=Callable[[Joining], Awaitable[None] | None])
 Posts = TypeVar("Posts", bound=Callable[[Posting], Awaitable[Posting | None] | Posting | None])
+Edits = TypeVar("Edits", bound=Callable[[Editing], Awaitable[Editing | None] | Editing | None])
+Deletes = TypeVar("Deletes", bound=Callable[[Deleting], Awaitable[None] | None])
+Reacts = TypeVar("Reacts", bound=Callable[[Reacting], Awaitable[None] | None])
 Acts = TypeVar("Acts", bound=Callable[[Moderating], Awaitable[None] | None])
 Leaves = TypeVar("Leaves", bound=Callable[[Left], Awaitable[None] | None])
 
 F = TypeVar("F", bound=Callable[..., Any])
-Event = TypeVar("Event", Joining, Posting, Moderating, Left)
+Written = TypeVar("Written", Posting, Editing)
+Event = TypeVar("Event", Joining, Posting, Editing, Deleting, Reacting, Moderating, Left)
 
 
 class Hooks:
@@ -98,6 +143,9 @@ class Hooks:
         self.functions: dict[str, list[Callable[[Any], Any]]] = {
             "join": [],
             "message": [],
+            "edit": [],
+            "delete": [],
+            "react": [],
             "moderation": [],
             "leave": [],
         }
@@ -113,6 +161,18 @@ class Hooks:
         on the sender's node. Returns None, or what is to be posted instead: `posting.with_body()`.
         One that is sent again is asked about again, though it may have been posted before."""
         return self._add("message", function)
+
+    def on_edit(self, function: Edits) -> Edits:
+        """Asked before a message is edited; like `on_message`, also in what it may return."""
+        return self._add("edit", function)
+
+    def on_delete(self, function: Deletes) -> Deletes:
+        """Asked before a message is deleted."""
+        return self._add("delete", function)
+
+    def on_react(self, function: Reacts) -> Reacts:
+        """Asked before a reaction is put to a message, or taken back."""
+        return self._add("react", function)
 
     def on_moderation(self, function: Acts) -> Acts:
         """Asked for each act of somebody who may moderate by the rules (a kick, mute, ban, what
@@ -166,22 +226,39 @@ class HookCalls:
     async def posting(self, posting: Posting, most: int) -> Any:
         """See `Hooks.on_message`. Returns the body to be posted, which has at most `most` bytes.
         Raises `Refusal`."""
-        if not self._functions["message"]:
-            return posting.body
-        asked = await self._ask("message", posting)
-        if asked.body is not posting.body:
+        return await self._with_body("message", posting, most)
+
+    async def editing(self, editing: Editing, most: int) -> Any:
+        """See `Hooks.on_edit`. As `posting`."""
+        return await self._with_body("edit", editing, most)
+
+    async def deleting(self, deleting: Deleting) -> None:
+        """See `Hooks.on_delete`. Raises `Refusal`."""
+        if self._functions["delete"]:
+            await self._ask("delete", deleting)
+
+    async def reacting(self, reacting: Reacting) -> None:
+        """See `Hooks.on_react`. Raises `Refusal`."""
+        if self._functions["react"]:
+            await self._ask("react", reacting)
+
+    async def _with_body(self, hook: str, event: Written, most: int) -> Any:
+        if not self._functions[hook]:
+            return event.body
+        asked = await self._ask(hook, event)
+        if asked.body is not event.body:
             try:
                 wire.check_body(asked.body, most, "the body")
             except Refusal as error:
-                log.error("what on_message made of a message cannot be posted: %s", error)
+                log.error("what on_%s made of a message cannot be posted: %s", hook, error)
                 raise Refusal("internal") from error
         return asked.body
 
     async def _ask(self, hook: str, event: Event) -> Event:
         for function in self._functions[hook]:
             answer = await self._call(hook, function, event)
-            if hook == "message" and answer is not None:
-                if not isinstance(answer, Posting):
+            if answer is not None and isinstance(event, Posting | Editing):
+                if not isinstance(answer, type(event)):
                     log.error("the hook %s returned %.80r", _name(hook, function), answer)
                     raise Refusal("internal")
                 event = msgspec.structs.replace(event, body=answer.body)

@@ -200,7 +200,7 @@ UNASKED: Final = ("pong", "noop", "ack", "late")
 """What clients send that asks for nothing and answers nothing: pongs without a ping, empty packets,
 acks that nobody waits for, packets for a room that they have been put out of."""
 
-HOOKS: Final = ("join", "message", "moderation", "leave")
+HOOKS: Final = ("join", "message", "edit", "delete", "react", "moderation", "leave")
 HOOK_RESULTS: Final = ("done", "refused", "timeout", "failed", "dropped")
 """What became of a call of an embedder's hook: done; it refused; it took longer than
 `hooks.timeout`; it raised something else; it was not made, since too many waited."""

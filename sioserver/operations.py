@@ -14,6 +14,7 @@ from sioserver.actors import Actor
 from sioserver.auth import Policy
 from sioserver.config import Config
 from sioserver.engine.base import Engine
+from sioserver.hooks import Deleting, Editing, HookCalls, Reacting
 from sioserver.limits import Budget
 from sioserver.metrics import Metrics
 from sioserver.model import Operation, Published
@@ -31,8 +32,13 @@ class Operations:
         metrics: Metrics,
         *,
         may_post: Callable[[Actor], float],
+        max_body: Callable[[str], int],
+        hooks: HookCalls | None = None,
     ) -> None:
-        """`may_post` returns the time, or raises `Refusal`."""
+        """`may_post` returns the time, or raises `Refusal`; `max_body`: bytes that a body in a room
+        may have. `hooks`: an embedder's."""
+        self._max_body = max_body
+        self._hooks = hooks
         self._config = config
         self._engine = engine
         self._policy = policy
@@ -65,6 +71,9 @@ class Operations:
         room, user = client.room, client.user
         rule = self._policy.rule(room)
         self._budget.check_message(user.id, room, rule, now)
+        if self._hooks is not None:
+            await self._ask(self._hooks, client, kind, target, how)
+            now = self._may_post(client)  # that may be another answer by now
         operation = Operation(
             kind=kind,
             user=user,
@@ -79,3 +88,16 @@ class Operations:
         published = await self._engine.operate(room, operation, rule)
         self._metrics.operations_done += not published.duplicate
         return published
+
+    async def _ask(
+        self, hooks: HookCalls, client: Actor, kind: str, target: wire.Target, how: dict[str, Any]
+    ) -> None:
+        """Ask an embedder's hooks, who may change the body of an edit."""
+        about = client.room, client.user, client.id, target.offset, target.id
+        if kind == "edit":
+            editing = Editing(*about, how["body"])
+            how["body"] = await hooks.editing(editing, self._max_body(client.room))
+        elif kind == "delete":
+            await hooks.deleting(Deleting(*about))
+        else:
+            await hooks.reacting(Reacting(*about, how["emoji"], how["on"]))

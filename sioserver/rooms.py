@@ -132,7 +132,14 @@ class RoomService:
         self.moderation = Moderation(engine, hub, policy, metrics, clock, self._check, hooks)
         self.mentions = Mentions(engine, self.sessions.tell)
         self.operations = Operations(
-            config, engine, policy, budget, metrics, may_post=self.check_post
+            config,
+            engine,
+            policy,
+            budget,
+            metrics,
+            may_post=self.check_post,
+            max_body=self.max_body,
+            hooks=hooks,
         )
         self._direct = Direct(config.limits, engine, budget, self.sessions.joined)
         self.activity = Activity(

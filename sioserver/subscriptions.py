@@ -16,6 +16,9 @@ Source = Literal["log", "notes"]
 
 SOURCES: Final[dict[str, Source]] = {
     "message": "log",
+    "edit": "log",
+    "delete": "log",
+    "reaction": "log",
     "join": "notes",
     "leave": "notes",
     "moderation": "notes",

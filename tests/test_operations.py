@@ -11,6 +11,7 @@ from sioserver.config import Config, RoomRule
 from sioserver.config.schema import Limits, Rooms
 from sioserver.engine.base import Retention, not_found
 from sioserver.errors import Refusal
+from sioserver.hooks import Deleting, Editing, HookCalls, Hooks, Reacting
 from sioserver.hub import Client
 from sioserver.limits import Budget
 from sioserver.metrics import Metrics
@@ -33,6 +34,7 @@ class Stage:
         self.metrics = Metrics()
         self.duplicate = False
         self.keep: Retention | None = None
+        self.hooks = Hooks()
         engine: Any = self
         self.operations = Operations(
             config,
@@ -41,6 +43,8 @@ class Stage:
             Budget(config.limits),
             self.metrics,
             may_post=self.may_post,
+            max_body=lambda room: 100,
+            hooks=HookCalls(self.hooks, self.metrics, 60.0),
         )
 
     def may_post(self, who: Client) -> float:
@@ -123,3 +127,57 @@ async def test_what_was_not_done_is_not_counted() -> None:
     stage.duplicate = True
     await stage.operations.delete(who, TARGET)
     assert stage.metrics.operations_done == 0
+
+
+async def test_hooks_are_asked_and_may_change_an_edit() -> None:
+    stage = Stage()
+    asked: list[Any] = []
+
+    @stage.hooks.on_edit
+    async def polite(editing: Editing) -> Editing:
+        asked.append(editing)
+        return editing.with_body(f"{editing.body}, please")
+
+    stage.hooks.on_delete(asked.append)
+    stage.hooks.on_react(asked.append)
+    ann = client(FakeOutbox())
+    await stage.operations.edit(ann, EditRequest(TARGET, "tea"))
+    await stage.operations.delete(ann, TARGET)
+    await stage.operations.react(ann, ReactRequest(TARGET, "👍", True))
+    who = "lobby", ANN, ann.id, 4, "m4"
+    assert asked == [Editing(*who, "tea"), Deleting(*who), Reacting(*who, "👍", True)]
+    assert [operation.kind for _, operation in stage.asked] == ["edit", "delete", "reaction"]
+    assert stage.asked[0][1].body == "tea, please"
+
+
+async def test_hooks_may_refuse_what_is_done_to_messages() -> None:
+    stage = Stage()
+
+    def no(event: Any) -> None:
+        raise Refusal("forbidden", "hands off")
+
+    stage.hooks.on_edit(no)
+    stage.hooks.on_delete(no)
+    stage.hooks.on_react(no)
+    ann = client(FakeOutbox())
+    for call in (
+        stage.operations.edit(ann, EditRequest(TARGET, "tea")),
+        stage.operations.delete(ann, TARGET),
+        stage.operations.react(ann, ReactRequest(TARGET, "👍", True)),
+    ):
+        with pytest.raises(Refusal, match="hands off"):
+            await call
+    assert stage.asked == []
+
+
+async def test_who_may_post_no_longer_when_a_hook_has_answered() -> None:
+    stage = Stage()
+
+    @stage.hooks.on_delete
+    async def meanwhile(deleting: Deleting) -> None:
+        stage.refusal = Refusal("not_member")
+
+    with pytest.raises(Refusal) as caught:
+        await stage.operations.delete(client(FakeOutbox()), TARGET)
+    assert caught.value.code == "not_member"
+    assert stage.asked == []

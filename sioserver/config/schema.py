@@ -634,7 +634,9 @@ class Hooks(Section, frozen=True):
     ] = 5.0
 
 
-WebhookEvent = Literal["join", "leave", "message", "moderation"]
+WebhookEvent = Literal[
+    "join", "leave", "message", "edit", "delete", "reaction", "moderation"
+]  # fmt: skip
 
 
 class Webhook(Section, frozen=True):

@@ -35,8 +35,8 @@ class Event(msgspec.Struct, frozen=True):
     """JSON."""
 
 
-def message(room: str, epoch: str, told: Message) -> Event:
-    """Of a message in a room's log. Binary in its body is base64."""
+def entry(room: str, epoch: str, told: Message) -> Event:
+    """Of a message in a room's log, or an operation on one. Binary in its body is base64."""
     after = Position(epoch, told.offset)
     return Event(
         after,
@@ -44,11 +44,11 @@ def message(room: str, epoch: str, told: Message) -> Event:
         _encode(
             {
                 "id": f"{room}@{after}",
-                "type": "message",
+                "type": told.kind,
                 "room": room,
                 "at": told.at,
                 "position": str(after),
-                "message": wire.message_payload(told),
+                told.kind: wire.message_event(told, epoch).payload,
             }
         ),
     )

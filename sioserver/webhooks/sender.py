@@ -220,7 +220,7 @@ class Sender:
         """The next events for one request, and the mark behind them."""
         limit = self._endpoint.batch
         if lane.source == "log":
-            found, end = await self._read_log(room, mark, limit)
+            found, end = await self._read_log(lane, room, mark, limit)
         else:
             notes = await self._webhooks.notes(room, after=mark.offset, limit=limit)
             wanted = [note for note in notes if self._subscriptions.wants(lane, note.kind)]
@@ -232,7 +232,7 @@ class Sender:
         return events, end
 
     async def _read_log(
-        self, room: str, mark: Position, limit: int
+        self, lane: Lane, room: str, mark: Position, limit: int
     ) -> tuple[list[payload.Event], Position]:
         look = partial(self._engine.history, room, limit=limit, ops=True)
         page = await look(after=mark.offset)
@@ -248,8 +248,8 @@ class Sender:
             events.append(payload.gap(room, after + 1, Position(epoch, first - 1), at))
             self._metrics.count_webhook(self._endpoint.name, "lost", first - 1 - after)
         for entry in page.messages:
-            if entry.kind == "message":  # what is done to messages is told to nobody here
-                events.append(payload.message(room, epoch, entry))
+            if self._subscriptions.wants(lane, entry.kind):
+                events.append(payload.entry(room, epoch, entry))
         end = page.messages[-1].offset if page.messages else max(after, page.top.offset)
         return events, Position(epoch, end)
 

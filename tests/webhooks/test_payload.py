@@ -9,9 +9,9 @@ from sioserver.webhooks.payload import (
     Event,
     body,
     cut,
+    entry,
     gap,
     headers,
-    message,
     note,
     sign,
 )
@@ -22,7 +22,7 @@ TOLD = Message("m1", 7, "ann", "Ann", {"text": "hi", "data": b"\x00\xff"}, 1_700
 
 
 def test_a_message() -> None:
-    event = message("a", "e1", TOLD)
+    event = entry("a", "e1", TOLD)
     assert event.after == Position("e1", 7)
     assert json.loads(event.body) == {
         "id": "a@e1.7",
@@ -41,12 +41,20 @@ def test_a_message() -> None:
     }
 
 
+def test_an_operation() -> None:
+    told = Message("m1", 8, "ben", "Ben", "hello", 5, kind="edit", target=7)
+    found = json.loads(entry("a", "e1", told).body)
+    assert found["type"] == "edit"
+    assert found["position"] == "e1.8"
+    assert (found["edit"]["offset"], found["edit"]["body"]) == (7, "hello")
+
+
 def test_a_gap() -> None:
     event = gap("a", 3, Position("e1", 6), 5)
     assert event.after == Position("e1", 6)
     found = json.loads(event.body)
     assert (found["type"], found["from"], found["to"]) == ("gap", 3, 6)
-    assert found["id"] != json.loads(message("a", "e1", TOLD).body)["id"]
+    assert found["id"] != json.loads(entry("a", "e1", TOLD).body)["id"]
 
 
 def test_who_came() -> None:
@@ -64,7 +72,7 @@ def test_who_came() -> None:
 
 
 def test_the_body_is_one_object() -> None:
-    events = [message("a", "e1", TOLD), gap("a", 8, Position("e1", 9), 5)]
+    events = [entry("a", "e1", TOLD), gap("a", 8, Position("e1", 9), 5)]
     found = json.loads(body("crm", events))
     assert found["webhook"] == "crm"
     assert [event["type"] for event in found["events"]] == ["message", "gap"]

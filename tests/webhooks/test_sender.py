@@ -78,6 +78,19 @@ class World:
             draft = Draft(f"m{self._posted}", ANN, body, int(self.clock() * 1000), resendable=False)
             await self.engine.publish(room, draft, keep or Keep())
 
+    async def operate(self, kind: Any, offset: int) -> None:
+        how: dict[str, Any] = {"edit": {"body": "better"}, "reaction": {"emoji": "👍"}}
+        operation = Operation(
+            kind=kind,
+            user=ANN,
+            at=int(self.clock() * 1000),
+            offset=offset,
+            id=None,
+            author_only=False,
+            **how.get(kind, {}),
+        )
+        await self.engine.operate("a", operation, Keep())
+
     def counted(self) -> dict[str, int]:
         """<result> -> how often, of events and requests."""
         found: dict[str, int] = {}
@@ -140,6 +153,31 @@ async def test_only_what_it_wants(make: Any, receiver: Receiver) -> None:
     await world.engine.sweep(1_700_000_000.0 + GRACE)
     await receiver.until(lambda: receiver.events)
     assert [(event["type"], event["user"]) for event in receiver.events] == [("leave", "ann")]
+
+
+async def test_what_is_done_to_messages(make: Any, receiver: Receiver) -> None:
+    go_on = asyncio.Event()
+
+    async def not_yet(request: web.Request) -> web.Response:
+        await go_on.wait()
+        return web.Response(status=503)
+
+    receiver.behaviour = not_yet
+    world = await make(events=["message", "edit", "delete"])
+    await world.post("one", "two")
+    await receiver.until(lambda: receiver.requests)
+    for kind, offset in (("edit", 1), ("reaction", 1), ("delete", 2)):
+        await world.operate(kind, offset)
+    await world.post("three")
+    receiver.behaviour = None
+    go_on.set()
+    await receiver.until(lambda: receiver.bodies()[-1:] == ["three"])
+    told = [(event["type"], int(event["position"].partition(".")[2])) for event in receiver.events]
+    assert told == [("message", 1), ("message", 2), ("edit", 3), ("delete", 5), ("message", 6)]
+    edit, delete = receiver.events[2]["edit"], receiver.events[3]["delete"]
+    assert (edit["offset"], edit["body"], delete["offset"]) == (1, "better", 2)
+    # what somebody has taken back is not sent any more
+    assert receiver.bodies() == ["better", None, "three"]
 
 
 async def test_who_comes_and_goes(make: Any, receiver: Receiver) -> None:

@@ -16,10 +16,12 @@ from sioserver.admin import Admin
 from sioserver.api.answers import answer
 from sioserver.api.bodies import read
 from sioserver.api.callers import Guard
+from sioserver.api.shapes import Revocations, Revoke, Revoked
 from sioserver.api.table import Route
 from sioserver.config.api_keys import ADMIN
 from sioserver.errors import Refusal
 from sioserver.model import Revocation
+from sioserver.protocol.shapes import Done
 
 RULES: Final = "/api/revocations"
 WHO: Final = "admin"
@@ -83,8 +85,8 @@ def routes(admin: Admin, let_in: Guard) -> list[Route]:
             RULES,
             "Refuse tokens before they expire",
             revoke,
-            "Revoked",
-            body="Revoke",
+            Revoked,
+            body=Revoke,
             needs=WHO,
         ),
         Route(
@@ -93,7 +95,7 @@ def routes(admin: Admin, let_in: Guard) -> list[Route]:
             RULES,
             "The rules in force, by kind and id",
             listed,
-            "Revocations",
+            Revocations,
             query=("limit", "after_rule"),
             needs=WHO,
         ),
@@ -103,7 +105,7 @@ def routes(admin: Admin, let_in: Guard) -> list[Route]:
             RULES + "/{kind:tokens|users}/{id:.+}",
             "End a rule before its time",
             lift,
-            "Done",
+            Done,
             needs=WHO,
         ),
         Route(
@@ -112,7 +114,7 @@ def routes(admin: Admin, let_in: Guard) -> list[Route]:
             RULES + "/{kind:all}",
             "End the rule about everybody's tokens",
             lift,
-            "Done",
+            Done,
             needs=WHO,
         ),
     ]

@@ -15,9 +15,11 @@ from aiohttp import web
 from sioserver import wire
 from sioserver.api.answers import answer
 from sioserver.api.bodies import JSON, kind_of, read, read_object
+from sioserver.api.shapes import NewMessage, RoomView
 from sioserver.api.table import Route
 from sioserver.api.visits import ROOM, WHO, Visits, number, query, user_of
 from sioserver.errors import Refusal
+from sioserver.protocol import shapes as protocol
 from sioserver.rooms import RoomService
 
 BYTES: Final = "application/octet-stream"
@@ -51,7 +53,7 @@ class Rooms:
                 ROOM,
                 "How many are there, and what you may do",
                 self._get_room,
-                "Room",
+                RoomView,
                 query=("as",),
                 needs=WHO,
                 shared=True,
@@ -62,7 +64,7 @@ class Rooms:
                 f"{ROOM}/members",
                 "Who is online, and who are the members",
                 self._list_members,
-                "Members",
+                protocol.Members,
                 query=("all", "as"),
                 needs=WHO,
                 shared=True,
@@ -73,7 +75,7 @@ class Rooms:
                 f"{ROOM}/messages",
                 "A page of the room's messages, ascending",
                 self._list_messages,
-                "Messages",
+                protocol.HistoryPage,
                 query=("before", "after", "limit", "as"),
                 needs=WHO,
                 shared=True,
@@ -84,9 +86,9 @@ class Rooms:
                 f"{ROOM}/messages",
                 "Post a message; when it is answered, it is stored and reaches everybody",
                 self._post_message,
-                "Posted",
+                protocol.Published,
                 status=201,
-                body="NewMessage",
+                body=NewMessage,
                 binary=True,
                 query=("id", "as"),
                 needs=WHO,

@@ -18,6 +18,7 @@ from sioserver.api.table import Route
 from sioserver.api.visits import ROOM, WHO, Visits, number, query, user_of
 from sioserver.model import Sanction
 from sioserver.moderation import Lift, Moderation
+from sioserver.protocol import shapes
 
 MAX_BODY = 16_384
 
@@ -33,15 +34,17 @@ class RoomModeration:
         """All of it, as lines of the table."""
         moderation = self._moderation
         return [
-            _route("get_settings", "GET", "settings", "How the room is set", self._get, "Settings"),
+            _route(
+                "get_settings", "GET", "settings", "How the room is set", self._get, shapes.Settings
+            ),
             _route(
                 "change_settings",
                 "PATCH",
                 "settings",
                 "Set the room",
                 self._change,
-                "Settings",
-                body="NewSettings",
+                shapes.Settings,
+                body=shapes.SettingsOptions,
             ),
             _route(
                 "kick",
@@ -49,8 +52,8 @@ class RoomModeration:
                 "kicks",
                 "End a user's connections to the room",
                 self._decide("kick", moderation.kick, wire.parse_kick),
-                "Sanctioned",
-                body="Kick",
+                shapes.Decided,
+                body=shapes.KickOptions,
             ),
             _route(
                 "mute",
@@ -58,8 +61,8 @@ class RoomModeration:
                 "mutes",
                 "Keep a user quiet",
                 self._decide("mute", moderation.mute, wire.parse_mute),
-                "Sanctioned",
-                body="Mute",
+                shapes.Decided,
+                body=shapes.MuteOptions,
             ),
             _route(
                 "ban",
@@ -67,8 +70,8 @@ class RoomModeration:
                 "bans",
                 "Put a user out, and keep them out",
                 self._decide("ban", moderation.ban, wire.parse_ban),
-                "Sanctioned",
-                body="Ban",
+                shapes.Decided,
+                body=shapes.BanOptions,
             ),
             _route(
                 "list_mutes",
@@ -76,7 +79,7 @@ class RoomModeration:
                 "mutes",
                 "Who is kept quiet, by user",
                 self._list("mute"),
-                "Sanctions",
+                shapes.Bans,
                 query=("after_user", "limit"),
             ),
             _route(
@@ -85,7 +88,7 @@ class RoomModeration:
                 "bans",
                 "Who is kept out, by user",
                 self._list("ban"),
-                "Sanctions",
+                shapes.Bans,
                 query=("after_user", "limit"),
             ),
             _route(
@@ -94,7 +97,7 @@ class RoomModeration:
                 "mutes/{user:.+}",
                 "Let a user speak again",
                 self._lift("unmute"),
-                "Done",
+                shapes.Done,
             ),
             _route(
                 "unban",
@@ -102,7 +105,7 @@ class RoomModeration:
                 "bans/{user:.+}",
                 "Let a user come again",
                 self._lift("unban"),
-                "Done",
+                shapes.Done,
             ),
             _route(
                 "moderation_log",
@@ -110,7 +113,7 @@ class RoomModeration:
                 "moderation_log",
                 "What moderators did, newest first",
                 self._log,
-                "Acts",
+                shapes.ModerationLog,
                 query=("before_act", "limit"),
             ),
         ]
@@ -183,9 +186,9 @@ def _route(
     path: str,
     summary: str,
     handler: Callable[[web.Request], Awaitable[web.Response]],
-    answered: str,
+    answered: Any,
     *,
-    body: str = "",
+    body: Any = None,
     query: tuple[str, ...] = (),
 ) -> Route:
     return Route(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from aiohttp import web
@@ -29,7 +29,7 @@ WANTED: Final = "Authorization, Content-Type"
 
 
 class Route(msgspec.Struct, frozen=True):
-    """One line of the table. Schemas and parameters are named as in `openapi`."""
+    """One line of the table. Types are those of `shapes`; parameters are named as in `openapi`."""
 
     name: str
     """One of `metrics.API_ROUTES`."""
@@ -38,11 +38,11 @@ class Route(msgspec.Struct, frozen=True):
     """As aiohttp takes it: a part in braces may have a regular expression."""
     summary: str
     handler: Handler
-    answer: str
-    """The schema of the answer that says yes."""
+    answer: Any
+    """The type of the answer that says yes."""
     status: int = 200
-    body: str = ""
-    """The schema of what is sent; empty: nothing is."""
+    body: Any = None
+    """The type of what is sent; None: nothing is."""
     binary: bool = False
     """The body may be bytes instead."""
     query: tuple[str, ...] = ()

@@ -50,7 +50,7 @@ async def http(metrics: Metrics) -> AsyncIterator[Http]:
         raise ValueError("on purpose")
 
     def route(name: str, method: str, path: str, handler: Any, shared: bool) -> Route:
-        return Route(name, method, path, "", handler, "Done", shared=shared)
+        return Route(name, method, path, "", handler, dict, shared=shared)
 
     routes = [
         route("post_message", "POST", "/shared", fine, True),

@@ -17,7 +17,7 @@ from sioserver.client.identity import Token
 from sioserver.client.inbox import Gap
 from sioserver.client.link import Transport
 from sioserver.client.payloads import Change, Received
-from sioserver.client.room import Changed, RoomClient, Sent, room_with
+from sioserver.client.room import Changed, Member, RoomClient, Sent, room_with
 from sioserver.client.signed import SignedJSON
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ __all__ = [
     "Change",
     "Changed",
     "Gap",
+    "Member",
     "Publisher",
     "Received",
     "RoomClient",

@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self
 
 from sioserver import private
 from sioserver.client import payloads
@@ -55,6 +55,17 @@ class Changed:
     offset: int
     """Its own."""
     at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """Somebody who is in the room, or belongs to it."""
+
+    id: str
+    name: str
+    state: Literal["online", "away", "offline"]
+    seen: int | None
+    """When somebody who is offline was here last, in milliseconds since 1970, if that is known."""
 
 
 class RoomClient:
@@ -228,11 +239,14 @@ class RoomClient:
         entries, _ = await self._page(before, after, limit)
         return [one for one in entries if isinstance(one, Received)]
 
-    async def members(self, *, away: bool = False) -> list[User]:
-        """Who is online; with `away` everybody who belongs to the room."""
+    async def members(self, *, away: bool = False) -> list[Member]:
+        """Who is online or away; with `away` everybody who belongs to the room."""
         answer = await self._line.ask("members", {"all": away})
         found = answer["members"] if away else answer["online"]
-        return [User(person["user"], person["name"]) for person in found]
+        return [
+            Member(person["user"], person["name"], person["state"], person.get("seen"))
+            for person in found
+        ]
 
     async def read(self, offset: int) -> int:
         """Everything up to `offset` has been read; returns how many messages are unread."""

@@ -71,6 +71,9 @@ async def test_a_status(served: Served) -> None:
     ):
         await bob.status("away")
         await until(lambda: any("away" in event[1] for event in told if event[0] == "presence"))
+        members = [(member.id, member.name, member.state) for member in await bob.members()]
+        assert members == [("ann", "ann", "online"), ("bob", "bob", "away")]
+        assert {member.seen for member in await bob.members(away=True)} == {None}
         await bob.status("online")
         await until(lambda: any("back" in event[1] for event in told if event[0] == "presence"))
 

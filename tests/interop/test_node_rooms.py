@@ -109,6 +109,36 @@ async def test_two_rooms_on_one_connection(node: str, transports: str) -> None:
     ]
 
 
+async def test_people_and_what_they_do(node: str, transports: str, tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text('[[rooms]]\nmatch = "board"\nrelay = ["draw"]\nrelay_latest = ["cursor"]\n')
+    quick = {"presence.grace": 0.2, "presence.batch": 0.05, "presence.typing_lasts": 0.5}
+    async with (
+        ServerProcess(settings={**quick, "limits.enabled": False}, config=config) as server,
+        script(node, "rooms_people.mjs", server.url, transports) as run,
+    ):
+        result = await run.hear()
+    alice = {"user": "alice", "name": "Alice"}
+    bob = {"user": "bob", "name": "bob", "state": "online"}
+    assert result["state"] == "online"
+    assert result["away"] == {"ok": True, "state": "away"}
+    assert result["members"]["online"] == [{**alice, "state": "away"}, bob]
+    assert result["members"]["members"] == [{**alice, "state": "away"}, bob]
+    assert result["online"] == {"ok": True, "state": "online"}
+    assert result["wrong"]["error"]["code"] == "bad_request"
+    assert result["typing"] == [{**alice, "on": True}, {**alice, "on": False}]
+    assert result["drawn"] == {"ok": True}
+    assert result["draw"][0] == [1, 2]
+    assert list(result["draw"][1]["data"]) == [0, 255]
+    assert result["draw"][2] == alice
+    assert result["ascending"] is True
+    assert result["gone"]["online"] == [bob]
+    away, here = result["gone"]["members"]
+    assert here == bob
+    assert result["before"] - 1 <= away.pop("seen") <= result["after"]
+    assert away == {**alice, "state": "offline"}
+
+
 async def test_a_room_of_two(node: str, transports: str) -> None:
     async with (
         ServerProcess() as server,

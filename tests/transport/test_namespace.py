@@ -1130,6 +1130,7 @@ async def test_members(serve: Serve, transport: str) -> None:
     assert answer["total"] == 3
     assert [one for one in answer["online"] if not one["user"].startswith("guest:")] == who
     assert len(answer["online"]) == 3
+    await running.sweep()
     left = Spied(running.engine, "exit")
     await guest.cut()
     await alice.cut()

@@ -15,12 +15,14 @@ from sioserver.doctor import (
     look_peers,
     look_redis,
     look_url,
+    look_webhooks,
     machine,
     peers,
     proxies,
     redis,
     settings,
     url,
+    webhooks,
 )
 from sioserver.doctor.findings import Finding, fail, skip
 from sioserver.engine.base import StoreError
@@ -52,6 +54,7 @@ async def examine(config: Config, request: Request) -> list[Finding]:
         _machine(config, request),
         _redis(config, request),
         _peers(config, request),
+        _webhooks(config, request),
         _url(config, request),
     )
     found = [*settings.findings(config)]
@@ -93,6 +96,15 @@ async def _peers(config: Config, request: Request) -> Iterable[Finding]:
         "cluster.peers",
         look(),
         lambda answers: peers.findings(answers, has_secret=bool(config.cluster.secret)),
+    )
+
+
+async def _webhooks(config: Config, request: Request) -> Iterable[Finding]:
+    return await _within(
+        2 * request.timeout,
+        "webhooks",
+        look_webhooks.look(config, request.timeout),
+        lambda answers: webhooks.findings(config, answers),
     )
 
 

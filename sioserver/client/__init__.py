@@ -6,9 +6,9 @@
             print(message)
 
 It comes back by itself, loses nothing and delivers nothing twice, also when the server was killed.
-The package knows what travels (docs/protocol.md) and nothing else of the server; but for
-`Publisher` and `SignedJSON`, which are for programs that reach a cluster's Redis
-(docs/cluster-from-outside.md).
+`Session` tells of all rooms of a user. The package knows what travels (docs/protocol.md) and
+nothing else of the server; but for `Publisher` and `SignedJSON`, which are for programs that reach
+a cluster's Redis (docs/cluster-from-outside.md).
 """
 
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from sioserver.client.inbox import Gap
 from sioserver.client.link import Transport
 from sioserver.client.payloads import Change, Received
 from sioserver.client.room import Changed, Member, RoomClient, Sent, room_with
+from sioserver.client.session import RoomState, Session
 from sioserver.client.signed import SignedJSON
 
 if TYPE_CHECKING:
@@ -31,7 +32,9 @@ __all__ = [
     "Publisher",
     "Received",
     "RoomClient",
+    "RoomState",
     "Sent",
+    "Session",
     "SignedJSON",
     "Token",
     "Transport",

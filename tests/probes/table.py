@@ -270,6 +270,14 @@ NAMES: list[Probe] = [
         for room in ("a:b", "../x", "constructor", "history:x", "prototype", "а", "部屋")
     ),
     Join("somebody's session", "@me/x", "refused forbidden"),
+    Join("somebody's session, by its name inside", "@me:victim-polling", "refused forbidden"),
+    Join("two people's room, by its name inside", "@dm:3:ann:victim-polling", "refused forbidden"),
+    *(
+        Join(f"a room with {user!r}", f"@dm/{user}", "refused bad_room", {"user": "mallory"})
+        for user in ("", "%", "%zz", "%ff", "%00", "%E2%80%AE", "a%20", "guest%3A1", "__proto__")
+    ),
+    Join("a room with 129 characters", "@dm/" + "a" * 129, "refused bad_room", {"user": "mallory"}),
+    Join("a room with somebody who is nobody", "@dm/a%2F..%2Fb", "joined", {"user": "mallory"}),
     Join("two people's room", "@dm/victim-polling", "refused forbidden"),
     Join("the nodes' own", "@nodes", "refused forbidden"),
     Join("100 kB", "a" * 100_000, "closed"),

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from sioserver.client import RoomClient, Transport, room_with
+from sioserver.client import RoomClient, Session, Transport, room_with
 from sioserver.errors import Disconnect
 from sioserver.model import Message, User
 from sioserver.testing import ServerProcess
@@ -628,3 +628,30 @@ async def test_two_find_their_room_through_any_node(
             assert here.welcomes[0]["peer"] == {"user": ann, "name": "Ann"}
             assert (await here.call("message", "yes?"))["offset"] == 2
             assert [message.body for message in await take(there, 2)] == ["psst", "yes?"]
+
+
+@both
+async def test_a_mention_on_one_node_is_told_on_the_other(
+    site: Site, room: str, transport: Transport
+) -> None:
+    a, b, ann = site.a, site.b, f"ann of {room}"
+    async with RoomClient(a.url, room, user=ann):
+        pass
+    told: list[dict[str, Any]] = []
+    async with (
+        Session(
+            b.url,
+            user=ann,
+            transports=[transport],
+            on_event=lambda name, payload: told.append(payload) if name == "mention" else None,
+        ) as me,
+        Bare(a.url, transport, room, user="ben") as ben,
+    ):
+        answer = await ben.call("message", "look", {"id": "m1", "mentions": [ann]})
+        await until(lambda: told)
+        (mention,) = await me.mentions()
+        assert (mention.room, mention.offset, mention.user) == (room, answer["offset"], "ben")
+        assert told[0]["number"] == mention.number
+    async with Session(a.url, user=ann) as me:
+        assert me.rooms[room].mentions == 1
+        assert [one.number for one in await me.mentions()] == [mention.number]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from sioserver import sessions
+from sioserver import sessions, wire
 from sioserver.config.schema import Limits, Presence, Store
 from sioserver.engine.embedded import EmbeddedEngine
 from sioserver.errors import Refusal
@@ -176,6 +176,21 @@ async def test_reading_on_one_device_is_told_to_the_others(world: World) -> None
     await world.service.read(phone, 3)
     await world.service.read(phone, 9)
     await until(lambda: news(world, session)[1:] == [("unread", ["lobby", 0, 5])])
+
+
+async def test_what_is_done_to_messages_is_not_unread(world: World) -> None:
+    ann, ben = await world.enter(), await world.enter(BEN)
+    session = await open_session(world)
+    await world.post(ben, "x")
+    await until(lambda: news(world, session) == [("unread", ["lobby", 1, 1])])
+    target = wire.Target(1, None)
+    await world.service.operations.edit(ben, wire.EditRequest(target, "y"))
+    await world.service.operations.react(ben, wire.ReactRequest(target, "+", True))
+    await world.post(ben, "z")
+    await until(lambda: news(world, session)[1:] == [("unread", ["lobby", 2, 4])])
+    await world.service.read(ann, 2)
+    await until(lambda: news(world, session)[2:] == [("unread", ["lobby", 1, 4])])
+    assert await world.service.sessions.rooms(session) == [room("lobby", 1, 4)]
 
 
 async def test_rooms_that_are_joined_and_left(world: World) -> None:

@@ -35,6 +35,7 @@ from sioserver.api.callers import Callers
 from sioserver.api.hosts import only
 from sioserver.api.rooms import Bounds, Rooms
 from sioserver.api.rooms_moderation import RoomModeration
+from sioserver.api.rooms_operations import RoomOperations
 from sioserver.api.table import Cross
 from sioserver.api.visits import Visits
 from sioserver.auth import Policy, Signer, Verifier
@@ -271,6 +272,7 @@ def create_app(
     described = [
         *admin.routes(operator, callers.operator),
         *Rooms(rooms, visits, bounds).routes(),
+        *RoomOperations(rooms, visits, config.limits.max_payload).routes(),
         *RoomModeration(rooms.moderation, visits).routes(),
     ]
     described.append(openapi.route(described, lambda: operator.reachable))

@@ -47,6 +47,8 @@ PARAMETERS: Final[Mapping[str, Mapping[str, Any]]] = {
 PLACES: Final[Mapping[str, Schema]] = {
     "room": {"type": "string", "description": "Percent-encoded, `/` too: team%2Fred."},
     "id": TEXT,
+    "offset": {"type": "integer", "minimum": 1, "maximum": 2**53 - 1},
+    "emoji": {"type": "string", "description": "Percent-encoded."},
     "user": {"type": "string", "description": "Percent-encoded."},
 }
 """What may stand in the path, where no expression says so."""

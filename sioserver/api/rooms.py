@@ -151,7 +151,9 @@ class Rooms:
         wanted = wire.parse_send([body, options], self._rooms.max_body(visitor.room))
         published = await self._rooms.post(visitor, wanted)
         # the first time's answer is that of a message that is there already
-        return answer(wire.published_answer(published), 200 if published.duplicate else 201)
+        status = 200 if published.duplicate else 201
+        where = {"Location": f"messages/{published.position.offset}"}
+        return answer(wire.published_answer(published), status, where)
 
 
 MANY: Final = 2**53

@@ -11,6 +11,7 @@ from msgspec import UNSET, Meta, UnsetType
 from sioserver.protocol.shapes import (
     Body,
     Count,
+    Message,
     MessageOptions,
     Name,
     Options,
@@ -39,6 +40,19 @@ class NewMessage(MessageOptions, frozen=True, kw_only=True, rename={"as_": "as"}
         Annotated[UserId | Somebody, Meta(description="For operators: in whose name it is posted.")]
         | UnsetType
     ) = UNSET
+
+
+class EditedMessage(Options, frozen=True):
+    """What a message says from now on."""
+
+    body: Body
+
+
+class OneMessage(Shape, frozen=True):
+    """A message, as it is now."""
+
+    ok: Literal[True]
+    message: Message
 
 
 class RoomView(Shape, frozen=True):

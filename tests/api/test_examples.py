@@ -27,7 +27,7 @@ class Example(NamedTuple):
 
 EXAMPLES = [Example(one[1], json.loads(one[2])) for one in _EXAMPLE.finditer(DOCS.read_text())]
 
-TELLS_TIME = {"at", "before", "until"}
+TELLS_TIME = {"at", "before", "edited", "until"}
 """Members whose values are another each time, as is the epoch of a position."""
 
 

@@ -152,6 +152,7 @@ async def test_bytes(http: Http) -> None:
     for status in (201, 200):
         async with http.post(where, data=raw, headers=headers) as answer:
             assert answer.status == status
+            assert answer.headers["Location"] == "messages/1"
     _, page = await get(http, at("lobby", "messages"), OPS)
     assert page["items"][0]["body"] == {"_base64": base64.b64encode(raw).decode()}
 

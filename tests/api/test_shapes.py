@@ -34,6 +34,17 @@ async def test_answers() -> None:
             (protocol.Settings, ("settings",)),
         ):
             conforms((await get(http, at("lobby", *rest), bearer()))[1], kind)
+        for method, rest, body in (
+            ("PATCH", ("messages", "1"), {"body": "y"}),
+            ("PUT", ("messages", "1", "reactions", "%2B1"), {}),
+            ("DELETE", ("messages", "2"), {}),
+        ):
+            done = await asked(http, method, at("lobby", *rest, **{"as": "bot"}), **body)
+            conforms(done, protocol.Operated)
+        for offset in ("1", "2", "4"):
+            told = await asked(http, "GET", at("lobby", "messages", offset, **{"as": "bot"}))
+            conforms(told, shapes.OneMessage)
+        conforms((await get(http, at("lobby", "messages"), bearer()))[1], protocol.HistoryPage)
         where = at("lobby", "members", all="true")
         conforms((await get(http, where, bearer()))[1], protocol.Members)
         for path, body, kind in (

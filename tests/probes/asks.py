@@ -608,6 +608,57 @@ MODERATION: list[Ask] = [
     ),
 ]
 
+
+def _operate(
+    name: str, rest: str, outcome: str, body: str = "", method: str = "PATCH", room: str = "den"
+) -> Ask:
+    return Ask(name, body, outcome, method, f"/api/rooms/{room}/messages/{rest}", (*JSON, USER))
+
+
+OPERATIONS: list[Ask] = [
+    _post("something to begin with", _body('"x"'), "201"),
+    *(
+        _operate(f"{method} of {offset[:20]}", offset, outcome, '{"body":1}', method)
+        for method in ("GET", "PATCH", "DELETE")
+        for offset, outcome in (
+            *((one, REFUSED) for one in ("0", "-1", "1.5", "x", "1e1", "NaN", "9" * 17, "9" * 999)),
+            *((one, REFUSED) for one in ("%D9%A1", "%00", "%ff", "__proto__", "1%2F1", "%201")),
+            *((one, "404 not_found") for one in ("99", str(2**53 - 1))),
+        )
+    ),
+    *(
+        _operate(f"edit: {text[:16]!a} ({len(text)})", "1", REFUSED, text)
+        for text in (
+            *("", "{", "[]", "null", "{}", '{"text":1}', '{"body":1,"x":1}', '{"body":NaN}'),
+            *('{"body":1e999}', '{"body":"\\ud800"}', '{"body":9007199254740993}'),
+            *('{"body":1,"offset":2}', '{"body":1,"user":"ann"}', '{"body":1,"as":"ann"}'),
+            *(_body(_deep(65)), _body(_deep(90_000)), _body('{"_placeholder":1}')),
+        )
+    ),
+    _operate("a long edit", "1", "413 too_large", _body(json.dumps("a" * 65_537))),
+    _operate("too much", "1", "413 too_large", " " * (MAX_PAYLOAD + 1)),
+    _operate("in a room for others", "1", "403 forbidden", '{"body":1}', room="private"),
+    *(
+        _operate(f"reaction {sign[:20]}", f"1/reactions/{sign}", REFUSED, method="PUT")
+        for sign in (
+            *("%00", "%0A", "%20", "a%20b", "%E2%80%AE", "%E2%80%8B", "%ff%ff%ff" * 20),
+            *("a" * 33, "%ED%A0%80" * 9, "%C2%85", "%EF%BB%BF", "%EE%80%80"),
+        )
+    ),
+    _operate("no reaction", "1/reactions/", "404 bad_request", method="PUT"),
+    _operate("two of them", "1/reactions/a/b", "404 bad_request", method="PUT"),
+    _operate("a post of one", "1", "405 bad_request", '{"body":1}', "POST"),
+    Ask("without a token", '{"body":1}', "401 unauthorized", "PATCH", f"{MESSAGES}/1", JSON),
+    Ask(
+        "as text",
+        '{"body":1}',
+        REFUSED,
+        "PATCH",
+        f"{MESSAGES}/1",
+        ("Content-Type: text/plain", USER),
+    ),
+]
+
 AREAS: dict[str, list[Ask]] = {
     "parse": PARSE,
     "deep": DEEP,
@@ -624,4 +675,5 @@ AREAS: dict[str, list[Ask]] = {
     "messages: bodies": MESSAGES_BODIES,
     "rooms": ROOMS,
     "moderation": MODERATION,
+    "operations": OPERATIONS,
 }

@@ -12,6 +12,7 @@ import logging
 import random
 from collections.abc import Callable, Coroutine
 from functools import partial
+from math import inf
 from typing import Any, Final, Protocol
 
 from sioserver.config.schema import Webhook
@@ -32,7 +33,7 @@ FOUND: Final = 100
 """Rooms that one look finds."""
 READY: Final = 10_000
 """Rooms that wait for their turn here; more are found by later looks."""
-RESTING: Final = 10_000
+RESTING: Final = 1000
 """Rooms whose last try failed, and that rest; past that, those with the longest wait begin anew."""
 
 FIRST_PAUSE: Final = 1.0
@@ -42,8 +43,12 @@ IN_A_ROW: Final = 5
 """Failures in a row, of whatever rooms, after which the endpoint is left alone for a while."""
 LONGEST_REST: Final = 60.0
 """Seconds of that, at most; then one room tries."""
+NAP: Final = 0.5
+"""Seconds between two looks whether the endpoint is still left alone."""
 LONGEST_WISH: Final = 3600.0
 """Seconds that an endpoint may ask for with Retry-After."""
+
+AWAKE: Final = (inf, 0.0)
 
 Spawn = Callable[[str, Coroutine[Any, Any, None]], asyncio.Task[None]]
 Key = tuple[Lane, str]
@@ -88,7 +93,7 @@ class Sender:
         self._working: dict[Key, bool] = {}
         """Whether something came meanwhile."""
         self._resting: dict[Key, tuple[float, float]] = {}
-        """Until when (of the loop's clock), and the next pause."""
+        """Until when (of the loop's clock; infinity: it may work again), and the next pause."""
         self._failures = 0
         """In a row."""
         self._closed_until = 0.0
@@ -108,7 +113,7 @@ class Sender:
     def _add(self, key: Key) -> None:
         if key in self._working:
             self._working[key] = True
-        elif key not in self._resting and len(self._ready) < READY:
+        elif len(self._ready) < READY and self._resting.get(key, AWAKE)[0] == inf:
             self._ready[key] = None
             self._wake.set()
 
@@ -119,8 +124,11 @@ class Sender:
         try:
             while True:
                 now = loop.time()
+                if now < self._closed_until:
+                    await asyncio.sleep(min(NAP, self._closed_until - now))
+                    continue
                 self._rouse(now)
-                if now >= look_at and now >= self._closed_until:
+                if now >= look_at:
                     await self._look()
                     look_at = loop.time() + LOOK_EVERY
                 self._start(loop.time())
@@ -139,16 +147,10 @@ class Sender:
             pause = self._resting[key][1]
             if len(self._ready) < READY and key not in self._ready:
                 self._ready[key] = None
-                self._resting[key] = (
-                    float("inf"),
-                    pause,
-                )  # it knows how long to rest the next time
+                self._resting[key] = (inf, pause)  # it knows how long to rest the next time
 
     def _idle(self, look_at: float, now: float) -> float:
-        if self._closed_until > now:
-            return self._closed_until - now
-        ends = [until for until, _ in self._resting.values() if until != float("inf")]
-        return max(0.0, min([look_at, *ends]) - now)
+        return max(0.0, min([look_at, *(until for until, _ in self._resting.values())]) - now)
 
     async def _look(self) -> None:
         for lane in self._lanes:
@@ -185,6 +187,8 @@ class Sender:
                     raise
                 if wait is not None:
                     await self._webhooks.give_back(lane, room, wait)
+                    return
+            self._resting.pop(key, None)  # nothing waits, or another node has it
         except Refusal as error:  # of the store: it is due again
             log.debug("webhook %s: the store is not there: %s", self._endpoint.name, error)
         finally:

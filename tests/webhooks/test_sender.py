@@ -246,6 +246,29 @@ async def test_a_room_that_fails_holds_up_no_other(make: Any, receiver: Receiver
     await until(lambda: receiver.bodies("b") == ["fine"], "the other room's is taken")
 
 
+async def test_what_another_node_has_sent_meanwhile_is_not_rested_from(
+    make: Any, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A room that failed here, and was then another's business, is this node's when it is due."""
+    receiver.behaviour = answers(500)
+    world = await make()
+    marks = world.engine.webhooks
+    claim, refused = marks.claim, []
+
+    async def taken(lane: Any, room: str) -> Any:
+        if receiver.requests and not refused:
+            refused.append(room)
+            return None
+        return await claim(lane, room)
+
+    monkeypatch.setattr(marks, "claim", taken)
+    await world.post("one")
+    await until(lambda: refused, "another has it")
+    receiver.behaviour = None
+    await world.post("two")
+    await receiver.until(lambda: receiver.bodies()[-1:] == ["two"])
+
+
 async def test_after_many_failures_it_is_left_alone(
     make: Any, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -29,7 +29,7 @@ from sioserver._version import SOFTWARE
 from sioserver.addresses import is_loopback
 from sioserver.admin import Admin
 from sioserver.admission import Admission, Watermark
-from sioserver.api import admin, headers, health, middleware, openapi, table
+from sioserver.api import admin, headers, health, middleware, moderation, openapi, table
 from sioserver.api import web as page
 from sioserver.api.callers import Callers
 from sioserver.api.hosts import only
@@ -271,6 +271,7 @@ def create_app(
     )
     described = [
         *admin.routes(operator, callers.operator),
+        *moderation.routes(rooms.moderation, callers.operator),
         *Rooms(rooms, visits, bounds).routes(),
         *RoomOperations(rooms, visits, config.limits.max_payload).routes(),
         *RoomModeration(rooms.moderation, visits).routes(),

@@ -6,6 +6,7 @@ whom it binds, and done what follows for the clients of this node. It knows no w
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from math import inf
@@ -25,6 +26,8 @@ from sioserver.hooks import HookCalls
 from sioserver.hub import Client, Hub
 from sioserver.metrics import Metrics
 from sioserver.model import EVERYWHERE, Act, RoomSettings, Sanction, SanctionKind, User
+
+log = logging.getLogger(__name__)
 
 KICK_KEPT: Final = 60.0
 """Seconds for which a kick is kept, for nodes that could not be told at once."""
@@ -235,6 +238,8 @@ class Moderation:
         await self._engine.impose(room, sanction, act)
         await self._note(room, act)
         self._metrics.count_moderation(kind)
+        if final:
+            log.info("%s decided: %s of %.80r in %.80r", by, kind, order.user, room)
         return sanction
 
     async def lift_in(self, room: str, what: Lift, user_id: str, by: str) -> bool:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from sioserver._version import __version__
-from sioserver.cli import configuration, doctor, operator, token
+from sioserver.cli import configuration, doctor, moderation, operator, token
 from sioserver.cli.configuration import checked, complain, load_for
 from sioserver.cli.words import MISTAKE, command, function_name, subcommands, takes_configuration
 from sioserver.config.load import ConfigError
@@ -88,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
         help="called as FUNCTION(app, hooks, config) in each process, to add hooks and pages to it",
     )
 
-    for part in (configuration, doctor, token, operator):
+    for part in (configuration, doctor, token, operator, moderation):
         part.add(commands)
     command(commands, "version", "print the version", _version)
     return parser

@@ -111,7 +111,7 @@ class Line:
             if answer["ok"]:
                 return answer
             refusal = payloads.refusal(answer["error"])
-            if not refusal.temporary:
+            if not retry.is_worth_waiting(refusal):
                 raise refusal
             await asyncio.sleep(retry.pause(failures, refusal.retry_after))
             failures += 1

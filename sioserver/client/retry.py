@@ -26,6 +26,12 @@ def is_final(why: Exception, *, renewable: bool) -> bool:
     return isinstance(why, Disconnect) and not why.reconnect
 
 
+def is_worth_waiting(why: Refusal) -> bool:
+    """May the same request be taken in a moment? Who is muted has been told to be quiet, perhaps
+    for hours: that is for the application to know."""
+    return why.temporary and why.code != "muted"
+
+
 def pause(
     failures: int, at_least: float | None = None, chance: Callable[[], float] = random.random
 ) -> float:

@@ -78,7 +78,7 @@ class RoomClient:
     earlier run: everything posted since is delivered first.
 
     `on_event(name, *args)` is called with whatever else happens: welcome, presence, typing, read,
-    notice, and the events that the room relays.
+    room, notice, and the events that the room relays.
 
     Coming in takes at most `timeout` seconds (TimeoutError), and a server that says no raises
     its `Refusal`. Later, the client comes back as often as it takes.
@@ -127,6 +127,9 @@ class RoomClient:
         self.permissions: list[str] = []
         self.online = 0
         self.total = 0
+        self.topic = ""
+        self.slow_mode = 0.0
+        self.read_only = False
 
     # ------------------------------------------------------------ coming and going
 
@@ -172,7 +175,8 @@ class RoomClient:
         the message that it answers, `mentions` are ids of users.
 
         It is sent again, with the same `id`, until the server has answered: after the connection
-        was lost, and after a refusal that is temporary. Messages go out in the order of the calls.
+        was lost, and after a refusal that is temporary (but "muted"). Messages go out in the order
+        of the calls.
         Raises the server's `Refusal`, `Disconnect` when it ended the connection for good, and
         TimeoutError when there was no answer: then the message may or may not have been posted, and
         sending it again with the same `id` is harmless. More than `pending` messages that wait
@@ -268,6 +272,51 @@ class RoomClient:
         is kept nowhere. What is refused is told as a `notice`."""
         await self._line.tell(event, *args)
 
+    # ------------------------------------------------------------ moderating
+
+    async def kick(self, user: str, *, reason: str = "") -> None:
+        """End all clients of a user in the room; they may come again. All of these need the
+        permission `moderate`."""
+        await self._line.ask("kick", {"user": user, "reason": reason})
+
+    async def mute(self, user: str, seconds: int, *, reason: str = "") -> None:
+        """Keep a user quiet."""
+        await self._line.ask("mute", {"user": user, "seconds": seconds, "reason": reason})
+
+    async def unmute(self, user: str) -> None:
+        """End a mute before its time."""
+        await self._line.ask("unmute", {"user": user})
+
+    async def ban(
+        self, user: str, *, seconds: int = 0, reason: str = "", address: bool = False
+    ) -> None:
+        """Put a user out and keep them out, for good unless there are `seconds`; with `address`
+        also whoever comes from where they are connected from."""
+        wanted = {"user": user, "seconds": seconds, "reason": reason, "address": address}
+        await self._line.ask("ban", wanted)
+
+    async def unban(self, user: str) -> None:
+        """End a ban before its time."""
+        await self._line.ask("unban", {"user": user})
+
+    async def bans(self, *, muted: bool = False, after: str | None = None) -> list[dict[str, Any]]:
+        """Those in force, as in docs/moderation.md, by user: some behind the user `after`, none
+        when there are no more."""
+        wanted = {"kind": "mute" if muted else "ban", "after": after}
+        items: list[dict[str, Any]] = (await self._line.ask("bans", wanted))["items"]
+        return items
+
+    async def change_settings(self, **changes: Any) -> None:
+        """Change the room's `topic`, `slow_mode` or `read_only`; None: as it was configured."""
+        await self._line.ask("settings", changes)
+
+    async def moderation_log(self, *, before: int | None = None) -> list[dict[str, Any]]:
+        """What was done, as in docs/moderation.md, newest first: some before the number `before`,
+        none when there is no more."""
+        wanted = {} if before is None else {"before": before}
+        items: list[dict[str, Any]] = (await self._line.ask("moderation_log", wanted))["items"]
+        return items
+
     async def _page(
         self, before: int | None, after: int | None, limit: int, **more: bool
     ) -> tuple[list[Received | Change], Position]:
@@ -330,6 +379,8 @@ class RoomClient:
             self._welcome(args[0], Position.parse(args[1]))
         elif name == "presence":
             self.online, self.total = args[0]["online"], args[0]["total"]
+        elif name == "room":
+            self._set_up(args[0])
         elif name == "notice" and args[0]["code"] == "token_expiring":
             self._line.renew()
         if self._on_event is not None:
@@ -344,5 +395,11 @@ class RoomClient:
         self.peer = None if peer is None else User(peer["user"], peer["name"])
         self.permissions = payload["permissions"]
         self.online, self.total = payload["online"], payload["total"]
+        self._set_up(payload)
         self._inbox.begin(begins)
         self._line.enter()
+
+    def _set_up(self, payload: dict[str, Any]) -> None:
+        self.topic = payload["topic"]
+        self.slow_mode = payload["slow_mode"]
+        self.read_only = payload["read_only"]

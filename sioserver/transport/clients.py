@@ -32,7 +32,6 @@ class RoomClient(ConnectedClient):
         bucket: Bucket,
     ) -> None:
         super().__init__(identity, room, outbox, bucket, connection.device)
-        self.address = session.address
         self.session = session
         self.connection = connection
         self.namespace = namespace

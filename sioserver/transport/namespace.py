@@ -236,6 +236,7 @@ class RoomServer(AsyncServer):
         bucket = self._guard.join(identity.user)
         room = self._rooms.find(name, identity.user)
         client = RoomClient(identity, room, self, session, connection, namespace, bucket)
+        client.address = session.address
         connection.clients[namespace] = client
         try:
             await self._rooms.admit(client)

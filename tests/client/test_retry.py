@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sioserver.client.retry import FIRST_PAUSE, LONGEST_PAUSE, is_final, pause
+from sioserver.client.retry import (
+    FIRST_PAUSE,
+    LONGEST_PAUSE,
+    is_final,
+    is_worth_waiting,
+    pause,
+)
 from sioserver.errors import DISCONNECTS, REFUSALS, Disconnect, Refusal
 
 CHANCES = st.floats(0, 1, exclude_max=True)
@@ -43,3 +49,8 @@ def test_what_is_final(renewable: bool) -> None:
 @pytest.mark.parametrize("why", [ConnectionError("lost"), TimeoutError(), ValueError("anything")])
 def test_what_the_server_did_not_say_is_never_final(why: Exception) -> None:
     assert not is_final(why, renewable=False)
+
+
+@pytest.mark.parametrize("code", REFUSALS)
+def test_what_is_temporary_is_worth_waiting_for_but_to_be_muted(code: str) -> None:
+    assert is_worth_waiting(Refusal(code)) == (REFUSALS[code].temporary and code != "muted")

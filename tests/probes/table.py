@@ -127,6 +127,20 @@ PARSE: list[Probe] = [
     Request("an endless page", "history", [{"limit": 10**9}], "refused bad_request"),
     Request("a page before a text", "history", [{"before": "9"}], "refused bad_request"),
     Request("typing into the void", "typing", [None], "refused bad_request"),
+    Request("a kick of nobody", "kick", [{}], "refused bad_request"),
+    Request("a kick of many", "kick", [{"user": ["a", "b"]}], "refused bad_request"),
+    Request("a mute for ever", "mute", [{"user": "a", "seconds": 10**12}], "refused bad_request"),
+    Request("a ban until then", "ban", [{"user": "a", "until": 5}], "refused bad_request"),
+    Request("a ban of half a letter", "ban", [{"user": "\ud800"}], "refused bad_request"),
+    Request("a ban without the permission", "ban", [{"user": "a"}], "refused forbidden"),
+    Request("a long reason", "kick", [{"user": "a", "reason": "x" * 201}], "refused bad_request"),
+    Request("an unban without the permission", "unban", [{"user": "a"}], "refused forbidden"),
+    Request("somebody's bans", "bans", [], "refused forbidden"),
+    Request("an endless list of bans", "bans", [{"limit": 10**9}], "refused bad_request"),
+    Request("a setting of the server", "settings", [{"max_body": 1}], "refused bad_request"),
+    Request("a topic without the permission", "settings", [{"topic": "x"}], "refused forbidden"),
+    Request("an endless topic", "settings", [{"topic": "x" * 513}], "refused bad_request"),
+    Request("somebody's record", "moderation_log", [{}], "refused forbidden"),
     Request("leave and something", "leave", ["now"], "refused bad_request"),
 ]
 
@@ -144,7 +158,7 @@ RESERVED: list[Probe] = [
     )
 ] + [
     Request(f"the event {name}", name, [{}], "refused unknown_event")
-    for name in ("welcome", "gap", "presence", "notice", "constructor", "toString", "*", "")
+    for name in ("welcome", "gap", "presence", "room", "notice", "constructor", "toString", "*", "")
 ]
 
 DEEP: list[Probe] = [

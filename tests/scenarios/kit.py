@@ -51,6 +51,7 @@ class Bare:
         self.typing: list[dict[str, Any]] = []
         self.notices: list[dict[str, Any]] = []
         self.gaps: list[dict[str, Any]] = []
+        self.settings: list[dict[str, Any]] = []
         self.rooms: list[dict[str, Any]] = []
         self.disconnects = 0
         self.position = ""
@@ -63,6 +64,7 @@ class Bare:
         self.sio.on("gap", self._gap, namespace=self._room)
         for name in ("unread", "room_joined", "room_left"):
             self.sio.on(name, self.rooms.append, namespace=self._room)
+        self.sio.on("room", self.settings.append, namespace=self._room)
         self.sio.on("disconnect", self._disconnect, namespace=self._room)
 
     def __repr__(self) -> str:

@@ -26,6 +26,7 @@ import socketio
 from aiohttp import web
 from socketio import packet as stock
 
+from sioserver import wire
 from sioserver.app import METRICS, NODE, ROOMS, SERVER, create_app
 from sioserver.config import Config
 from sioserver.connections import draining
@@ -3174,6 +3175,42 @@ async def test_what_waits_behind_an_event_when_the_client_is_kicked(
     assert packet.data[0]["ok"]  # it was stored, so it is told
     packet = await alice.answer((stock.ACK,), "/", id=102)
     assert error_of(packet.data[0])["code"] == "not_member"
+
+
+async def test_who_is_banned_is_told_why_and_does_not_come_in(serve: Serve, transport: str) -> None:
+    running = await serve()
+    moderation = running.app[ROOMS].moderation
+    alice = await running.enter("alice", "/den", transport)
+    await moderation.impose_in("den", "ban", wire.Order("alice", reason="spam"), "ops")
+    notice, *_ = await alice.event("notice", "/den")
+    assert (notice["code"], notice["number"], notice["reconnect"]) == ("banned", 3506, False)
+    assert "spam" in notice["message"]
+    await alice.answer((stock.DISCONNECT,), "/den")
+    answer = await alice.connect("/den", {"user": "alice"})
+    assert answer.packet_type == stock.CONNECT_ERROR
+    assert (answer.data["data"]["code"], answer.data["data"]["temporary"]) == ("banned", False)
+    answer = await alice.connect("/other", {"user": "alice"})
+    assert answer.packet_type == stock.CONNECT
+    await moderation.impose_in("*", "ban", wire.Order("alice"), "ops")
+    await alice.answer((stock.DISCONNECT,), "/other")
+    answer = await alice.connect("/@me", {"user": "alice"})
+    assert answer.data["data"]["code"] == "banned"
+    assert running.metrics.disconnects["banned"] == 2
+
+
+async def test_a_ban_by_address_meets_who_comes_from_there(serve: Serve, transport: str) -> None:
+    running = await serve(server={"trusted_proxies": ["127.0.0.1"]})
+
+    async def enter(user: str, address: str) -> Packet:
+        client = await running.open(transport, headers={"X-Forwarded-For": address})
+        return await client.connect("/den", {"user": user})
+
+    assert (await enter("alice", "198.51.100.7")).packet_type == stock.CONNECT
+    order = wire.Order("alice", address=True)
+    await running.app[ROOMS].moderation.impose_in("den", "ban", order, "ops")
+    await running.engine.members("den", limit=1)  # by then it was learned
+    assert (await enter("evader", "198.51.100.7")).packet_type == stock.CONNECT_ERROR
+    assert (await enter("bob", "198.51.100.8")).packet_type == stock.CONNECT
 
 
 async def test_a_slow_joiner_misses_nothing(serve: Serve, transport: str) -> None:

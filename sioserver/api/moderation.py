@@ -19,6 +19,7 @@ from sioserver.api.visits import number, query
 from sioserver.config.api_keys import ADMIN
 from sioserver.model import EVERYWHERE, SanctionKind
 from sioserver.moderation import Lift, Moderation
+from sioserver.protocol import shapes
 
 LOG: Final = "/api/moderation_log"
 
@@ -40,7 +41,7 @@ def routes(moderation: Moderation, let_in: Guard) -> list[Route]:
             LOG,
             "What was decided about all rooms, newest first",
             log,
-            "Acts",
+            shapes.ModerationLog,
             query=("before_act", "limit"),
             needs=WHO,
         ),
@@ -76,8 +77,8 @@ def _about(moderation: Moderation, let_in: Guard, kind: SanctionKind, end: Lift)
             path,
             f"{kind.capitalize()} a user in all rooms",
             impose,
-            "Sanctioned",
-            body=kind.capitalize(),
+            shapes.Decided,
+            body=shapes.BanOptions if kind == "ban" else shapes.MuteOptions,
             needs=WHO,
         ),
         Route(
@@ -86,7 +87,7 @@ def _about(moderation: Moderation, let_in: Guard, kind: SanctionKind, end: Lift)
             path,
             f"The {kind}s in all rooms, by user",
             listed,
-            "Sanctions",
+            shapes.Bans,
             query=("limit", "after_user"),
             needs=WHO,
         ),
@@ -96,7 +97,7 @@ def _about(moderation: Moderation, let_in: Guard, kind: SanctionKind, end: Lift)
             path + "/{user:.+}",
             f"End a {kind} before its time",
             lift,
-            "Done",
+            shapes.Done,
             needs=WHO,
         ),
     ]

@@ -6,6 +6,7 @@ from secrets import token_hex
 from typing import Any
 
 import pytest
+from yarl import URL
 
 from sioserver.auth.api_keys import BYTES, make
 from sioserver.valkey import Valkey
@@ -59,3 +60,35 @@ async def test_what_is_posted_at_one_node_is_told_at_the_other(valkey: Valkey, d
             assert people["online"] == people["members"] == [ann]
             room = await get(place, "den")
             assert (room["online"], room["total"]) == (1, 1)
+
+
+async def test_what_is_done_at_one_node_holds_at_the_other(valkey: Valkey) -> None:
+    config = configured(
+        api={"keys": [str(ENTRY)]}, redis={"url": valkey.tcp_url, "prefix": f"t{token_hex(4)}"}
+    )
+    async with (
+        house(config) as one,
+        house(config) as other,
+        DOORS["websocket"].attacker(other) as client,
+    ):
+        assert str(await client.join("den", {"user": "ann"})) == "joined"
+        await post(one, "den", body="x")
+        at_one = f"{one.origin}/api/rooms/den"
+        for method, path, body in (
+            ("PATCH", "messages/1", {"body": "y"}),
+            ("PUT", "messages/1/reactions/%2B1?as=shop", None),
+            ("DELETE", "messages/1", None),
+            ("PATCH", "settings", {"topic": "tea"}),
+            ("POST", "mutes", {"user": "ann", "seconds": 60}),
+        ):
+            url = URL(f"{at_one}/{path}", encoded=True)
+            async with one.http.request(method, url, json=body, headers=HEADERS) as answer:
+                assert answer.status == 200, await answer.text()
+        wanted = ["message", "edit", "reaction", "delete", "room", "notice"]
+        heard: list[str] = []
+        while not set(wanted) <= set(heard):
+            heard += [event[0] for event in (await client.judge()).events]
+        assert [name for name in heard if name in wanted[:4]] == wanted[:4]
+        assert str(await client.call("message", "z")) == "refused muted"
+        assert (await get(other, "den/messages/1"))["message"]["body"] is None
+        assert (await get(other, "den/settings"))["topic"] == "tea"

@@ -20,7 +20,7 @@ SLACK: Final = 1.0
 
 MOST: Final = 10_000
 """Users who type at the same time, here and on the other nodes; of more than that nobody is told.
-All are looked at with each sweep, some 0.1 us each."""
+Each sweep sees whether something is due, some 0.1 us each."""
 
 _NEVER: Final = float("-inf")
 
@@ -38,7 +38,7 @@ NOBODY: Final = Change(here=False, elsewhere=False)
 class _Typist:
     """A user who types in a room, or did a moment ago."""
 
-    __slots__ = ("devices", "nodes", "passed_on", "told", "user")
+    __slots__ = ("devices", "due", "nodes", "passed_on", "told", "user")
 
     def __init__(self, user: User) -> None:
         self.user = user
@@ -48,6 +48,8 @@ class _Typist:
         # when it was told last that they begin: here, and to the other nodes
         self.told = _NEVER
         self.passed_on = _NEVER
+        # not before then there is anything to do
+        self.due = _NEVER
 
 
 class Typists:
@@ -71,10 +73,12 @@ class Typists:
         if not on:
             if typist.devices.pop(client, None) is None or typist.devices:
                 return NOBODY
+            typist.due = now
             return Change(here=not typist.nodes, elsewhere=True)
         if not self._may_begin(typist, now):
             return NOBODY
         typist.user = user
+        self._expect(typist, now)
         typist.devices[client] = now
         change = Change(here=_is_old(typist.told, now), elsewhere=_is_old(typist.passed_on, now))
         if change.here:
@@ -93,9 +97,11 @@ class Typists:
             return False
         if not on:
             was_one = typist.nodes.pop(node, None) is not None
+            typist.due = now
             return was_one and not (typist.nodes or typist.devices)
         if not self._may_begin(typist, now):
             return False
+        self._expect(typist, now)
         typist.nodes[node] = now
         if not _is_old(typist.told, now):
             return False
@@ -104,7 +110,10 @@ class Typists:
 
     def sweep(self, now: float) -> Iterator[tuple[str, User, Change]]:
         """Who has stopped without a word: room, user, and who has to be told."""
-        for (room, user_id), typist in list(self._typists.items()):
+        latest = now + self._lasts + SLACK
+        # a due time beyond the latest is one of before the clock was set back
+        found = [what for what in self._typists.items() if not now < what[1].due <= latest]
+        for (room, user_id), typist in found:
             if typist.devices or typist.nodes:
                 had_devices = bool(typist.devices)
                 typist.devices = _still(typist.devices, now, self._lasts)
@@ -113,6 +122,8 @@ class Typists:
                 here = not (typist.devices or typist.nodes)
                 if here or elsewhere:
                     yield room, typist.user, Change(here, elsewhere)
+                said = *typist.devices.values(), *typist.nodes.values()
+                typist.due = min(said, default=now) + (self._lasts if said else 0.0)
             elif _is_old(typist.told, now) and _is_old(typist.passed_on, now):
                 del self._typists[room, user_id]
 
@@ -124,6 +135,10 @@ class Typists:
                 return None
             typist = self._typists[room, user.id] = _Typist(user)
         return typist
+
+    def _expect(self, typist: _Typist, now: float) -> None:
+        if not (typist.devices or typist.nodes):
+            typist.due = now + self._lasts
 
     @staticmethod
     def _may_begin(typist: _Typist, now: float) -> bool:

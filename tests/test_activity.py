@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sioserver.activity import SLOTS, Activity
+from sioserver.activity import AT_ONCE, SLOTS, Activity
 from sioserver.hub import Client, Device
 
 from .fakes import FakeOutbox, client
@@ -128,6 +128,21 @@ def test_nothing_is_kept_of_who_has_gone(engine: Engine) -> None:
         assert who.device.clients == ()
     assert (len(activity), activity._slots) == (0, {})
     activity.end(one("never came"))
+
+
+def test_a_crowd_that_falls_asleep_at_once(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert AT_ONCE >= 1000
+    monkeypatch.setattr("sioserver.activity.AT_ONCE", 7)
+    activity = activity_of(engine)
+    crowd = [one(f"c{number}") for number in range(20)]
+    for number, who in enumerate(crowd):
+        activity.begin(who, number % 2 * 50)
+    found = []
+    for _ in range(4):
+        activity.sweep(50 + AFTER + LATE)
+        found.append(len(engine.told))
+    assert found == [7, 14, 20, 20]
+    assert (len(activity), activity._slots) == (0, {})
 
 
 def test_never_by_themselves(engine: Engine) -> None:

@@ -589,7 +589,13 @@ async def test_mount(path: str) -> None:
         assert answer.url.path == f"{below}/"
         assert answer.status in (200, 503)  # 503: it is not built
         await WebSocket.open(http, f"{below}/socket.io/", {"user": "alice"})
-    assert [joining.user.id for joining in asked] == ["alice"]
+        plain = await http.ws_connect(f"{below}/ws")
+        await plain.send_str('{"event":"login","name":"Bob","uid":"bob"}')
+        async with asyncio.timeout(PATIENCE):
+            while (await plain.receive_json())["event"] != "login":
+                pass
+        await plain.close()
+    assert [joining.user.id for joining in asked] == ["alice", "bob"]
     assert inner[SERVER].eio.sockets == {}
 
 

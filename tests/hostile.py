@@ -28,6 +28,7 @@ import aiohttp
 import msgspec
 from aiohttp import web
 
+from sioserver.app import DOORS as DOORS_OF
 from sioserver.app import METRICS, NODE, SERVER, connections_of, create_app
 from sioserver.config import Config
 from sioserver.metrics import Metrics
@@ -170,7 +171,8 @@ class House(kit.Site):
     @property
     def sessions(self) -> set[str]:
         """The connections that the server knows, apart from the victims'."""
-        known = {*self.eio.sockets, *self.sio._connections}
+        plain = (connection.sid for door in self.app[DOORS_OF] for connection in door.connections)
+        known = {*self.eio.sockets, *self.sio._connections, *plain}
         return known - {victim.client.sid for victim in self.victims}
 
     def limits(self) -> dict[str, int]:
@@ -444,7 +446,91 @@ class SocketIODoor(Door):
         return SocketIO(place, await place.connect(self.name))
 
 
-DOORS: dict[str, Door] = {door.name: door for door in map(SocketIODoor, kit.TRANSPORTS)}
+class Native(Attacker):
+    """A plain WebSocket that speaks the native dialect, in JSON; binary is an object there."""
+
+    MARK = 9_007_199_254_740_000
+    """The marks' ids: no probe uses these."""
+
+    def __init__(self, ws: aiohttp.ClientWebSocketResponse) -> None:
+        self.ws = ws
+        self.over = False
+        self._marks = itertools.count(self.MARK)
+        self._numbers = itertools.count(1)
+
+    async def join(self, room: str, auth: Any = None) -> Verdict:
+        if auth is None or isinstance(auth, dict):
+            auth = {"room": room, **(auth or {})}
+        verdict = await self._ask("join", next(self._numbers), auth)
+        if verdict.answers and verdict.answers.pop()["ok"]:
+            verdict.joined.append(room)
+        return verdict
+
+    async def call(self, event: Any, *args: Any) -> Verdict:
+        return await self._ask(event, next(self._numbers), *args)
+
+    async def judge(self) -> Verdict:
+        verdict = await self._ask("typing", next(self._marks), False)
+        if not verdict.closed and not verdict.answers.pop()["ok"]:
+            verdict.errors.pop()  # it was too fast for the limits, or is in no room
+        return verdict
+
+    async def silence(self) -> Verdict:
+        verdict = Verdict()
+        await self._read(verdict, lambda frame: False)
+        return verdict
+
+    async def leave(self) -> None:
+        await self.ws.close()
+
+    async def _ask(self, event: Any, number: int, *args: Any) -> Verdict:
+        verdict = Verdict()
+        first, more = (args[0] if args else None), args[1:]
+        try:
+            await self.ws.send_str(json.dumps([event, first, number, *more], default=_in_json))
+        except (ConnectionError, aiohttp.ClientError):
+            self.over = verdict.closed = True
+            return verdict
+        await self._read(verdict, lambda frame: frame[0] == "ack" and frame[2] == number)
+        return verdict
+
+    async def _read(self, verdict: Verdict, last: Callable[[Any], bool]) -> None:
+        while not self.over:
+            message = await self.ws.receive(kit.PATIENCE)
+            if message.type is not aiohttp.WSMsgType.TEXT:
+                self.over = True
+                break
+            frame = json.loads(message.data)
+            if frame[0] == "ack":
+                verdict.answers.append(frame[1])
+                if not frame[1]["ok"]:
+                    verdict.errors.append(frame[1]["error"]["code"])
+            else:
+                verdict.events.append(frame)
+                if frame[0] == "notice" and "event" in frame[1]:
+                    verdict.errors.append(frame[1]["code"])
+            if last(frame):
+                break
+        verdict.closed = self.over
+
+
+def _in_json(value: bytes) -> dict[str, str]:
+    return {"binary": value.hex()}
+
+
+class NativeDoor(Door):
+    """Plain WebSockets."""
+
+    name = "plain"
+
+    async def open(self, place: House) -> Native:
+        url = place.origin.replace("http", "ws", 1) + "/ws"
+        return Native(await place.http.ws_connect(url, protocols=["sioserver.v1"]))
+
+
+DOORS: dict[str, Door] = {
+    door.name: door for door in (*map(SocketIODoor, kit.TRANSPORTS), NativeDoor())
+}
 """Every way in. Another one is another line here."""
 
 

@@ -29,7 +29,7 @@ MAX_ARGS: Final = 100
 class Ask(msgspec.Struct, frozen=True):
     """A frame of a client."""
 
-    event: str
+    event: str | float
     args: list[Any]
     ack: int | None
     """The number of the answer that is waited for."""
@@ -41,8 +41,8 @@ def read(frame: Any) -> Ask:
     if not isinstance(frame, list) or not 1 <= len(frame) <= MAX_ARGS:
         raise ValueError("a frame is a list: [event, data, id]")
     event = frame[0]
-    if not isinstance(event, str):
-        raise ValueError("the event's name is a text")
+    if isinstance(event, bool) or not isinstance(event, (str, int, float)):
+        raise ValueError("the event's name is a text")  # or a number, as over Socket.IO
     ack = frame[2] if len(frame) > 2 else None
     if ack is not None and (type(ack) is not int or not 0 <= ack <= MAX_ACK):
         raise ValueError("an id is a whole number from 0 to 2**53 - 1")

@@ -42,7 +42,7 @@ class NativeTalk:
             connection.broken()
             return
         rooms = self._rooms
-        rooms.metrics.count_event(ask.event)
+        rooms.metrics.count_event(ask.event if isinstance(ask.event, str) else "other")
         answer: dict[str, Any] | None = None
         try:
             answer = await self._ask(connection, ask)
@@ -61,7 +61,7 @@ class NativeTalk:
             connection.write(self._ack(wire.refusal_answer(refusal), ask.ack))
         else:
             # nobody waits for an answer, but somebody may be looking
-            said = ask.event[:MAX_SAID]
+            said = ask.event[:MAX_SAID] if isinstance(ask.event, str) else ask.event
             notice = wire.notice_event(refusal.code, refusal.message, event=said)
             connection.write(self.encode(notice, ""), droppable=True)
 

@@ -256,7 +256,7 @@ class PlainRooms:
 
     # ------------------------------------------------------------ requests
 
-    async def answer(self, client: PlainClient, event: str, args: list[Any]) -> Answer:
+    async def answer(self, client: PlainClient, event: object, args: list[Any]) -> Answer:
         """Do what an event asks for; what it costs was taken before."""
         try:
             return await self._requests.answer(client, event, args)

@@ -58,7 +58,7 @@ def test_what_a_frame_asks_for(frame: list[Any], ask: Ask) -> None:
         {},
         "message",
         None,
-        [1],
+        [True],
         [None, "x"],
         ["message", "x", -1],
         ["message", "x", 1.0],

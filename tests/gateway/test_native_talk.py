@@ -119,7 +119,17 @@ async def test_a_refusal_that_nobody_waits_for_is_a_notice(here: Place) -> None:
 
 @pytest.mark.parametrize(
     "frame",
-    ["", "x", "{}", "[]", "[1]", '["message", "x", -1]', '["message", "x", "1"]', "[" * 100, b"x"],
+    [
+        "",
+        "x",
+        "{}",
+        "[]",
+        "[true]",
+        '["message", "x", -1]',
+        '["read", 1, "1"]',
+        "[" * 100,
+        b"x",
+    ],
 )
 async def test_what_is_no_frame_ends_the_connection(here: Place, frame: Any) -> None:
     ann = await here.native()

@@ -32,6 +32,8 @@ class Join(NamedTuple):
     room: str
     outcome: str
     auth: Any = None
+    plain: str = ""
+    """The outcome over a plain WebSocket, where that is another."""
 
 
 class Request(NamedTuple):
@@ -294,7 +296,7 @@ NAMES: list[Probe] = [
     Join("a room with somebody who is nobody", "@dm/a%2F..%2Fb", "joined", {"user": "mallory"}),
     Join("two people's room", "@dm/victim-polling", "refused forbidden"),
     Join("the nodes' own", "@nodes", "refused forbidden"),
-    Join("100 kB", "a" * 100_000, "closed"),
+    Join("100 kB", "a" * 100_000, "closed", plain="refused bad_room"),
     Packets("the same name twice", ["40/x,", "40/x,"], outside=True),
 ]
 

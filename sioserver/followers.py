@@ -74,6 +74,10 @@ class Followers:
         self._news: dict[str, None] = {}
         self._changed: dict[str, None] = {}
 
+    def __len__(self) -> int:
+        """Users with sessions here."""
+        return len(self._followers)
+
     # ------------------------------------------------------------ who follows
 
     def find(self, name: str) -> Follower | None:

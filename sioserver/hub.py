@@ -55,7 +55,7 @@ class Hub:
         self.moderator: Moderator | None = None
 
     def __len__(self) -> int:
-        """Rooms with clients here."""
+        """Rooms with clients here, those of sessions too."""
         return len(self._rooms)
 
     # ------------------------------------------------------------ registering

@@ -132,7 +132,7 @@ class Node:
             due = loop.time() + LAG_PAUSE
             await asyncio.sleep(LAG_PAUSE)
             self._metrics.loop_lag = max(0.0, loop.time() - due)
-            self._metrics.rooms = len(self._hub)
+            self._metrics.rooms = len(self._hub) - len(self._hub.followers)
 
     async def _watch_memory(self) -> None:
         mark = self._watermark

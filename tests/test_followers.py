@@ -158,6 +158,7 @@ def test_a_room_is_given_back_when_nobody_follows_it(desk: Desk) -> None:
     assert desk.taken() == {}
     assert list(desk.followers.rooms) == ["b"]
     assert desk.followers.find("ann") is None
+    assert len(desk.followers) == 1
     assert desk.followers.drop("ben") == ["b"]
     assert desk.followers.rooms == {}
 

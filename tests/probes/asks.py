@@ -609,6 +609,48 @@ MODERATION: list[Ask] = [
 ]
 
 
+EVERYWHERE: list[Ask] = [
+    *(
+        Ask(f"{path}: {body[:30]!a}", body, REFUSED, path=f"/api/{path}")
+        for path in ("bans", "mutes")
+        for body in (
+            *("", "[]", "null", "{}", '{"user":1}', '{"user":""}', '{"user":["eve"]}'),
+            *('{"user":"eve","room":"den"}', '{"user":"\\ud800"}', '{"user":"eve","seconds":-1}'),
+            *('{"user":"eve","seconds":NaN}', '{"user":"eve","reason":{}}', _deep(900)),
+        )
+    ),
+    Ask("too much", '{"user":"eve"}'.ljust(MAX_BODY + 1), "413 too_large", path="/api/bans"),
+    Ask(
+        "a simple request",
+        '{"user":"eve"}',
+        REFUSED,
+        path="/api/bans",
+        headers=("Content-Type: text/plain", KEY),
+    ),
+    *(
+        Ask(f"{method} {path} by a user", body, "403 forbidden", method, f"/api/{path}", who)
+        for method, path, body, who in (
+            ("POST", "bans", '{"user":"eve"}', (*JSON, USER)),
+            ("POST", "mutes", '{"user":"eve","seconds":5}', (*JSON, USER)),
+            ("GET", "bans", "", (USER,)),
+            ("GET", "moderation_log", "", (USER,)),
+            ("DELETE", "bans/eve", "", (USER,)),
+        )
+    ),
+    *(
+        Ask(f"{method} {path}"[:40], "", outcome, method, f"/api/{path}", (KEY,))
+        for method, path, outcome in (
+            ("DELETE", "bans/%ff", "404 bad_request"),
+            ("DELETE", "bans/", "404 bad_request"),
+            ("DELETE", "bans", "405 bad_request"),
+            ("GET", "bans?limit=0", REFUSED),
+            ("GET", "bans?room=den", REFUSED),
+            ("GET", "moderation_log?before=x", REFUSED),
+        )
+    ),
+]
+
+
 def _operate(
     name: str, rest: str, outcome: str, body: str = "", method: str = "PATCH", room: str = "den"
 ) -> Ask:
@@ -675,5 +717,6 @@ AREAS: dict[str, list[Ask]] = {
     "messages: bodies": MESSAGES_BODIES,
     "rooms": ROOMS,
     "moderation": MODERATION,
+    "moderation: everywhere": EVERYWHERE,
     "operations": OPERATIONS,
 }

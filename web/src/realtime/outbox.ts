@@ -12,6 +12,8 @@ export type EntryState = "sending" | "sent" | "failed";
 export interface Entry {
   readonly id: string;
   readonly body: string;
+  /** The offset of the message that it answers. */
+  readonly replyTo?: number;
   readonly at: number;
   readonly state: EntryState;
   /** Why it is not sent yet (sending) or will not be (failed). */
@@ -22,7 +24,7 @@ export interface Entry {
   readonly offset: number | null;
 }
 
-export type StoredEntry = Pick<Entry, "id" | "body" | "at"> & { readonly error: Refusal | null };
+export type StoredEntry = Pick<Entry, "id" | "body" | "replyTo" | "at"> & { readonly error: Refusal | null };
 
 /** Where entries survive a reload. Each is kept on its own: two tabs share the store and must not undo each other. */
 export interface OutboxStore {
@@ -59,11 +61,12 @@ export class Outbox {
     return this.list.length >= OUTBOX_LIMIT;
   }
 
-  add(id: string, body: string, now: number): boolean {
+  add(id: string, body: string, now: number, replyTo?: number): boolean {
     if (this.full) return false;
     // Strictly later than the last one, or a reload could swap two messages of one millisecond.
     const at = Math.max(now, (this.list.at(-1)?.at ?? 0) + 1);
-    const entry: Entry = { id, body, at, state: "sending", error: null, attempts: 0, notBefore: 0, offset: null };
+    const answers = replyTo === undefined ? {} : { replyTo };
+    const entry: Entry = { id, body, ...answers, at, state: "sending", error: null, attempts: 0, notBefore: 0, offset: null };
     this.list = [...this.list, entry];
     this.keep(entry);
     return true;
@@ -156,7 +159,8 @@ export class Outbox {
     this.list = this.list.map((entry) => (entry.id === id ? update(entry) : entry));
   }
 
-  private keep({ id, body, at, state, error }: Entry): void {
-    this.store.put({ id, body, at, error: state === "failed" ? error : null });
+  private keep({ id, body, at, state, error, replyTo }: Entry): void {
+    const answers = replyTo === undefined ? {} : { replyTo };
+    this.store.put({ id, body, at, error: state === "failed" ? error : null, ...answers });
   }
 }

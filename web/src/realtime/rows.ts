@@ -9,8 +9,11 @@ export type Row =
   | { kind: "unread"; key: string }
   | { kind: "gap"; key: string; gap: Gap }
   | { kind: "note"; key: string; note: Note }
-  | { kind: "message"; key: string; message: Message; own: boolean; first: boolean }
-  | { kind: "entry"; key: string; entry: Entry; first: boolean };
+  | { kind: "message"; key: string; message: Message; own: boolean; first: boolean; answers: Answered }
+  | { kind: "entry"; key: string; entry: Entry; first: boolean; answers: Answered };
+
+/** The message that another one answers; null: none. "unknown": it answers one that is not here. */
+export type Answered = Message | "unknown" | null;
 
 export interface RowSource {
   readonly messages: readonly Message[];
@@ -26,6 +29,10 @@ const GROUPED_WITHIN = 5 * 60_000;
 
 export function buildRows({ messages, gaps, notes, entries, me, unreadAfter }: RowSource): Row[] {
   const rows: Row[] = [];
+  const byName = new Map<number | string, Message>();
+  for (const message of messages) byName.set(message.offset, message).set(message.id, message);
+  const answered = (name: number | string | undefined): Answered =>
+    name === undefined ? null : (byName.get(name) ?? "unknown");
   let day = "";
   let previous: { user: string | null; at: number } | null = null;
   let lineDrawn = unreadAfter === null;
@@ -68,11 +75,11 @@ export function buildRows({ messages, gaps, notes, entries, me, unreadAfter }: R
       lineDrawn = true;
     }
     const first = place(message.user.id, message.at);
-    rows.push({ kind: "message", key: messageKey(message.user.id, message.id), message, own, first });
+    rows.push({ kind: "message", key: messageKey(message.user.id, message.id), message, own, first, answers: answered(message.replyTo) });
   }
   asides(Infinity);
   for (const entry of entries) {
-    rows.push({ kind: "entry", key: messageKey(me, entry.id), entry, first: place(me, entry.at) });
+    rows.push({ kind: "entry", key: messageKey(me, entry.id), entry, first: place(me, entry.at), answers: answered(entry.replyTo) });
   }
   return rows;
 }

@@ -1,6 +1,6 @@
 /** Empties the outbox into the room, one message at a time. */
 import type { Request } from "./link";
-import type { Outbox } from "./outbox";
+import type { Entry, Outbox } from "./outbox";
 import { parseSent } from "./wire";
 
 export interface SenderPorts {
@@ -36,14 +36,14 @@ export class Sender {
     const next = this.ports.outbox.next(now);
     if (next === null) return;
     if ("waitUntil" in next) this.timer = setTimeout(() => this.pump(), next.waitUntil - now);
-    else void this.send(next.send.id, next.send.body);
+    else void this.send(next.send);
   }
 
-  private async send(id: string, body: string): Promise<void> {
+  private async send({ id, body, replyTo }: Entry): Promise<void> {
     const { outbox, request, now, random, changed } = this.ports;
     const connection = this.connection;
     outbox.begin(id);
-    const answer = parseSent(await request("message", body, { id }).catch(() => null));
+    const answer = parseSent(await request("message", body, { id, ...(replyTo !== undefined && { reply_to: replyTo }) }).catch(() => null));
     if (answer?.ok) outbox.taken(id, answer.value.offset);
     else if (connection !== this.connection) return;
     else if (answer) outbox.refused(id, answer.error, now(), random());

@@ -3,13 +3,14 @@
  * one listener that something changed.
  */
 import { delay } from "./backoff";
+import { Changer } from "./changer";
 import { initial, reduce, type Connection, type ConnectionEvent } from "./connection";
 import { Crowd } from "./crowd";
 import { Historian } from "./historian";
 import type { Link, Request } from "./link";
 import { worded } from "./notices";
 import { Outbox } from "./outbox";
-import { parsePosition } from "./position";
+import { parsePosition, type Position } from "./position";
 import { Reader } from "./reader";
 import { Sender } from "./sender";
 import { Timeline } from "./timeline";
@@ -20,7 +21,7 @@ import * as wire from "./wire";
 const TRIM_ABOVE = 1_200;
 const TRIM_TO = 1_000;
 /** Their second argument is their place in the log; in any other event a string means nothing. */
-const DURABLE = new Set(["welcome", "message", "gap"]);
+const DURABLE = new Set(["welcome", "message", "edit", "delete", "reaction", "gap"]);
 
 export class RoomSession {
   private readonly link: Link;
@@ -31,6 +32,7 @@ export class RoomSession {
   private readonly reader: Reader;
   private readonly typist: Typist;
   private readonly crowd: Crowd;
+  private readonly changer: Changer;
   private readonly now: () => number;
   private readonly random: () => number;
   private connection: Connection = initial;
@@ -65,18 +67,20 @@ export class RoomSession {
       now: this.now,
       random: this.random,
       changed: () => this.touch(),
+      refused: (refusal: wire.Refusal) => this.tell(refusal),
     };
     this.sender = new Sender(ports);
     this.historian = new Historian(ports);
     this.reader = new Reader(ports);
     this.typist = new Typist(ports);
     this.crowd = new Crowd(ports);
+    this.changer = new Changer(ports);
   }
 
   view(): RoomView {
     const { connection, me, notice, unreadAfter, timeline, historian, outbox, reader, typist, crowd } = this;
     const { room } = this.options;
-    const may = { mayPost: this.may("post"), mayLookBack: this.may("history") };
+    const may = { mayPost: this.may("post"), mayLookBack: this.may("history"), mayModerate: this.mayModerate() };
     return drawn({ room, connection, me, notice, unreadAfter, timeline, historian, outbox, reader, typist, crowd, ...may });
   }
 
@@ -93,8 +97,8 @@ export class RoomSession {
   }
 
   /** False: too much is waiting already. */
-  post(body: string): boolean {
-    if (!this.outbox.add(this.options.newId(), body, this.now())) return false;
+  post(body: string, replyTo?: number): boolean {
+    if (!this.outbox.add(this.options.newId(), body, this.now(), replyTo)) return false;
     this.typist.stopped();
     this.unreadAfter = null;
     this.touch();
@@ -112,6 +116,19 @@ export class RoomSession {
     this.outbox.discard(id);
     this.touch();
     this.sender.pump();
+  }
+
+  /** These answer whether it was done; if it was not, a notice says why. */
+  edit(offset: number, body: string): Promise<boolean> {
+    return this.changer.edit(offset, body);
+  }
+
+  remove(offset: number): Promise<boolean> {
+    return this.changer.remove(offset);
+  }
+
+  react(offset: number, emoji: string, on: boolean): Promise<boolean> {
+    return this.changer.react(offset, emoji, on);
   }
 
   typed(text: string): void {
@@ -151,6 +168,9 @@ export class RoomSession {
     const handlers: Record<string, () => void> = {
       welcome: () => this.with(wire.parseWelcome(value), (welcome) => this.welcomed(welcome)),
       message: () => this.with(wire.parseMessage(value), (message) => this.messageCame(message)),
+      edit: () => this.with(wire.parseOperation("edit", value), (done) => this.operated(position, done)),
+      delete: () => this.with(wire.parseOperation("delete", value), (done) => this.operated(position, done)),
+      reaction: () => this.with(wire.parseOperation("reaction", value), (done) => this.operated(position, done)),
       gap: () => this.with(wire.parseGap(value), (gap) => this.timeline.declareLost(gap)),
       presence: () => this.with(wire.parsePresence(value), (diff) => this.presenceCame(diff)),
       typing: () => this.with(wire.parseTyping(value), ({ user, on }) => this.typist.heard(user, on)),
@@ -169,6 +189,15 @@ export class RoomSession {
     return this.permissions?.has(what) ?? true;
   }
 
+  private mayModerate(): boolean {
+    return this.permissions?.has("moderate") ?? false;
+  }
+
+  private tell(notice: wire.Notice): void {
+    this.notice = notice;
+    this.touch();
+  }
+
   private with<T>(parsed: T | null, then: (value: T) => void): void {
     if (parsed !== null) then(parsed);
   }
@@ -178,9 +207,8 @@ export class RoomSession {
     this.permissions = new Set(welcome.permissions);
     this.refusals = 0;
     if (this.timeline.reach(welcome.position)) this.beganAnew();
-    const read = Math.max(0, welcome.position.offset - welcome.unread);
-    if (this.timeline.oldest === null && welcome.unread > 0) this.unreadAfter = read;
-    this.reader.heard(read);
+    if (this.timeline.oldest === null && welcome.unread > 0) this.unreadAfter = welcome.read;
+    this.reader.heard(welcome.read);
     this.move({ type: "welcome", recovered: this.linkRecovered || welcome.recovered });
     this.historian.welcomed();
     this.sender.reconnected();
@@ -197,6 +225,13 @@ export class RoomSession {
     this.reader.advance();
     this.historian.watch();
     this.sender.pump();
+  }
+
+  private operated(position: Position | null, operation: wire.Operation): void {
+    if (position === null) return;
+    this.timeline.operate(position.offset, operation, operation.user.id === this.me?.id);
+    this.reader.advance();
+    this.historian.watch();
   }
 
   private presenceCame(diff: wire.PresenceDiff): void {

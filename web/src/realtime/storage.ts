@@ -44,10 +44,10 @@ function parseEntry(id: string, json: string | null): StoredEntry | null {
   try {
     const entry: unknown = JSON.parse(json ?? "null");
     if (typeof entry !== "object" || entry === null) return null;
-    const { body, at, error } = entry as Record<string, unknown>;
+    const { body, at, error, replyTo } = entry as Record<string, unknown>;
     if (typeof body !== "string" || typeof at !== "number") return null;
     const refusal = parseRefusal(error);
-    return { id, body, at, error: refusal };
+    return { id, body, at, error: refusal, ...(typeof replyTo === "number" && { replyTo }) };
   } catch {
     return null;
   }

@@ -4,7 +4,7 @@
  */
 import type { Position } from "./position";
 import { holes, intersect, size, subtract, union, type Range } from "./ranges";
-import type { Message } from "./wire";
+import type { Message, Operation } from "./wire";
 
 /** missing: nobody said why. lost: the server said it could not recover it. gone: history does not have it either. */
 export type GapKind = "missing" | "lost" | "gone";
@@ -16,9 +16,20 @@ export interface Gap extends Range {
 export interface LoadedPage {
   readonly items: readonly Message[];
   readonly more: boolean;
+  /** Where there is more: the page has all messages from this offset up. Left out: from its first. */
+  readonly next?: number;
   /** The page holds what lies below this offset; null: it ends at the top of the log. */
   readonly before: number | null;
   readonly top: number;
+}
+
+/** Operations that are remembered for pages of history that were read before them and come after them. */
+const REMEMBERED = 500;
+
+interface Done {
+  readonly offset: number;
+  readonly operation: Operation;
+  readonly mine: boolean;
 }
 
 export class Timeline {
@@ -30,6 +41,7 @@ export class Timeline {
   private gone: Range[] = [];
   private end = 0;
   private atStart = false;
+  private done: Done[] = [];
 
   get messages(): readonly Message[] {
     return this.list;
@@ -69,10 +81,20 @@ export class Timeline {
     return fresh;
   }
 
-  addPage({ items, more, before, top }: LoadedPage): void {
-    const first = items[0]?.offset;
+  /** Something was done to a message; `offset` is the place of that in the log, `mine`: this user did it. */
+  operate(offset: number, operation: Operation, mine: boolean): void {
+    const done = { offset, operation, mine };
+    this.list = this.list.map((message) => (message.offset === operation.target ? changed(message, done) : message));
+    this.done = [...this.done.slice(1 - REMEMBERED), done];
+    this.end = Math.max(this.end, offset);
+    this.cover({ from: offset, to: offset });
+  }
+
+  addPage({ items, more, next, before, top }: LoadedPage): void {
+    const first = more ? (next ?? items[0]?.offset) : items[0]?.offset;
     const last = before === null ? Math.max(top, items.at(-1)?.offset ?? 0) : before - 1;
-    for (const item of items) this.insert(item);
+    const later = this.done.filter(({ offset }) => offset > top);
+    for (const item of items) this.insert(later.filter(({ operation }) => operation.target === item.offset).reduce(changed, item));
     this.end = Math.max(this.end, last);
     if (more) {
       this.cover({ from: first ?? last + 1, to: last });
@@ -120,6 +142,7 @@ export class Timeline {
     this.known = this.lost = this.gone = [];
     this.end = 0;
     this.atStart = false;
+    this.done = [];
   }
 
   private cover(range: Range): void {
@@ -134,6 +157,22 @@ export class Timeline {
     this.list.splice(index, 0, message);
     return true;
   }
+}
+
+/** The message after that. */
+function changed(message: Message, { operation, mine }: Done): Message {
+  const { id, offset, user, at, replyTo } = message;
+  if (operation.kind === "delete") {
+    return { id, offset, user, at, body: null, deleted: operation.at, ...(replyTo !== undefined && { replyTo }) };
+  }
+  if (message.deleted !== undefined) return message;
+  if (operation.kind === "edit") return { ...message, body: operation.body, edited: operation.at };
+  const { emoji, count, on } = operation;
+  const before = message.reactions ?? [];
+  const old = before.find((reaction) => reaction.emoji === emoji);
+  const reaction = { emoji, count, mine: mine ? on : (old?.mine ?? false) };
+  const reactions = old ? before.map((other) => (other === old ? reaction : other)) : [...before, reaction];
+  return { ...message, reactions: reactions.filter((one) => one.count > 0) };
 }
 
 export function missing(gaps: readonly Gap[]): number {

@@ -37,9 +37,10 @@ export interface RoomView {
   readonly outboxFull: boolean;
   readonly mayPost: boolean;
   readonly mayLookBack: boolean;
+  readonly mayModerate: boolean;
 }
 
-export interface RoomParts extends Pick<RoomView, "room" | "connection" | "me" | "notice" | "mayPost" | "mayLookBack"> {
+export interface RoomParts extends Pick<RoomView, "room" | "connection" | "me" | "notice" | "mayPost" | "mayLookBack" | "mayModerate"> {
   readonly unreadAfter: number | null;
   readonly timeline: Timeline;
   readonly historian: Historian;
@@ -50,7 +51,7 @@ export interface RoomParts extends Pick<RoomView, "room" | "connection" | "me" |
 }
 
 export function drawn(parts: RoomParts): RoomView {
-  const { room, connection, me, notice, mayPost, mayLookBack } = parts;
+  const { room, connection, me, notice, mayPost, mayLookBack, mayModerate } = parts;
   const { unreadAfter, timeline, historian, outbox, reader, typist, crowd } = parts;
   const mine = me?.id ?? null;
   return {
@@ -60,6 +61,7 @@ export function drawn(parts: RoomParts): RoomView {
     notice,
     mayPost,
     mayLookBack,
+    mayModerate,
     presence: crowd.presence,
     typing: typist.users(mine),
     rows: buildRows({

@@ -15,9 +15,29 @@ export interface Message {
   readonly id: string;
   readonly offset: number;
   readonly user: User;
+  /** Of one that was deleted it is null. */
   readonly body: unknown;
   readonly at: number;
+  /** When, if it ever was. */
+  readonly edited?: number;
+  readonly deleted?: number;
+  readonly reactions?: readonly Reaction[];
+  /** The offset or the id of the message that this one answers. */
+  readonly replyTo?: number | string;
 }
+
+export interface Reaction {
+  readonly emoji: string;
+  readonly count: number;
+  readonly mine: boolean;
+}
+
+/** Something was done to the message at the offset `target`. */
+export type Operation = { readonly target: number; readonly user: User; readonly at: number } & (
+  | { readonly kind: "edit"; readonly body: unknown }
+  | { readonly kind: "delete" }
+  | { readonly kind: "reaction"; readonly emoji: string; readonly on: boolean; readonly count: number }
+);
 
 export interface Refusal {
   readonly code: string;
@@ -35,7 +55,9 @@ export interface Welcome {
   readonly position: Position;
   readonly recovered: boolean;
   readonly unread: number;
-  /** What the user may do here: out of join, read, history, post. */
+  /** Everything up to here was read. */
+  readonly read: number;
+  /** What the user may do here: out of join, read, history, post, moderate. */
   readonly permissions: readonly string[];
 }
 
@@ -49,6 +71,8 @@ export interface PresenceDiff {
 export interface HistoryPage {
   readonly items: readonly Message[];
   readonly more: boolean;
+  /** Where there is more: the page has all messages from this offset up. */
+  readonly next?: number;
   readonly position: Position;
 }
 
@@ -104,7 +128,41 @@ export function parseMessage(value: unknown): Message | null {
   const offset = count(message?.offset);
   const id = text(message?.id);
   if (!message || !user || offset === null || id === null) return null;
-  return { id, offset, user, body: message.body, at: time(message.at) };
+  const edited = time(message.edited);
+  const deleted = time(message.deleted);
+  const reactions = parseReactions(message.reactions, list(message.mine, text));
+  const replyTo = count(message.reply_to) ?? text(message.reply_to);
+  return {
+    id,
+    offset,
+    user,
+    body: message.body,
+    at: time(message.at),
+    ...(edited > 0 && { edited }),
+    ...(deleted > 0 && { deleted }),
+    ...(reactions.length > 0 && { reactions }),
+    ...(replyTo !== null && { replyTo }),
+  };
+}
+
+function parseReactions(value: unknown, mine: readonly string[]): Reaction[] {
+  return Object.entries(fields<Record<string, unknown>>(value) ?? {}).flatMap(([name, number]) => {
+    const [emoji, total] = [plainName(name), count(number)];
+    return emoji && total ? [{ emoji, count: total, mine: mine.includes(name) }] : [];
+  });
+}
+
+export function parseOperation(kind: Operation["kind"], value: unknown): Operation | null {
+  const done = fields<protocol.Edited & protocol.Reaction>(value);
+  const user = parseUser(value);
+  const target = count(done?.offset);
+  if (!done || !user || target === null) return null;
+  const common = { target, user, at: time(done.at) };
+  if (kind === "edit") return { ...common, kind, body: done.body };
+  if (kind === "delete") return { ...common, kind };
+  const emoji = plainName(text(done.emoji) ?? "");
+  const total = count(done.count);
+  return emoji && total !== null ? { ...common, kind, emoji, on: done.on === true, count: total } : null;
 }
 
 export function parseRefusal(value: unknown): Refusal | null {
@@ -133,6 +191,7 @@ export function parseWelcome(value: unknown): Welcome | null {
     position,
     recovered: welcome.recovered === true,
     unread: count(welcome.unread) ?? 0,
+    read: count(welcome.read) ?? position.offset,
     permissions: list(welcome.permissions, text),
   };
 }
@@ -202,9 +261,11 @@ export function parseSent(value: unknown): Answer<{ offset: number; at: number }
 }
 
 export function parseHistory(value: unknown): Answer<HistoryPage> | null {
-  return parseAnswer<protocol.HistoryPage, HistoryPage>(value, ({ items, more, position: place }) => {
+  return parseAnswer<protocol.HistoryPage, HistoryPage>(value, ({ items, more, next, position: place }) => {
     const position = parsePosition(place);
-    return position && Array.isArray(items) ? { items: list(items, parseMessage), more: more === true, position } : null;
+    if (!position || !Array.isArray(items)) return null;
+    const from = count(next);
+    return { items: list(items, parseMessage), more: more === true, ...(from !== null && { next: from }), position };
   });
 }
 

@@ -2,12 +2,13 @@
 import { nextTick } from "vue";
 import { expect, test, vi } from "vitest";
 import MessageComposer from "../../src/components/MessageComposer.vue";
+import { message } from "../support";
 import { mount, type } from "./mount";
 
-function compose(accepts = true, mayPost = true) {
+function compose(accepts = true, mayPost = true, more: Record<string, unknown> = {}) {
   const post = vi.fn(() => accepts);
   const onTyped = vi.fn();
-  const page = mount(MessageComposer, { mayPost, full: false, live: true, post, onTyped });
+  const page = mount(MessageComposer, { mayPost, full: false, live: true, answers: null, post, onTyped, ...more });
   const field = page.find<HTMLTextAreaElement>("composer");
   const enter = async (init: KeyboardEventInit = {}): Promise<KeyboardEvent> => {
     const event = new KeyboardEvent("keydown", { key: "Enter", cancelable: true, bubbles: true, ...init });
@@ -55,4 +56,13 @@ test("what could not be taken stays in the field", async () => {
   await type(field, "precious");
   await enter();
   expect(field.value).toBe("precious");
+});
+
+test("what is being answered is shown, and can be forgotten", async () => {
+  const onForget = vi.fn();
+  const { page, enter } = compose(true, true, { answers: message(3, { body: "the question" }), onForget });
+  expect(page.find("quote").textContent).toContain("the question");
+  page.find("forget-button").click();
+  await enter({ key: "Escape" });
+  expect(onForget).toHaveBeenCalledTimes(2);
 });

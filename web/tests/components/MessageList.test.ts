@@ -1,5 +1,6 @@
 // @vitest-environment happy-dom
-import { expect, test, vi } from "vitest";
+import { describe, expect, test, vi } from "vitest";
+import { nextTick } from "vue";
 import MessageList from "../../src/components/MessageList.vue";
 import { initial } from "../../src/realtime/connection";
 import type { Entry } from "../../src/realtime/outbox";
@@ -7,7 +8,7 @@ import { nobody } from "../../src/realtime/presence";
 import { buildRows, type RowSource } from "../../src/realtime/rows";
 import type { RoomView } from "../../src/realtime/view";
 import { message } from "../support";
-import { mount } from "./mount";
+import { mount, type } from "./mount";
 
 const me = { id: "u-me", name: "Me" };
 const failed: Entry = {
@@ -24,6 +25,7 @@ const failed: Entry = {
 function show(source: Partial<RowSource>, view: Partial<RoomView> = {}, on: Record<string, unknown> = {}) {
   const rows = buildRows({ messages: [], gaps: [], notes: [], entries: [], me: me.id, unreadAfter: null, ...source });
   return mount(MessageList, {
+    edit: () => Promise.resolve(true),
     view: {
       room: "lobby",
       connection: { ...initial, state: "live" },
@@ -39,6 +41,7 @@ function show(source: Partial<RowSource>, view: Partial<RoomView> = {}, on: Reco
       outboxFull: false,
       mayPost: true,
       mayLookBack: true,
+      mayModerate: false,
       ...view,
     } satisfies RoomView,
     ...on,
@@ -121,4 +124,83 @@ test("scrolling up asks for older messages, not past the beginning", () => {
   show({ messages: [message(5)] }, { complete: false }, { onOlder }).find("message-list").dispatchEvent(new Event("scroll"));
   show({ messages: [message(5)] }, { complete: true }, { onOlder }).find("message-list").dispatchEvent(new Event("scroll"));
   expect(onOlder).toHaveBeenCalledOnce();
+});
+
+describe("what can be done to a message", () => {
+  const mine = message(1, { user: me });
+  const theirs = message(2);
+
+  test("my own can be edited in place", async () => {
+    const edit = vi.fn(() => Promise.resolve(true));
+    const page = show({ messages: [mine, theirs] }, {}, { edit });
+    expect(page.all("edit-button")).toHaveLength(1);
+    page.find("edit-button").click();
+    await nextTick();
+    await type(page.find<HTMLTextAreaElement>("editor"), "new words ");
+    page.find("save-button").click();
+    expect(edit.mock.calls).toEqual([[1, "new words"]]);
+    await vi.waitFor(() => expect(page.all("editor")).toEqual([]));
+  });
+
+  test("what could not be saved stays in the field", async () => {
+    const page = show({ messages: [mine] }, {}, { edit: () => Promise.resolve(false) });
+    page.find("edit-button").click();
+    await nextTick();
+    await type(page.find<HTMLTextAreaElement>("editor"), "other");
+    page.find("save-button").click();
+    await nextTick();
+    await nextTick();
+    expect(page.find<HTMLTextAreaElement>("editor").value).toBe("other");
+  });
+
+  test("a deletion is asked about; a moderator may delete those of others", async () => {
+    const onRemove = vi.fn();
+    expect(show({ messages: [theirs] }).all("delete-button")).toEqual([]);
+    const page = show({ messages: [theirs] }, { mayModerate: true }, { onRemove });
+    page.find("delete-button").click();
+    await nextTick();
+    expect(onRemove).not.toHaveBeenCalled();
+    page.find("confirm-button").click();
+    expect(onRemove.mock.calls).toEqual([[2]]);
+  });
+
+  test("reactions are set and taken back", async () => {
+    const onReact = vi.fn();
+    const reactions = [{ emoji: "🎉", count: 3, mine: true }];
+    const page = show({ messages: [message(2, { reactions })] }, {}, { onReact });
+    expect(page.find("reaction").textContent).toMatch(/🎉\s*3/);
+    expect(page.find("reaction").getAttribute("aria-pressed")).toBe("true");
+    page.find("reaction").click();
+    page.find("react-button").click();
+    await nextTick();
+    page.find("emoji-button").click();
+    expect(onReact.mock.calls).toEqual([
+      [2, "🎉", false],
+      [2, "👍", true],
+    ]);
+  });
+
+  test("an answer shows what it answers", () => {
+    const onReply = vi.fn();
+    const evil = message(1, { body: "first\nline \u202eevil", user: { id: "x", name: "Ada" } });
+    const page = show({ messages: [evil, message(2, { replyTo: 1 }), message(3, { replyTo: "gone" })] }, {}, { onReply });
+    expect(page.all("quote").map((line) => line.textContent?.trim())).toEqual([
+      "↪ In answer to Ada: first line evil",
+      "↪ In answer to an earlier message",
+    ]);
+    page.find("reply-button").click();
+    expect(onReply.mock.calls).toEqual([[1]]);
+  });
+
+  test("of a deleted one only that is left, and nothing can be done to it", () => {
+    const page = show({ messages: [message(1, { user: me, body: null, deleted: 5 }), message(2, { edited: 7 })] });
+    expect(page.find("deleted").textContent).toContain("deleted");
+    expect(page.find("edited").textContent).toContain("edited");
+    expect(page.all("reply-button")).toHaveLength(1);
+  });
+
+  test("while there is no connection nothing can be done", () => {
+    const page = show({ messages: [mine] }, { connection: { ...initial, state: "connecting" } });
+    expect(page.all("react-button")).toEqual([]);
+  });
 });

@@ -252,7 +252,7 @@ test("read is told only while the end is in view, and not for every message", as
 });
 
 test("what was unread at the welcome gets a line; reading on another device counts", async () => {
-  link.welcome({ position: "e1.5", unread: 2 });
+  link.welcome({ position: "e1.5", unread: 2, read: 3 });
   await link.last("history").answer(page(1, 5, false));
   expect(shown()).toEqual(["1", "2", "3", "unread", "4", "5"]);
   expect(session.view().unread).toBe(2);
@@ -400,4 +400,26 @@ test("leaving stops every timer", async () => {
   session.close();
   expect(link.closed).toBe(true);
   expect(vi.getTimerCount()).toBe(0);
+});
+
+test("what is done to messages is asked for, and shown when the room says so", async () => {
+  await arrive(1);
+  const edited = session.edit(1, "new");
+  await link.last("edit").answer({ ok: false, error: { code: "forbidden", message: "not yours", temporary: false } });
+  expect([await edited, session.view().notice?.message]).toEqual([false, "not yours"]);
+  const event = { id: "id-1", offset: 1, user: "u-me", name: "Me", at: 9 };
+  link.events.event("edit", [{ ...event, body: "new" }, "e1.2"]);
+  link.events.event("reaction", [{ ...event, emoji: "🎉", on: true, count: 1 }, "e1.3"]);
+  const [row] = session.view().rows.filter(({ kind }) => kind === "message");
+  expect(row).toMatchObject({ message: { body: "new", edited: 9, reactions: [{ emoji: "🎉", count: 1, mine: true }] } });
+  link.events.event("delete", [event, "e1.4"]);
+  expect(session.view().rows).toMatchObject([{ kind: "day" }, { message: { deleted: 9, body: null } }]);
+});
+
+test("an answer goes out with the message that it answers, also after a reload", async () => {
+  await arrive(1);
+  session.post("yes", 1);
+  expect(link.last("message").args).toMatchObject(["yes", { reply_to: 1 }]);
+  expect(session.view().rows.at(-1)).toMatchObject({ kind: "entry", answers: { offset: 1 } });
+  expect([...store.kept.values()]).toMatchObject([{ body: "yes", replyTo: 1 }]);
 });

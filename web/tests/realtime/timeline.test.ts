@@ -1,5 +1,6 @@
-import { describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
 import { missing, Timeline } from "../../src/realtime/timeline";
+import type { Operation } from "../../src/realtime/wire";
 import { message, randomFrom } from "../support";
 
 const offsets = (timeline: Timeline): number[] => timeline.messages.map(({ offset }) => offset);
@@ -161,5 +162,68 @@ describe("any mix of live, replayed, lost and loaded", () => {
     }
     expect(offsets(timeline)).toEqual(Array.from({ length: top - floor + 1 }, (_, index) => floor + index));
     expect(missing(timeline.gaps())).toBe(0);
+  });
+});
+
+describe("what is done to messages", () => {
+  const bob = { id: "u-bob", name: "Bob" };
+  const done = (target: number, more: Partial<Operation>): Operation =>
+    ({ kind: "delete", target, user: bob, at: 99, ...more }) as Operation;
+  const reaction = (target: number, emoji: string, count: number, on = true): Operation =>
+    done(target, { kind: "reaction", emoji, count, on });
+  let timeline: Timeline;
+
+  beforeEach(() => {
+    timeline = new Timeline();
+    for (const offset of [1, 2, 3]) timeline.add(message(offset));
+  });
+  const at = (offset: number) => timeline.messages.find((one) => one.offset === offset)!;
+
+  test("is no hole in the log", () => {
+    timeline.operate(4, done(2, { kind: "edit", body: "new" }), false);
+    timeline.add(message(5));
+    expect([timeline.gaps(), timeline.top, offsets(timeline)]).toEqual([[], 5, [1, 2, 3, 5]]);
+  });
+
+  test("an edit changes the body, a deletion takes everything", () => {
+    timeline.operate(4, done(2, { kind: "edit", body: "new" }), true);
+    timeline.operate(5, reaction(2, "🎉", 1), true);
+    expect(at(2)).toMatchObject({ body: "new", edited: 99, reactions: [{ emoji: "🎉", count: 1, mine: true }] });
+    timeline.operate(6, done(2, {}), true);
+    const { id, offset, user, at: time } = message(2);
+    expect(at(2)).toEqual({ id, offset, user, at: time, body: null, deleted: 99 });
+    timeline.operate(7, done(2, { kind: "edit", body: "late" }), true);
+    expect(at(2).body).toBe(null);
+    expect(at(1)).toEqual(message(1));
+  });
+
+  test("reactions are counted by the server, and mine is what I did", () => {
+    timeline.operate(4, reaction(1, "🎉", 1), false);
+    timeline.operate(5, reaction(1, "🎉", 2), true);
+    timeline.operate(6, reaction(1, "👀", 1), false);
+    expect(at(1).reactions).toEqual([
+      { emoji: "🎉", count: 2, mine: true },
+      { emoji: "👀", count: 1, mine: false },
+    ]);
+    timeline.operate(7, reaction(1, "🎉", 1, false), false);
+    timeline.operate(8, reaction(1, "👀", 0, false), false);
+    expect(at(1).reactions).toEqual([{ emoji: "🎉", count: 1, mine: true }]);
+  });
+
+  test("is done again to a page that was read before it and came after it", () => {
+    timeline = new Timeline();
+    timeline.operate(11, done(9, { kind: "edit", body: "new" }), false);
+    timeline.operate(12, done(8, {}), false);
+    timeline.addPage({ items: [8, 9, 10].map((offset) => message(offset)), more: true, before: null, top: 11 });
+    expect([at(9).body, at(8).deleted]).toEqual([message(9).body, 99]);
+    expect(timeline.gaps()).toEqual([]);
+  });
+
+  test("a page goes down to where the server says, not only to its first message", () => {
+    timeline = new Timeline();
+    timeline.addPage({ items: [message(30)], more: true, next: 12, before: null, top: 30 });
+    expect(timeline.oldest).toBe(12);
+    timeline.addPage({ items: [], more: true, next: 5, before: 12, top: 30 });
+    expect([timeline.oldest, timeline.complete]).toEqual([5, false]);
   });
 });

@@ -22,6 +22,7 @@ beforeEach(() => {
     notice: null,
     mayPost: true,
     mayLookBack: false,
+    mayModerate: false,
     unreadAfter: null,
     timeline,
     historian: new Historian(ports),

@@ -22,12 +22,27 @@ test("a name can be shown as it is, whoever has sent it", () => {
 
 test("a welcome", () => {
   const position = { epoch: "e", offset: 5 };
-  const counts = { room: "r", online: 1, total: 2, recovered: true, unread: 3, permissions: ["post"] };
+  const counts = { room: "r", online: 1, total: 2, recovered: true, unread: 3, read: 2, permissions: ["post"] };
   const welcome = { ...counts, ...flat, position: "e.5" };
   expect(wire.parseWelcome(welcome)).toEqual({ ...counts, user, position });
   expect(wire.parseWelcome({ ...flat, rooms: [] })).toBeNull();
   expect(wire.parseWelcome({ ...welcome, permissions: undefined })).toBeNull();
   expect(wire.parseWelcome({ ...welcome, position: "5" })).toBeNull();
+});
+
+test("a message with all that was done to it, and what is done to one", () => {
+  const done = { edited: 8, deleted: 9, reactions: { "🎉": 2, "\u202e": 1, x: 0 }, mine: ["🎉"], reply_to: 3 };
+  expect(wire.parseMessage({ id: "m", offset: 7, ...flat, body: null, at: 1, ...done })).toEqual({
+    ...{ id: "m", offset: 7, user, body: null, at: 1, edited: 8, deleted: 9, replyTo: 3 },
+    reactions: [{ emoji: "🎉", count: 2, mine: true }],
+  });
+  const common = { id: "m", offset: 7, ...flat, at: 5 };
+  expect(wire.parseOperation("edit", { ...common, body: "x" })).toEqual({ kind: "edit", target: 7, user, at: 5, body: "x" });
+  expect(wire.parseOperation("delete", common)).toEqual({ kind: "delete", target: 7, user, at: 5 });
+  const reaction = { emoji: "🎉", on: true, count: 1 };
+  expect(wire.parseOperation("reaction", { ...common, ...reaction })).toEqual({ kind: "reaction", target: 7, user, at: 5, ...reaction });
+  expect(wire.parseOperation("reaction", common)).toBeNull();
+  expect(wire.parseOperation("delete", { ...common, offset: "7" })).toBeNull();
 });
 
 test("the answers", () => {

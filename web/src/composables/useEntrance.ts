@@ -70,6 +70,7 @@ export function useEntrance(onToken: (token: string) => void) {
     hasToken: readonly(hasToken),
     transports: first.transports,
     join,
+    enter,
     leave,
     dropToken,
     auth,

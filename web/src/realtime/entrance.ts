@@ -43,10 +43,29 @@ export function roomName(text: string): string {
   return text.normalize("NFC").trim().replace(/^\/+/, "");
 }
 
+/** How the names of rooms of two begin; behind it stands the other user's id. */
+const DIRECT = "@dm/";
+
+export function directRoom(user: string): string {
+  return DIRECT + user;
+}
+
+/** The other user's id, if it is a room of two. */
+export function otherOf(room: string): string | null {
+  return room.startsWith(DIRECT) ? room.slice(DIRECT.length) : null;
+}
+
+/** The Socket.IO namespace of a room. */
+export function namespaceOf(room: string): string {
+  const other = otherOf(room);
+  return other === null ? `/${room}` : `/${DIRECT}${encodeURIComponent(other)}`;
+}
+
 /** Why this cannot be a room's name; null: it may. The server has the last word. */
 export function roomFault(room: string): string | null {
   if (room === "") return "Choose a room.";
   if ([...room].length > 128) return "A room's name has at most 128 characters.";
+  if (room.startsWith(DIRECT) && room !== DIRECT) return null;
   if (room.startsWith("@")) return "Names that begin with @ are reserved.";
   if (!/^[\p{L}\p{M}\p{N}_.:\-/]+$/u.test(room)) return "A room's name has letters, digits and _ . : - / only.";
   return null;

@@ -14,6 +14,8 @@ export interface LinkEvents {
   attempt(number: number): void;
   transport(name: Transport): void;
   event(name: string, args: readonly unknown[]): void;
+  /** An event of the user's own session: what concerns all their rooms. */
+  mine(name: string, args: readonly unknown[]): void;
 }
 
 /** Rejects when no answer came, for whatever reason: the outcome is then unknown. Never sends later by itself. */

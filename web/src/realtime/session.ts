@@ -8,6 +8,7 @@ import { initial, reduce, type Connection, type ConnectionEvent } from "./connec
 import { Crowd } from "./crowd";
 import { Historian } from "./historian";
 import type { Link, Request } from "./link";
+import { MyRooms } from "./mine";
 import { worded } from "./notices";
 import { Outbox } from "./outbox";
 import { parsePosition, type Position } from "./position";
@@ -33,10 +34,12 @@ export class RoomSession {
   private readonly typist: Typist;
   private readonly crowd: Crowd;
   private readonly changer: Changer;
+  private readonly mine = new MyRooms();
   private readonly now: () => number;
   private readonly random: () => number;
   private connection: Connection = initial;
   private me: wire.User | null = null;
+  private peer: wire.User | null = null;
   private notice: wire.Notice | null = null;
   private unreadAfter: number | null = null;
   private permissions: ReadonlySet<string> | null = null;
@@ -56,6 +59,7 @@ export class RoomSession {
       attempt: (number) => this.move({ type: "attempt", number }),
       transport: (name) => this.move({ type: "transport", name }),
       event: (name, args) => this.take(name, args),
+      mine: (name, args) => void (this.mine.take(name, args[0]) && this.touch()),
     });
     const ports = {
       timeline: this.timeline,
@@ -81,7 +85,7 @@ export class RoomSession {
     const { connection, me, notice, unreadAfter, timeline, historian, outbox, reader, typist, crowd } = this;
     const { room } = this.options;
     const may = { mayPost: this.may("post"), mayLookBack: this.may("history"), mayModerate: this.mayModerate() };
-    return drawn({ room, connection, me, notice, unreadAfter, timeline, historian, outbox, reader, typist, crowd, ...may });
+    return drawn({ mine: this.mine.list, peer: this.peer, room, connection, me, notice, unreadAfter, timeline, historian, outbox, reader, typist, crowd, ...may });
   }
 
   open(): void {
@@ -204,6 +208,7 @@ export class RoomSession {
 
   private welcomed(welcome: wire.Welcome): void {
     this.me = welcome.user;
+    this.peer = welcome.peer;
     this.permissions = new Set(welcome.permissions);
     this.refusals = 0;
     if (this.timeline.reach(welcome.position)) this.beganAnew();

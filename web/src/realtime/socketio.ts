@@ -2,6 +2,7 @@
 import { Manager, type Socket } from "socket.io-client";
 import type { Transport } from "./connection";
 import type { Link, LinkEvents, OpenLink, Request } from "./link";
+import { namespaceOf } from "./entrance";
 import { parseRefusal } from "./wire";
 
 export type Auth = { token: string } | { user: string; name: string };
@@ -25,6 +26,8 @@ export function socketLink(options: SocketOptions): OpenLink {
 class SocketLink implements Link {
   private readonly manager: Manager;
   private readonly socket: Socket;
+  /** The user's session, over the same connection. Where there is none (it was refused), the room goes on without. */
+  private readonly session: Socket;
 
   constructor({ origin, base, room, auth, transports }: SocketOptions, events: LinkEvents) {
     this.manager = new Manager(origin, {
@@ -33,10 +36,16 @@ class SocketLink implements Link {
       ...(transports && { transports: [...transports] }),
     });
     // Not io(url + room): a room's name may hold what a URL reads as its own syntax.
-    this.socket = this.manager.socket(`/${room}`, { auth: (send) => send(auth()) });
+    this.socket = this.manager.socket(namespaceOf(room), { auth: (send) => send(auth()) });
+    this.session = this.manager.socket("/@me", { auth: (send) => send(auth()) });
+    this.session.onAny((name: string, ...args: unknown[]) => events.mine(name, args));
     this.followTransport(events);
     this.manager.on("reconnect_attempt", (number) => events.attempt(number));
-    this.socket.on("connect", () => events.connected(this.socket.recovered === true));
+    this.socket.on("connect", () => {
+      events.connected(this.socket.recovered === true);
+      // Only after the room: the room is what the user came for, and it says who they are.
+      if (!this.session.active) this.session.connect();
+    });
     this.socket.on("connect_error", (error) => {
       // While the socket is active the manager tries again by itself: the server was not reached.
       if (this.socket.active) events.lost();
@@ -54,6 +63,7 @@ class SocketLink implements Link {
   }
 
   close(): void {
+    this.session.disconnect();
     this.socket.disconnect();
   }
 

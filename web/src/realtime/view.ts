@@ -9,7 +9,7 @@ import type { Reader } from "./reader";
 import { buildRows, type Row } from "./rows";
 import type { Timeline } from "./timeline";
 import type { Typist } from "./typist";
-import type { Notice, User } from "./wire";
+import type { Notice, Standing, User } from "./wire";
 
 export interface SessionOptions {
   readonly room: string;
@@ -26,6 +26,10 @@ export interface RoomView {
   readonly room: string;
   readonly connection: Connection;
   readonly me: User | null;
+  /** The other user, in a room of two. */
+  readonly peer: User | null;
+  /** All rooms of the user, this one too. */
+  readonly mine: readonly Standing[];
   readonly presence: Presence;
   readonly typing: readonly User[];
   readonly rows: readonly Row[];
@@ -40,7 +44,7 @@ export interface RoomView {
   readonly mayModerate: boolean;
 }
 
-export interface RoomParts extends Pick<RoomView, "room" | "connection" | "me" | "notice" | "mayPost" | "mayLookBack" | "mayModerate"> {
+export interface RoomParts extends Pick<RoomView, "room" | "connection" | "me" | "notice" | "mine" | "peer" | "mayPost" | "mayLookBack" | "mayModerate"> {
   readonly unreadAfter: number | null;
   readonly timeline: Timeline;
   readonly historian: Historian;
@@ -51,7 +55,7 @@ export interface RoomParts extends Pick<RoomView, "room" | "connection" | "me" |
 }
 
 export function drawn(parts: RoomParts): RoomView {
-  const { room, connection, me, notice, mayPost, mayLookBack, mayModerate } = parts;
+  const { room, connection, me, notice, peer, mine: rooms, mayPost, mayLookBack, mayModerate } = parts;
   const { unreadAfter, timeline, historian, outbox, reader, typist, crowd } = parts;
   const mine = me?.id ?? null;
   return {
@@ -62,6 +66,8 @@ export function drawn(parts: RoomParts): RoomView {
     mayPost,
     mayLookBack,
     mayModerate,
+    mine: rooms,
+    peer,
     presence: crowd.presence,
     typing: typist.users(mine),
     rows: buildRows({

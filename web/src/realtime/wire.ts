@@ -57,8 +57,16 @@ export interface Welcome {
   readonly unread: number;
   /** Everything up to here was read. */
   readonly read: number;
+  /** The other user, in a room of two. */
+  readonly peer: User | null;
   /** What the user may do here: out of join, read, history, post, moderate. */
   readonly permissions: readonly string[];
+}
+
+/** One of the user's rooms. */
+export interface Standing {
+  readonly room: string;
+  readonly unread: number;
 }
 
 export interface PresenceDiff {
@@ -192,8 +200,24 @@ export function parseWelcome(value: unknown): Welcome | null {
     recovered: welcome.recovered === true,
     unread: count(welcome.unread) ?? 0,
     read: count(welcome.read) ?? position.offset,
+    peer: parseUser(welcome.peer),
     permissions: list(welcome.permissions, text),
   };
+}
+
+export function parseStanding(value: unknown): Standing | null {
+  const standing = fields<protocol.RoomState>(value);
+  const room = text(standing?.room);
+  return standing && room ? { room, unread: count(standing.unread) ?? 0 } : null;
+}
+
+export function parseMyRooms(value: unknown): Standing[] | null {
+  const welcome = fields<protocol.SessionWelcome>(value);
+  return welcome && Array.isArray(welcome.rooms) ? list(welcome.rooms, parseStanding) : null;
+}
+
+export function parseRoomLeft(value: unknown): string | null {
+  return text(fields<protocol.RoomLeft>(value)?.room);
 }
 
 export function parsePresence(value: unknown): PresenceDiff | null {

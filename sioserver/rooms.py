@@ -81,6 +81,7 @@ class Joined(msgspec.Struct, frozen=True):
             client.user,
             self.counts,
             max(0, self.number - self.membership.number),
+            self.membership.read,
             self.top,
             begins,
             recovered=recovered,

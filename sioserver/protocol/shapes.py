@@ -483,6 +483,7 @@ class Welcome(RoomSettings, frozen=True):
     position: Annotated[Position, Meta(description="The newest of the room's log.")]
     recovered: Annotated[bool, Meta(description="Nothing is missing, and the session is the old.")]
     unread: Count
+    read: Annotated[Offset, Meta(description="Everything up to here was read.")]
     permissions: list[Permission]
     state: Annotated[State, Meta(description="What this device is taken for.")]
     peer: Annotated[Person, Meta(description="The other user, in a room of two.")] | UnsetType = (

@@ -79,6 +79,7 @@ def test_what_is_built_has_the_shape_that_the_registry_says(
             user,
             counts,
             3,
+            2,
             position,
             position,
             recovered=yes,

@@ -88,6 +88,7 @@ def test_a_welcome_leaves_the_client_where_delivery_goes_on() -> None:
         ANN,
         Counts(2, 3),
         5,
+        3,
         Position("e", 9),
         Position("e", 4),
         recovered=False,
@@ -104,6 +105,7 @@ def test_a_welcome_leaves_the_client_where_delivery_goes_on() -> None:
         "position": "e.9",
         "recovered": False,
         "unread": 5,
+        "read": 3,
         "permissions": ["join", "read"],
         "topic": "tea",
         "slow_mode": 2.5,
@@ -123,7 +125,7 @@ def test_who_is_away_and_who_is_back() -> None:
 def test_all_events_of_the_server_are_in_the_list() -> None:
     position = Position("e", 1)
     welcome = wire.welcome_event(
-        "r", ANN, Counts(1, 1), 0, position, position,
+        "r", ANN, Counts(1, 1), 0, 0, position, position,
         recovered=True, permissions=[], settings=RoomSettings(),
     )  # fmt: skip
     made = [

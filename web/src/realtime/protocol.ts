@@ -424,6 +424,8 @@ export interface Welcome {
   /** Nothing is missing, and the session is the old. */
   readonly recovered: boolean;
   readonly unread: number;
+  /** Everything up to here was read. */
+  readonly read: number;
   readonly permissions: readonly ("history" | "join" | "moderate" | "post" | "read")[];
   /** What this device is taken for. */
   readonly state: "away" | "online";

@@ -161,7 +161,7 @@ function parseReactions(value: unknown, mine: readonly string[]): Reaction[] {
 }
 
 export function parseOperation(kind: Operation["kind"], value: unknown): Operation | null {
-  const done = fields<protocol.Edited & protocol.Reaction>(value);
+  const done = fields<protocol.Edit & protocol.Reaction>(value);
   const user = parseUser(value);
   const target = count(done?.offset);
   if (!done || !user || target === null) return null;

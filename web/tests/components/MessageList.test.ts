@@ -42,6 +42,8 @@ function show(source: Partial<RowSource>, view: Partial<RoomView> = {}, on: Reco
       mayPost: true,
       mayLookBack: true,
       mayModerate: false,
+      mine: [],
+      peer: null,
       ...view,
     } satisfies RoomView,
     ...on,

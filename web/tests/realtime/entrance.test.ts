@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { basePath, Memory, newId, readAddress, roomFault, roomName, tokenSubject, withRoom } from "../../src/realtime/entrance";
+import { basePath, directRoom, Memory, namespaceOf, newId, otherOf, readAddress, roomFault, roomName, tokenSubject, withRoom } from "../../src/realtime/entrance";
 import { MemoryStorage } from "../../src/realtime/storage";
 
 test("the token leaves the address, the room stays", () => {
@@ -56,4 +56,10 @@ test("the user's id stays, the token stays in the tab", () => {
   expect(new Memory(local, new MemoryStorage())).toMatchObject({ user, token: null, joined: null, lastRoom: "tea" });
   expect(Array.from({ length: local.length }, (_, index) => local.getItem(local.key(index)!))).not.toContain("secret");
   expect(new Memory(local, tab)).toMatchObject({ token: "secret", joined: "tea" });
+});
+
+test("a room of two is named by the other one, whose id may hold anything", () => {
+  expect([roomFault("@dm/bob"), roomFault("@dm/") === null, roomFault("@me") === null]).toEqual([null, false, false]);
+  expect([namespaceOf("tea/green"), namespaceOf("@dm/a,b@x?")]).toEqual(["/tea/green", "/@dm/a%2Cb%40x%3F"]);
+  expect([otherOf(directRoom("a/b")), otherOf("tea")]).toEqual(["a/b", null]);
 });

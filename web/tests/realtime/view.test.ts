@@ -23,6 +23,8 @@ beforeEach(() => {
     mayPost: true,
     mayLookBack: false,
     mayModerate: false,
+    mine: [],
+    peer: null,
     unreadAfter: null,
     timeline,
     historian: new Historian(ports),

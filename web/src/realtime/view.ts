@@ -26,8 +26,8 @@ export interface RoomView {
   readonly room: string;
   readonly connection: Connection;
   readonly me: User | null;
-  /** The other user, in a room of two. */
-  readonly peer: User | null;
+  /** The other user's name, in a room of two, if they have said one. */
+  readonly peerName: string | null;
   /** All rooms of the user, this one too. */
   readonly mine: readonly Standing[];
   readonly presence: Presence;
@@ -44,7 +44,8 @@ export interface RoomView {
   readonly mayModerate: boolean;
 }
 
-export interface RoomParts extends Pick<RoomView, "room" | "connection" | "me" | "notice" | "mine" | "peer" | "mayPost" | "mayLookBack" | "mayModerate"> {
+export interface RoomParts extends Pick<RoomView, "room" | "connection" | "me" | "notice" | "mine" | "mayPost" | "mayLookBack" | "mayModerate"> {
+  readonly peer: User | null;
   readonly unreadAfter: number | null;
   readonly timeline: Timeline;
   readonly historian: Historian;
@@ -55,8 +56,8 @@ export interface RoomParts extends Pick<RoomView, "room" | "connection" | "me" |
 }
 
 export function drawn(parts: RoomParts): RoomView {
-  const { room, connection, me, notice, peer, mine: rooms, mayPost, mayLookBack, mayModerate } = parts;
-  const { unreadAfter, timeline, historian, outbox, reader, typist, crowd } = parts;
+  const { room, connection, me, notice, mine: rooms, mayPost, mayLookBack, mayModerate } = parts;
+  const { peer, unreadAfter, timeline, historian, outbox, reader, typist, crowd } = parts;
   const mine = me?.id ?? null;
   return {
     room,
@@ -67,7 +68,7 @@ export function drawn(parts: RoomParts): RoomView {
     mayLookBack,
     mayModerate,
     mine: rooms,
-    peer,
+    peerName: peerName(peer, timeline),
     presence: crowd.presence,
     typing: typist.users(mine),
     rows: buildRows({
@@ -84,4 +85,11 @@ export function drawn(parts: RoomParts): RoomView {
     complete: timeline.complete,
     outboxFull: outbox.full,
   };
+}
+
+/** Of somebody whom the server has not seen here yet it knows the id only. */
+function peerName(peer: User | null, timeline: Timeline): string | null {
+  if (peer === null) return null;
+  const said = timeline.messages.findLast(({ user }) => user.id === peer.id)?.user.name;
+  return said ?? (peer.name === peer.id ? null : peer.name);
 }

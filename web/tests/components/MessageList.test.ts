@@ -43,7 +43,7 @@ function show(source: Partial<RowSource>, view: Partial<RoomView> = {}, on: Reco
       mayLookBack: true,
       mayModerate: false,
       mine: [],
-      peer: null,
+      peerName: null,
       ...view,
     } satisfies RoomView,
     ...on,

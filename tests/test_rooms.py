@@ -261,6 +261,7 @@ async def test_the_welcome(world: World) -> None:
         "position": str(joined.top),
         "recovered": True,
         "unread": 0,
+        "read": 3,
         "permissions": ["join", "read", "history", "post"],
         "topic": "",
         "slow_mode": 0.0,

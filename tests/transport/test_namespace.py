@@ -529,6 +529,7 @@ async def test_the_welcome_comes_first_and_says_where_the_client_is(
         "position": position,
         "recovered": False,
         "unread": 0,
+        "read": 0,
         "permissions": ["join", "read", "history", "post"],
         "state": "online",
         "topic": "",

@@ -882,7 +882,7 @@ BAD_REQUESTS: list[tuple[list[Any], str]] = [
     (["message", 1, {}, 3], "message takes a body and, if you like, options such as {id}"),
     (["message", "x", {"id": ""}], "id is a string of 1 to 128 printable ASCII characters"),
     (["message", "x", {"id": 5}], "id is a string of 1 to 128 printable ASCII characters"),
-    (["message", "x", {"to": "y"}], "message: 'to' is not one of id, mentions"),
+    (["message", "x", {"to": "y"}], "message: 'to' is not one of id, mentions, reply_to"),
     (["message", "x", "y"], "message: the options are an object"),
     (["history", 1], "history: the options are an object"),
     (["history", {"limit": 0}], "limit is a whole number from 1 to 10000"),

@@ -105,11 +105,12 @@ class RedisModeration:
         self._stopped = False
         self._forgot = self._looked = -inf
         self._reads = self._foreign = 0
+        # at once: the bus may tell that it is listened to before anything else is started
+        self.watch(EVERYWHERE)
 
     async def start(self, listener: ModerationListener) -> None:
         """Begin to announce, with what holds everywhere. Raises a `Refusal`."""
         self._listener = listener
-        self.watch(EVERYWHERE)
         await self.look(EVERYWHERE)
 
     async def stop(self) -> None:

@@ -13,15 +13,16 @@ import pytest
 
 from sioserver.engine import redis_moderation as module
 from sioserver.engine.moderated import name_of, pack
+from sioserver.engine.redis import RedisEngine
 from sioserver.engine.redis_bus import Bus
 from sioserver.engine.redis_keys import Keys
 from sioserver.engine.redis_moderation import RedisModeration
 from sioserver.engine.redis_servers import Redis
 from sioserver.errors import Refusal
-from sioserver.model import EVERYWHERE, Act, RoomSettings, Sanction
+from sioserver.model import EVERYWHERE, Act, Peer, RoomSettings, Sanction
 from tests.redis_servers import ask, settings
 
-from .conftest import Listener, server, until
+from .conftest import Listener, config, server, until
 
 NOW = time.time()
 BAN = Sanction("ban", "ann", NOW + 86400, NOW, "mod", "why")
@@ -267,3 +268,17 @@ async def test_after_the_stop_nobody_is_let_in(start: Start) -> None:
     await node.part.stop()
     with pytest.raises(Refusal):
         await node.part.look(ROOM)
+
+
+async def test_whoever_comes_after_the_start_waits_for_nothing(keys: Keys) -> None:
+    """What holds everywhere is looked at for every client that connects."""
+    engine = RedisEngine(config("redis", keys.nodes), Peer("ab12"))
+    part = engine.moderation
+    await engine.start(Listener())
+    try:
+        await until(lambda: part._copies[EVERYWHERE].current, "it is heard of, and was read")
+        reads = part.stats()["decisions_read_total"]
+        await asyncio.gather(*(part.look(EVERYWHERE) for _ in range(9)))
+        assert part.stats()["decisions_read_total"] == reads
+    finally:
+        await engine.stop()

@@ -148,6 +148,7 @@ COSTS: Final[Mapping[object, float]] = {
     "members": 10.0,
     "rooms": 10.0,
     "mentions": 10.0,
+    "directory": 10.0,
     "auth": 10.0,
     "leave": 10.0,
     "kick": 10.0,

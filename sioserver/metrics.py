@@ -145,6 +145,7 @@ API_ROUTES: Final = (
     "list_mutes_everywhere",
     "unmute_everywhere",
     "moderation_log_everywhere",
+    "list_rooms",
     "get_room",
     "list_members",
     "list_messages",

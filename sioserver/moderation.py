@@ -48,9 +48,12 @@ class Moderation:
         clock: Callable[[], float],
         check: Callable[[Actor], float],
         hooks: HookCalls | None = None,
+        configured: Callable[[str, str | None], None] = lambda room, topic: None,
     ) -> None:
         """`check`: may the client ask for something at all? See `RoomService`. `hooks`: an
-        embedder's."""
+        embedder's. `configured`: called with a room and the topic that is set there (None: none),
+        when its settings were changed."""
+        self._configured = configured
         self._hooks = hooks
         self._webhooks = engine.webhooks
         self._engine = engine.moderation
@@ -107,6 +110,11 @@ class Moderation:
         rules = self._known(client).get(client.room)
         own = None if rules is None else rules.settings.slow_mode
         return rule.slow_mode if own is None else own
+
+    def topic(self, client: Actor) -> str | None:
+        """What moderators have set as the topic of the client's room; None: nothing."""
+        rules = self._known(client).get(client.room)
+        return None if rules is None else rules.settings.topic
 
     def settings(self, client: Actor) -> RoomSettings:
         """What is in force in the client's room."""
@@ -262,6 +270,7 @@ class Moderation:
         own = await self._engine.configure(room, changes, act)
         await self._note(room, act)
         self._metrics.count_moderation("settings")
+        self._configured(room, own.topic)
         return _filled(own, self._policy.rule(room))
 
     async def _ask(self, room: str, act: Act) -> None:

@@ -19,6 +19,7 @@ from sioserver.actors import Actor, Visitor
 from sioserver.auth import Identity, Policy, Verifier
 from sioserver.config import Config, RoomRule
 from sioserver.direct import Direct
+from sioserver.directory import Directory, Found
 from sioserver.engine.base import Engine
 from sioserver.errors import Disconnect, InvalidToken, Refusal
 from sioserver.holders import credentials
@@ -29,6 +30,7 @@ from sioserver.limits import Budget
 from sioserver.mentions import Mentions
 from sioserver.metrics import Metrics
 from sioserver.model import (
+    EVERYWHERE,
     Counts,
     Draft,
     Event,
@@ -130,7 +132,12 @@ class RoomService:
         self._clock = clock
         self._renew_keys = renew_keys
         self.sessions = Sessions(config, engine, hub, metrics)
-        self.moderation = Moderation(engine, hub, policy, metrics, clock, self._check, hooks)
+        self.directory = Directory(
+            config, engine, hub, policy, lambda actor: self.moderation.topic(actor)
+        )
+        self.moderation = Moderation(
+            engine, hub, policy, metrics, clock, self._check, hooks, self.directory.configured
+        )
         self.mentions = Mentions(engine, self.sessions.tell)
         self.operations = Operations(
             config,
@@ -154,6 +161,7 @@ class RoomService:
         """Do what has become due; called by the node every `presence.batch`."""
         self.activity.sweep(now)
         self._relay.sweep(now)
+        self.directory.sweep(now)
         for room, user, (here, elsewhere) in self._hub.typists.sweep(now):
             event = wire.typing_event(user, on=False)
             if here:
@@ -293,6 +301,8 @@ class RoomService:
             self.sessions.joined(user.id, room)
         if since is not None and known > membership.cursor:
             self._proved(client, known)
+        if rule.public and not (user.guest and not top.offset):  # of a guest nothing is kept
+            self.directory.visited(client, rule)
         after = Position(top.epoch, begin)
         return Joined(
             counts=counts,
@@ -453,6 +463,13 @@ class RoomService:
             await self._hooks.joining(room, identity.user, visitor.id)
         return await self.moderation.admit_visitor(visitor)
 
+    async def list_rooms(
+        self, identity: Identity, request: wire.DirectoryRequest, address: str | None = None
+    ) -> Found:
+        """A page of the directory, for a visitor: who is banned from all rooms sees none."""
+        await self.moderation.admit_visitor(Visitor(EVERYWHERE, identity, address))
+        return await self.directory.find(identity, request.query, request.after, request.limit)
+
     async def post(self, visitor: Visitor, request: wire.SendRequest) -> Published:
         """`send` for a visitor, who becomes a member by it, as whoever joins does: so the bounds of
         members and rooms hold here too. Those in whose name an operator posts do not, but in a room
@@ -505,6 +522,8 @@ class RoomService:
         )
         published = await self._engine.publish(client.room, draft, rule)
         self._metrics.messages_published += not published.duplicate
+        if rule.public:
+            self.directory.visited(client, rule)
         self._metrics.observe_publish(max(0.0, self._clock() - now))
         if request.mentions:
             await self.mentions.note(

@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # Each module or package directly under sioserver/, lowest layer first.
 LAYERS = (
-    {"model", "errors", "ids", "addresses", "characters", "private", "_version"},
+    {"model", "errors", "ids", "addresses", "characters", "matching", "private", "_version"},
     {
         "config",
         "wire",
@@ -31,6 +31,7 @@ LAYERS = (
         "sessions",
         "operations",
         "direct",
+        "directory",
         "mentions",
         "relay",
         "activity",
@@ -75,6 +76,7 @@ NEIGHBOURS = {
         "actors",
         "activity",
         "direct",
+        "directory",
         "mentions",
         "operations",
         "relay",
@@ -82,6 +84,7 @@ NEIGHBOURS = {
         "moderation",
     },
     "moderation": {"actors"},
+    "directory": {"actors"},
     "operations": {"actors"},
     "sessions": {"mentions"},
     "app": {"site", "startup", "tls", "extension"},

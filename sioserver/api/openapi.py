@@ -39,6 +39,12 @@ PARAMETERS: Final[Mapping[str, Mapping[str, Any]]] = {
     "after": {"name": "after", "schema": COUNT, "description": "Only larger offsets."},
     "limit": {"name": "limit", "schema": {"type": "integer", "minimum": 1, "maximum": 1000}},
     "after_user": {"name": "after", "schema": TEXT, "description": "`next` of the page before."},
+    "query": {
+        "name": "query",
+        "schema": {"type": "string", "maxLength": 200},
+        "description": 'Words and "phrases", all of which have to occur.',
+    },
+    "after_room": {"name": "after", "schema": TEXT, "description": "`next` of the page before."},
     "before_act": {"name": "before", "schema": COUNT, "description": "Only smaller numbers."},
     "after_rule": {"name": "after", "schema": TEXT, "description": "`next` of the page before."},
 }

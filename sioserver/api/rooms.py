@@ -59,6 +59,17 @@ class Rooms:
                 shared=True,
             ),
             Route(
+                "list_rooms",
+                "GET",
+                "/api/directory",
+                "The public rooms that you may join",
+                self._list_rooms,
+                protocol.Directory,
+                query=("query", "after_room", "limit"),
+                needs=WHO,
+                shared=True,
+            ),
+            Route(
                 "list_members",
                 "GET",
                 f"{ROOM}/members",
@@ -95,6 +106,23 @@ class Rooms:
                 shared=True,
             ),
         ]
+
+    # ------------------------------------------------------------ rooms
+
+    async def _list_rooms(self, request: web.Request) -> web.Response:
+        caller = await self._visits.caller(request, "directory")
+        asked = query(request, "query", "after", "limit")
+        wanted = dict(asked)
+        if "limit" in wanted:
+            wanted["limit"] = number(wanted["limit"])
+        page = wire.parse_directory([wanted])
+        address = self._visits.address(request, caller)
+        found = await self._rooms.list_rooms(caller.acting(None), page, address)
+        listed = [(one.room, one.topic, counts) for one, counts in found.rooms]
+        told = wire.directory_answer(listed, found.next)
+        following = urlencode({**asked, "after": told.get("next", "")})
+        headers = {"Link": f'<?{following}>; rel="next"'} if found.next is not None else {}
+        return answer(told, headers=headers)
 
     # ------------------------------------------------------------ people
 

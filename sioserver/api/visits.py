@@ -54,9 +54,12 @@ class Visits:
     async def visit(
         self, request: web.Request, caller: Caller, user: User | None = None
     ) -> Visitor:
-        # an operator's address is that of a back end, and has nothing to do with the user
-        address = None if caller.operator else self._callers.address(request)
+        address = self.address(request, caller)
         return await self._rooms.visit(caller.acting(user), request.match_info["room"], address)
+
+    def address(self, request: web.Request, caller: Caller) -> str | None:
+        """The user's. An operator's is that of a back end, and has nothing to do with the user."""
+        return None if caller.operator else self._callers.address(request)
 
     async def of(self, request: web.Request, event: str, *names: str) -> Visitor:
         """The visitor of a request that has nothing but an address, with these fields in its query,

@@ -251,6 +251,10 @@ class RoomRule(Section, frozen=True):
         Seconds, about("Age after which messages are dropped; 0 keeps them for ever.")
     ] = 30 * 86400.0
     presence: Annotated[bool, about("Tell who comes and goes and who is online.")] = True
+    public: Annotated[
+        bool,
+        about("List these rooms in the directory, for those who may join them."),
+    ] = False
     anonymous: Annotated[bool, about("Let anonymous users in, where auth allows them.")] = True
     join: Annotated[list[str], about("Patterns of the user ids that may join.")] = field(
         default_factory=lambda: ["*"]
@@ -324,6 +328,13 @@ class Rooms(Section, frozen=True):
         Annotated[int, Meta(ge=1, le=10_000)], about("Most messages in one answer to `history`.")
     ] = 200
     members_page: Annotated[AtLeastOne, about("Most people in one answer to `members`.")] = 500
+    public_rooms: Annotated[
+        AtLeastOne,
+        about(
+            "Rooms in the directory (`public = true`); of more, those are left out where nobody "
+            "was for the longest time."
+        ),
+    ] = 10_000
     receipts_max_members: Annotated[
         Count, about("Read positions are told to the others in rooms of at most this many members.")
     ] = 50

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
+from sioserver.engine.base_directory import Directory
 from sioserver.engine.base_mentions import Mentions
 from sioserver.engine.base_moderation import Moderation, ModerationListener
 from sioserver.engine.base_seen import Seen
@@ -301,6 +302,10 @@ class Nodes(Protocol):
 
 class Engine(Log, Members, Presence, Tokens, Nodes, Protocol):
     """Everything that is shared."""
+
+    @property
+    def directory(self) -> Directory:
+        """Which rooms are listed."""
 
     @property
     def mentions(self) -> Mentions:

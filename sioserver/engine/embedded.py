@@ -37,6 +37,7 @@ from sioserver.engine.base import (
     too_many_reactions,
     too_soon,
 )
+from sioserver.engine.embedded_directory import EmbeddedDirectory
 from sioserver.engine.embedded_members import Known
 from sioserver.engine.embedded_mentions import EmbeddedMentions
 from sioserver.engine.embedded_moderation import EmbeddedModeration
@@ -132,6 +133,9 @@ class EmbeddedEngine:
         # Decisions about people and rooms.
         self.moderation = EmbeddedModeration(self._journal)
         self.mentions = EmbeddedMentions(self._journal)
+        self.directory = EmbeddedDirectory(
+            self._journal, lambda room: self._presence.counts(room)[0]
+        )
         # Times of the last rounds.
         self._tidied = float("-inf")
         self._reviewed = float("-inf")

@@ -93,6 +93,10 @@ CREATE TABLE act (
 );
 CREATE INDEX act_room ON act (room, number);
 CREATE INDEX act_at ON act (at);
+CREATE TABLE listed (
+    room TEXT PRIMARY KEY, seen REAL NOT NULL, topic TEXT
+) WITHOUT ROWID;
+CREATE INDEX listed_seen ON listed (seen);
 CREATE TABLE hook_mark (
     lane TEXT NOT NULL, room TEXT NOT NULL, offset INTEGER NOT NULL, PRIMARY KEY (lane, room)
 ) WITHOUT ROWID;

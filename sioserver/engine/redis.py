@@ -23,6 +23,7 @@ from sioserver.engine.base import UNLIMITED, EngineListener, Quota, Retention, S
 from sioserver.engine.redis_access import ReplyError, risks
 from sioserver.engine.redis_bus import Bus
 from sioserver.engine.redis_calls import Unavailable
+from sioserver.engine.redis_directory import RedisDirectory
 from sioserver.engine.redis_keys import Keys
 from sioserver.engine.redis_lease import Lease
 from sioserver.engine.redis_log import RedisLog
@@ -94,6 +95,7 @@ class RedisEngine:
         self._revocations = RedisRevocations(redis, keys, on_revoked=self._on_revoked)
         self.moderation = RedisModeration(redis, keys)
         self.mentions = RedisMentions(redis, keys)
+        self.directory = RedisDirectory(redis, keys)
         self._nodes = RedisNodes(redis, keys, peer, on_event=self._on_event)
         subscriptions = Subscriptions(config.webhooks)
         self.webhooks = (

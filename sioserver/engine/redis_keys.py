@@ -101,6 +101,9 @@ class Keys:
         """Sorted set: lease -> from when on its people may be taken away, in milliseconds, too."""
         self.dead = f"{prefix}:{{@nodes}}:dead"
         """Sorted set: lease -> when it was found to be over."""
+        self.directory = f"{prefix}:{{@directory}}:seen", f"{prefix}:{{@directory}}:topics"
+        """Sorted set: room that is listed -> when somebody was there last (seconds since 1970), and
+        hash: room -> its topic, if one was set. On one server."""
         self.tokens = f"{prefix}:{{@tokens}}"
         """Channel: rules by which tokens are refused, new and lifted."""
         self.rules = f"{prefix}:{{@tokens}}:rules"

@@ -82,6 +82,9 @@ CLIENT_EVENTS: Final[Mapping[tuple[Place, str], ClientEvent]] = {
         least=1,
     ),
     (SESSION, "mentions"): ClientEvent("Who mentions me?", (s.MentionsOptions,), s.Mentions),
+    (SESSION, "directory"): ClientEvent(
+        "Which public rooms are there?", (s.DirectoryOptions,), s.Directory
+    ),
     (SESSION, "auth"): ClientEvent(
         "A fresh token, for all rooms of the connection.", (s.TokenOptions,), s.Refreshed, least=1
     ),

@@ -205,6 +205,20 @@ class MentionsOptions(Options, frozen=True):
     ) = UNSET
 
 
+class DirectoryOptions(Options, frozen=True):
+    """Which public rooms."""
+
+    query: (
+        Annotated[
+            str,
+            Meta(max_length=200, description='Words and "phrases" of the name or the topic.'),
+        ]
+        | UnsetType
+    ) = UNSET
+    after: Annotated[str, Meta(description="`next` of the page before.")] | UnsetType = UNSET
+    limit: Annotated[int, Meta(ge=1, le=100)] | UnsetType = UNSET
+
+
 class TokenOptions(Options, frozen=True):
     """A fresh token."""
 
@@ -448,6 +462,25 @@ class Settings(RoomSettings, frozen=True):
     """What the room is set to now."""
 
     ok: Literal[True]
+
+
+class DirectoryEntry(Shape, frozen=True):
+    """A public room that the asker may join."""
+
+    room: Room
+    topic: str
+    online: (
+        Annotated[Count, Meta(description="Left out where the room does not tell.")] | UnsetType
+    ) = UNSET
+    total: Count | UnsetType = UNSET
+
+
+class Directory(Shape, frozen=True):
+    """Public rooms, those first where the most are online, then by name."""
+
+    ok: Literal[True]
+    rooms: list[DirectoryEntry]
+    next: Annotated[str, Meta(description="`after` of the next page.")] | UnsetType = UNSET
 
 
 class Mention(Shape, frozen=True):

@@ -13,7 +13,8 @@ from sioserver.rooms import RoomService
 
 
 class Session:
-    """`auth` and `leave` in a room; `rooms` and `auth` in the session room."""
+    """`auth` and `leave` in a room; `rooms`, `mentions`, `directory` and `auth` in the session
+    room."""
 
     def __init__(self, rooms: RoomService, refreshed: Callable[[ConnectedClient], None]) -> None:
         """`refreshed` is called when a client has shown a fresh token."""
@@ -23,6 +24,7 @@ class Session:
         self.in_session: Handlers = {
             "rooms": self._list_rooms,
             "mentions": self._list_mentions,
+            "directory": self._directory,
             "auth": self._auth_session,
         }
 
@@ -45,6 +47,15 @@ class Session:
     async def _list_mentions(self, client: ConnectedClient, args: list[Any]) -> Answer:
         after = wire.parse_mentions(args)
         return wire.mentions_answer(await self._rooms.mentions.of(client.user.id, after))
+
+    async def _directory(self, client: ConnectedClient, args: list[Any]) -> Answer:
+        wanted = wire.parse_directory(args)
+        found = await self._rooms.directory.find(
+            client.identity, wanted.query, wanted.after, wanted.limit
+        )
+        return wire.directory_answer(
+            ((one.room, one.topic, counts) for one, counts in found.rooms), found.next
+        )
 
     async def _auth_session(self, client: ConnectedClient, args: list[Any]) -> Answer:
         token = wire.parse_auth(args)

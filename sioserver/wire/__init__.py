@@ -40,6 +40,7 @@ from sioserver.wire.events import (
     unread_event,
     welcome_event,
 )
+from sioserver.wire.finding import DirectoryRequest, directory_answer, parse_directory
 from sioserver.wire.moderation import (
     MAX_REASON,
     MAX_TOPIC,
@@ -115,6 +116,7 @@ __all__ = [
     "NEVER_RELAYED",
     "PRESENCE",
     "SERVER_EVENTS",
+    "DirectoryRequest",
     "EditRequest",
     "Hello",
     "HistoryRequest",
@@ -130,6 +132,7 @@ __all__ = [
     "check_body",
     "check_room",
     "cut_page",
+    "directory_answer",
     "entry_size",
     "farewell",
     "gap_event",
@@ -151,6 +154,7 @@ __all__ = [
     "parse_ban",
     "parse_bans",
     "parse_delete",
+    "parse_directory",
     "parse_edit",
     "parse_hello",
     "parse_history",

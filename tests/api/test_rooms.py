@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import time
 from collections.abc import AsyncIterator
@@ -466,3 +467,33 @@ async def test_what_is_asked_is_counted_by_route(http: Http) -> None:
         line = f'sioserver_api_requests_total{{route="{route}",status="{status}"}} {number}.0'
         assert line in text
     assert "sioserver_messages_published_total 1.0" in text
+
+
+async def test_the_directory() -> None:
+    rules = [
+        RoomRule(match="vault", public=True, join=["cat"]),
+        RoomRule(match="tea*", public=True, topic="Hot & cold"),
+    ]
+    async with running(rooms=Rooms(rules=rules)) as http:
+        for room in ("tea", "tea/green", "vault", "private"):
+            await post(http, room, bearer("cat"), body="x")
+
+        async def listed(headers: dict[str, str], **asked: Any) -> tuple[int, dict[str, Any], str]:
+            async with http.get("/api/directory", params=asked, headers=headers) as answer:
+                return answer.status, await answer.json(), answer.headers.get("Link", "")
+
+        while len((await listed(OPS))[1]["rooms"]) < 3:
+            await asyncio.sleep(0.05)
+        tea = {"room": "tea", "topic": "Hot & cold", "online": 0, "total": 1}
+        green = {**tea, "room": "tea/green"}
+        assert await listed(bearer()) == (200, {"ok": True, "rooms": [tea, green]}, "")
+        status, page, link = await listed(bearer(), limit="1", query="hot")
+        assert (status, page) == (200, {"ok": True, "rooms": [tea], "next": "0 tea"})
+        assert link == '<?limit=1&query=hot&after=0+tea>; rel="next"'
+        status, page, link = await listed(bearer(), limit="1", query="hot", after="0 tea")
+        assert (page["rooms"], link) == ([green], "")
+        assert len((await listed(BACK_END))[1]["rooms"]) == 3
+        assert len((await listed(bearer("cat")))[1]["rooms"]) == 3
+        assert (await listed({}))[0] == 401
+        for asked in ({"limit": "x"}, {"limit": "0"}, {"query": ""}, {"after": "x"}, {"as": "x"}):
+            assert (await listed(bearer(), **asked))[0] == 400

@@ -10,6 +10,7 @@ from msgspec.structs import astuple
 from sioserver import wire
 from sioserver.auth import Identity
 from sioserver.connections.clients import ConnectedClient
+from sioserver.directory import Entry, Found
 from sioserver.errors import Refusal
 from sioserver.limits import NoBucket
 from sioserver.model import (
@@ -173,6 +174,14 @@ class Service:
 
     def relay(self, client: ConnectedClient, name: str, args: Any) -> None:
         self.asked.append(("relay", name, list(args)))
+
+    @property
+    def directory(self) -> Service:
+        return self
+
+    async def find(self, identity: Identity, query: Any, after: Any, limit: int) -> Found:
+        self.asked.append(("directory", identity.user.id, query, after, limit))
+        return Found([(Entry("den", "tea", 1, True, ""), Counts(1, 2))], (1, "den"))
 
     @property
     def sessions(self) -> Service:

@@ -6,6 +6,7 @@ import pytest
 
 from sioserver.auth import Identity
 from sioserver.errors import Refusal
+from sioserver.matching import Query
 from sioserver.model import User
 
 from .kit import ALICE, Desk
@@ -20,6 +21,16 @@ async def test_a_fresh_token_is_passed_on(desk: Desk) -> None:
     client = desk.client()
     await desk.requests.answer(client, "auth", [{"token": "t"}])
     assert desk.refreshed == [client]
+
+
+async def test_the_directory(desk: Desk) -> None:
+    answer = await desk.ask("directory", {"query": "Tea", "after": "3 a"}, room="@me:alice")
+    assert desk.service.asked == [("directory", "alice", Query(("tea",)), (3, "a"), 50)]
+    assert answer == {
+        "ok": True,
+        "rooms": [{"room": "den", "topic": "tea", "online": 1, "total": 2}],
+        "next": "1 den",
+    }
 
 
 async def test_a_fresh_token_in_the_session_room(desk: Desk) -> None:

@@ -1563,7 +1563,9 @@ async def test_the_session_room(serve: Serve, transport: str) -> None:
     assert answer == {"ok": True, "rooms": [rooms[0], {"room": "b", "unread": 3, "last": 4}]}
     error = error_of(await alice.call("message", "x", room="/@me"))
     assert error["code"] == "unknown_event"
-    assert error["message"] == "the session knows only the events rooms, mentions, auth, status"
+    assert error["message"] == (
+        "the session knows only the events rooms, mentions, directory, auth, status"
+    )
     assert error_of(await alice.call("rooms", 1, room="/@me"))["code"] == "bad_request"
     assert "@me" not in {room["room"] for room in (await alice.call("rooms", room="/@me"))["rooms"]}
     await alice.write(stock.DISCONNECT, "/@me")

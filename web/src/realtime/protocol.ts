@@ -389,6 +389,33 @@ export interface Mention {
   readonly at: number;
 }
 
+/** Which public rooms. */
+export interface DirectoryOptions {
+  /** Words and "phrases" of the name or the topic. */
+  readonly query?: string;
+  /** `next` of the page before. */
+  readonly after?: string;
+  readonly limit?: number;
+}
+
+/** Public rooms, those first where the most are online, then by name. */
+export interface Directory {
+  readonly ok: true;
+  readonly rooms: readonly DirectoryEntry[];
+  /** `after` of the next page. */
+  readonly next?: string;
+}
+
+/** A public room that the asker may join. */
+export interface DirectoryEntry {
+  /** A room's name, as in its namespace. */
+  readonly room: string;
+  readonly topic: string;
+  /** Left out where the room does not tell. */
+  readonly online?: number;
+  readonly total?: number;
+}
+
 /** The answer to a request that was refused. */
 export interface Refused {
   readonly ok: false;
@@ -643,6 +670,8 @@ export interface SessionRequests {
   status: { arguments: [StatusOptions]; answer: Status };
   /** Who mentions me? */
   mentions: { arguments: [MentionsOptions?]; answer: Mentions };
+  /** Which public rooms are there? */
+  directory: { arguments: [DirectoryOptions?]; answer: Directory };
   /** A fresh token, for all rooms of the connection. */
   auth: { arguments: [TokenOptions]; answer: Refreshed };
 }

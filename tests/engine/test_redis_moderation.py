@@ -13,16 +13,15 @@ import pytest
 
 from sioserver.engine import redis_moderation as module
 from sioserver.engine.moderated import name_of, pack
-from sioserver.engine.redis import RedisEngine
 from sioserver.engine.redis_bus import Bus
 from sioserver.engine.redis_keys import Keys
 from sioserver.engine.redis_moderation import RedisModeration
 from sioserver.engine.redis_servers import Redis
 from sioserver.errors import Refusal
-from sioserver.model import EVERYWHERE, Act, Peer, RoomSettings, Sanction
+from sioserver.model import EVERYWHERE, Act, RoomSettings, Sanction
 from tests.redis_servers import ask, settings
 
-from .conftest import Listener, config, server, until
+from .conftest import Listener, server, until
 
 NOW = time.time()
 BAN = Sanction("ban", "ann", NOW + 86400, NOW, "mod", "why")
@@ -271,14 +270,16 @@ async def test_after_the_stop_nobody_is_let_in(start: Start) -> None:
 
 
 async def test_whoever_comes_after_the_start_waits_for_nothing(keys: Keys) -> None:
-    """What holds everywhere is looked at for every client that connects."""
-    engine = RedisEngine(config("redis", keys.nodes), Peer("ab12"))
-    part = engine.moderation
-    await engine.start(Listener())
+    """What holds everywhere is looked at for every client that connects; the bus may tell that it
+    is listened to before anything was read."""
+    node = Node(keys)
+    await node.redis.start()
     try:
-        await until(lambda: part._copies[EVERYWHERE].current, "it is heard of, and was read")
-        reads = part.stats()["decisions_read_total"]
-        await asyncio.gather(*(part.look(EVERYWHERE) for _ in range(9)))
-        assert part.stats()["decisions_read_total"] == reads
+        node.part.on_subscribed([keys.room(EVERYWHERE).channel])
+        await node.part.start(node.told)
+        reads = node.reads()
+        await asyncio.gather(*(node.part.look(EVERYWHERE) for _ in range(9)))
+        assert node.reads() == reads
     finally:
-        await engine.stop()
+        await node.part.stop()
+        await node.redis.stop()

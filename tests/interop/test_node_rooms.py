@@ -63,6 +63,56 @@ async def test_a_chat(node: str, transports: str) -> None:
     assert welcome["recovered"] is True
 
 
+async def test_messages_are_changed(node: str, transports: str) -> None:
+    async with (
+        ServerProcess() as server,
+        script(node, "rooms_changes.mjs", server.url, transports) as run,
+    ):
+        result = await run.hear()
+    assert set(result["over"]) == {transports.rpartition(",")[2]}
+    reacted, edited, foreign, again, nothing = result["acks"]
+    assert (reacted["ok"], reacted["id"], reacted["offset"], reacted["target"]) == (
+        True, "m1", 3, 1,
+    )  # fmt: skip
+    assert (edited["ok"], edited["offset"], edited["target"]) == (True, 4, 1)
+    assert foreign["error"]["code"] == "forbidden"
+    assert (again["ok"], again["offset"]) == (True, 4)  # as it is already
+    assert nothing["error"]["code"] == "not_found"
+
+    for seen in result["live"]:
+        assert [event[0] for event in seen] == ["message", "message", "reaction", "edit"]
+        assert [event[2].rpartition(".")[2] for event in seen] == ["1", "2", "3", "4"]
+        assert seen[0][1]["mentions"] == ["bob"]
+        assert seen[1][1]["reply_to"] == "m1"
+        assert (seen[2][1]["emoji"], seen[2][1]["count"], seen[2][1]["user"]) == ("👍", 1, "bob")
+        assert (seen[3][1]["body"], seen[3][1]["offset"]) == ({"text": "uno"}, 1)
+
+    # what was missed, each message as it is by then
+    back = result["again"]
+    assert (back["recovered"], back["same"]) == (True, True)
+    assert [event[0] for event in back["seen"]] == ["message", "edit", "delete", "reaction"]
+    (_, missed, _), (_, edit, _), (_, deleted, _), (_, reaction, _) = back["seen"]
+    assert (missed["body"], missed["reactions"]) == ("tres", {"🎉": 1})
+    assert (edit["body"], deleted["offset"], reaction["count"]) == ("tres", 2, 1)
+
+    first, second, third = result["page"]["items"]
+    assert (first["body"], first["reactions"], first["mine"]) == (
+        {"text": "uno"},
+        {"👍": 1},
+        ["👍"],
+    )
+    assert first["edited"] == edited["at"]
+    assert (second["body"], second["deleted"] > 0, second["reply_to"]) == (None, True, "m1")
+    assert (third["body"], third["reactions"]) == ("tres", {"🎉": 1})
+    assert "mine" not in third
+    everything = result["all"]
+    assert [item["offset"] for item in everything["items"]] == [5]
+    assert [(one["event"], one["entry"]) for one in everything["operations"]] == [
+        ("reaction", 3), ("edit", 4), ("edit", 6), ("delete", 7), ("reaction", 8),
+    ]  # fmt: skip
+    assert result["read"] == {"ok": True, "unread": 0}
+
+
 async def test_the_server_is_killed_and_comes_back(
     node: str, transports: str, tmp_path: Path
 ) -> None:

@@ -59,6 +59,9 @@ def _deep(levels: int) -> str:
     return "[" * levels + "]" * levels
 
 
+BAD = "refused bad_request"
+NOT_FOUND = "refused not_found"
+
 PARSE: list[Probe] = [
     *(
         Packets(f"text {text[:20]!r}", [text])
@@ -143,6 +146,38 @@ PARSE: list[Probe] = [
     Request("a topic without the permission", "settings", [{"topic": "x"}], "refused forbidden"),
     Request("an endless topic", "settings", [{"topic": "x" * 513}], "refused bad_request"),
     Request("somebody's record", "moderation_log", [{}], "refused forbidden"),
+    *(
+        Request(f"{event} {args!r:.40}", event, args, "refused bad_request")
+        for event in ("edit", "delete", "react")
+        for args in (
+            [],
+            [None],
+            [1],
+            ["m1"],
+            [[]],
+            [{}],
+            [{"id": "m1"}, {}],
+            [{"id": "m1", "body": "x", "emoji": "x", "to": 1}],
+            [{"id": "", "body": "x", "emoji": "x"}],
+            [{"id": ["m1"], "body": "x", "emoji": "x"}],
+            [{"offset": "1", "body": "x", "emoji": "x"}],
+            [{"offset": -1, "body": "x", "emoji": "x"}],
+            [{"offset": 2**53, "body": "x", "emoji": "x"}],
+            [{"offset": 0.5, "body": "x", "emoji": "x"}],
+            [{"offset": {"$gt": 0}, "body": "x", "emoji": "x"}],
+        )
+    ),
+    *(
+        Request(f"{event} what is not there", event, [{"offset": 2**53 - 1, **more}], NOT_FOUND)
+        for event, more in (("edit", {"body": "x"}), ("delete", {}), ("react", {"emoji": "x"}))
+    ),
+    Request("delete by an id that nobody had", "delete", [{"id": "no-such"}], NOT_FOUND),
+    *(
+        Request(f"react with {emoji!r:.20}", "react", [{"offset": 1, "emoji": emoji}], BAD)
+        for emoji in (None, 1, "", "a b", "x" * 33, "\u200b", "\ud800", "__proto__", "_placeholder")
+    ),
+    Request("replies to a list", "message", ["a", {"reply_to": [1]}], BAD),
+    Request("replies to nothing", "message", ["a", {"reply_to": ""}], BAD),
     Request("leave and something", "leave", ["now"], "refused bad_request"),
 ]
 
@@ -233,6 +268,9 @@ TEXT: list[Probe] = [
     Request("a long name of a member", "message", [{"a" * 1025: 1}], "refused bad_request"),
     Request("a placeholder", "message", [{"_placeholder": 1}], "refused bad_request"),
     Request("a large body", "message", ["a" * 70_000], "refused too_large"),
+    Request("a large edit", "edit", [{"id": "m", "body": "a" * 70_000}], "refused too_large"),
+    Request("an edit with a placeholder", "edit", [{"id": "m", "body": {"_placeholder": 1}}], BAD),
+    Request("a surrogate in an edit", "edit", [{"id": "m", "body": "\ud800"}], BAD),
     Request("a long event", "e" * 10_000, [], "refused unknown_event"),
     Packets("a surrogate in an ack", ['43/den,1["\\ud800"]'], "ignored"),
     *(

@@ -1,7 +1,7 @@
 """A kit for tests: a server process that can be killed, and a checker of what a room promises.
 
-`ServerProcess` runs `sioserver serve` as its own process. `Checker` is told what was sent,
-acknowledged and received, and says which promises were broken; it is pure and knows no server.
+`ServerProcess` runs `sioserver serve` as its own process. `checker` is told what was sent,
+acknowledged and received, and says which promises were broken.
 """
 
 from __future__ import annotations
@@ -14,10 +14,8 @@ import signal
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Self
+from typing import Final, NamedTuple, Self
 
 READY_WITHIN: Final = 60.0
 LONGEST_LINE: Final = 1_000_000
@@ -230,175 +228,3 @@ class ServerProcess:
         assert self._directory is not None
         self._directory.cleanup()
         return code
-
-
-# ---------------------------------------------------------------------------- the checker
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """A broken promise. `kind` is one of `Report.KINDS`."""
-
-    kind: str
-    what: str
-    member: str | None = None
-    id: str | None = None
-    offset: int | None = None
-
-
-@dataclass(slots=True)
-class Report:
-    """What a checker has found."""
-
-    KINDS = ("loss", "duplicate", "order", "phantom", "nacked", "gap")
-
-    findings: list[Finding]
-    announced: int
-    """Acknowledged messages that members were told they would not get."""
-
-    @property
-    def ok(self) -> bool:
-        """No promise was broken."""
-        return not self.findings
-
-    def of(self, kind: str) -> list[Finding]:
-        """The findings of a kind."""
-        assert kind in self.KINDS
-        return [finding for finding in self.findings if finding.kind == kind]
-
-    def __str__(self) -> str:
-        shown = [f"{finding.kind}: {finding.what}" for finding in self.findings[:20]]
-        return "\n".join([f"{len(self.findings)} findings", *shown])
-
-
-@dataclass(slots=True)
-class _Member:
-    """What one member saw, in the order in which it saw it."""
-
-    after: int
-    through: float = float("inf")
-    received: list[tuple[int, str, Any]] = field(default_factory=list)
-    gaps: set[int] = field(default_factory=set)
-
-
-class Checker:
-    """The history of one room (in one epoch): tell it what happened, then `check()`.
-
-    - loss: a message was acknowledged, and a member who was entitled to it never got it.
-    - duplicate: a member got a message twice, or it is in the log twice.
-    - order: a member got offsets that do not grow, two members saw different messages under one
-      offset, or a sender's messages are not in the order in which they were sent.
-    - phantom: somebody received what nobody sent, or with another body.
-    - nacked: a message that was refused for good was delivered.
-    - gap: a member got past an offset that it never received, and was not told.
-
-    A member is entitled to everything that has an offset larger than the one it joined `after`,
-    and (when it left) not larger than the one it left `through`.
-    """
-
-    def __init__(self) -> None:
-        self._sent: dict[str, Any] = {}
-        self._senders: dict[str, list[str]] = {}
-        self._acked: dict[str, int] = {}
-        self._nacked: set[str] = set()
-        self._members: dict[str, _Member] = {}
-        self._findings: list[Finding] = []
-
-    def sent(self, id: str, body: Any, sender: str | None = None) -> None:
-        """A message was sent for the first time. With `sender`, behind its earlier ones."""
-        self._sent[id] = body
-        if sender is not None:
-            self._senders.setdefault(sender, []).append(id)
-
-    def acked(self, id: str, offset: int) -> None:
-        """It was acknowledged."""
-        known = self._acked.setdefault(id, offset)
-        if known != offset:
-            self._find("duplicate", f"{id} was acknowledged as {known} and {offset}", None, id)
-
-    def nacked(self, id: str) -> None:
-        """It was refused for good, and not sent again."""
-        self._nacked.add(id)
-
-    def joined(self, member: str, after: int) -> None:
-        """Somebody became a member; `after` is the offset at which its welcome began."""
-        self._members[member] = _Member(after)
-
-    def left(self, member: str, through: int) -> None:
-        """It left for good; `through` is the last offset that it must have got."""
-        self._members[member].through = through
-
-    def received(self, member: str, id: str, offset: int, body: Any) -> None:
-        """A member got a message."""
-        self._members[member].received.append((offset, id, body))
-
-    def gap(self, member: str, first: int, last: int) -> None:
-        """A member was told that it will not get these."""
-        self._members[member].gaps.update(range(first, last + 1))
-
-    def check(self) -> Report:
-        """Everything that is wrong with what happened so far."""
-        found, self._findings = self._findings, list(self._findings)
-        try:
-            self._check_log()
-            self._check_senders()
-            announced = sum(self._check_member(name) for name in self._members)
-            return Report(self._findings, announced)
-        finally:
-            self._findings = found
-
-    def _find(self, kind: str, what: str, *where: Any) -> None:
-        self._findings.append(Finding(kind, what, *where))
-
-    def _check_log(self) -> None:
-        """All must have the same message under the same offset, and no other offset for it."""
-        log: dict[int, str] = {}
-        offsets: dict[str, int] = {}
-        seen: list[tuple[str | None, int, str]]
-        seen = [(None, offset, id) for id, offset in self._acked.items()]
-        for name, member in self._members.items():
-            seen += [(name, offset, id) for offset, id, _ in member.received]
-        for who, offset, id in seen:
-            if log.setdefault(offset, id) != id:
-                what = f"{offset} is {log[offset]} for others, but {id} for {who or 'its sender'}"
-                self._find("order", what, who, id, offset)
-            elif offsets.setdefault(id, offset) != offset:
-                what = f"{id} is in the log twice, as {offsets[id]} and {offset}"
-                self._find("duplicate", what, who, id, offset)
-
-    def _check_senders(self) -> None:
-        for sender, ids in self._senders.items():
-            offsets = [(self._acked[id], id) for id in ids if id in self._acked]
-            for (before, _), (offset, id) in pairwise(offsets):
-                if offset < before:
-                    what = f"{sender} sent {id} ({offset}) after what became {before}"
-                    self._find("order", what, None, id, offset)
-
-    def _check_member(self, name: str) -> int:
-        member = self._members[name]
-        had: set[int] = set()
-        top = member.after
-        for offset, id, body in member.received:
-            if id not in self._sent:
-                self._find("phantom", f"{name} got {id}, which nobody sent", name, id, offset)
-            elif self._sent[id] != body:
-                self._find("phantom", f"{name} got {id} with another body", name, id, offset)
-            if id in self._nacked and id not in self._acked:
-                self._find("nacked", f"{name} got {id}, which was refused", name, id, offset)
-            if offset in had:
-                self._find("duplicate", f"{name} got {offset} again", name, id, offset)
-            elif offset < top:
-                self._find("order", f"{name} got {offset} after {top}", name, id, offset)
-            had.add(offset)
-            top = max(top, offset)
-        announced = 0
-        for id, offset in self._acked.items():
-            if member.after < offset <= member.through and offset not in had:
-                if offset in member.gaps:
-                    announced += 1
-                else:
-                    self._find("loss", f"{name} never got {offset}, {id}", name, id, offset)
-        silent = set(range(member.after + 1, top)) - had - member.gaps
-        for offset in sorted(silent):
-            self._find("gap", f"{name} got past {offset} without it", name, None, offset)
-        return announced

@@ -51,6 +51,7 @@ LAYERS = (
         "logs",
         "client",
         "remote",
+        "checker",
         "testing",
         "__main__",
         "__init__",

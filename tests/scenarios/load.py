@@ -1,4 +1,5 @@
-"""A room under load: senders and readers of all kinds, who come and go while servers fail.
+"""A room under load: senders and readers of all kinds, who come and go while servers fail. Senders
+post, and edit, delete and react to what they have posted.
 
 Everything that they see is told to a `Checker`. Which servers there are, and what is done to them,
 is the test's business.
@@ -10,15 +11,18 @@ import random
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import socketio
 
-from sioserver.client import Gap, RoomClient, Transport
+from sioserver.checker import Checker, Done, Report
+from sioserver.client import Change, Gap, Received, RoomClient, Transport
 from sioserver.model import Position
-from sioserver.testing import Checker, Report
 
 ROOM = "loss"
+CHANGES = ("edit", "delete", "reaction")
 
 
 def seeded() -> tuple[int, random.Random]:
@@ -36,6 +40,8 @@ class Load:
         self.rng = rng
         self.checker = Checker()
         self.acked = 0
+        """What was posted and what was done to it."""
+        self.operations = 0
         self.top = 0
         self.enough = False
         """The senders are to stop."""
@@ -67,9 +73,27 @@ class Load:
 
     def posted(self, id: str, offset: int) -> None:
         self.checker.acked(id, offset)
+        self._answered(offset)
+
+    def operated(self, name: str, offset: int) -> None:
+        self.checker.acked_operation(name, offset)
+        self.operations += 1
+        self._answered(offset)
+
+    def _answered(self, offset: int) -> None:
         self.acked += 1
         self.top = max(self.top, offset)
         self.changed()
+
+    async def read_back(self, url: str) -> None:
+        """Tell the checker what the history has when all is over."""
+        async with RoomClient(url, ROOM, user="historian", timeout=30) as client:
+            before = None
+            while page := await client.history(before=before, limit=200):
+                self.checker.stored(
+                    (one.id, one.body, one.counts, bool(one.deleted)) for one in page
+                )
+                before = page[0].offset
 
     def changed(self) -> None:
         self._changed.set()
@@ -110,14 +134,22 @@ class Load:
         return f"{self.acked} acked, {self.top} the top, {late}"
 
 
+KEPT = 5
+"""Messages that a sender changes: its newest."""
+
+
 class Sender:
-    """Posts one message after the other, until told to stop; the body says who and which."""
+    """Posts one message after the other, until told to stop; the body says who and which. Now and
+    then it changes one of its newest."""
 
     def __init__(self, room: Load, number: int) -> None:
         self.acked = 0
         self._room = room
         self._name = f"sender{number}"
         self._transport = transport(room.rng)
+        self._changed = 0
+        self._mine: dict[str, set[str]] = {}
+        """Its newest messages that are not deleted, with the reactions to each."""
 
     async def run(self) -> None:
         room, count = self._room, 0
@@ -125,12 +157,45 @@ class Sender:
             room.url(), ROOM, user=self._name, transports=self._transport, buffer=10, timeout=30
         ) as client:
             while not room.enough:
+                if self._mine and room.rng.random() < 0.3:
+                    await self._change(client)
+                    continue
                 id, count = f"{self._name}-{count}", count + 1
                 body = {"id": id, "text": "x" * room.rng.randrange(200)}
                 room.checker.sent(id, body, self._name)
                 sent = await client.send(body, id=id, timeout=None)
                 self.acked += 1
                 room.posted(sent.id, sent.offset)
+                self._mine[id] = set()
+                if len(self._mine) > KEPT:
+                    del self._mine[next(iter(self._mine))]
+
+    async def _change(self, client: RoomClient) -> None:
+        room, rng = self._room, self._room.rng
+        self._changed += 1
+        name = f"{self._name} changes {self._changed}"
+        id = rng.choice(list(self._mine))
+        reactions = self._mine[id]
+        kind = rng.choice(["edit", "edit", "delete", "reaction", "reaction"])
+        done = Done(id, kind)
+        if kind == "edit":
+            done = Done(id, kind, {"id": id, "edit": name})
+        elif kind == "reaction":
+            on = not reactions or rng.random() < 0.6
+            emoji = f"e{self._changed}" if on else rng.choice(sorted(reactions))
+            (reactions.add if on else reactions.remove)(emoji)
+            done = Done(id, kind, None, emoji, on)
+        else:
+            del self._mine[id]
+        room.checker.operated(name, done)
+        if kind == "edit":
+            changed = await client.edit(id, done.body, timeout=None)
+        elif kind == "delete":
+            changed = await client.delete(id, timeout=None)
+        else:
+            changed = await client.react(id, done.emoji, on=done.on, timeout=None)
+        self.acked += 1
+        room.operated(name, changed.offset)
 
 
 class Reader:
@@ -179,7 +244,23 @@ class Reader:
         self.position = position
         self.room.received += 1
         self.room.highest = max(self.room.highest, payload["offset"])
-        self.room.checker.received(self.name, payload["id"], payload["offset"], payload["body"])
+        self.room.checker.received(
+            self.name,
+            payload["id"],
+            payload["offset"],
+            payload["body"],
+            payload.get("reactions", ()),
+            deleted=bool(payload.get("deleted")),
+        )
+        self.room.changed()
+
+    def told(self, kind: str, payload: dict[str, Any], position: Position) -> None:
+        self.position = position
+        self.room.received += 1
+        self.room.highest = max(self.room.highest, position.offset)
+        emoji, on = payload.get("emoji", ""), payload.get("on", True)
+        done = Done(payload["id"], kind, payload.get("body"), emoji, on)
+        self.room.checker.told(self.name, position.offset, done)
         self.room.changed()
 
     def missed(self, first: int, last: int, position: Position) -> None:
@@ -215,8 +296,12 @@ class Reader:
             position = Position.parse(client.position)
             if isinstance(item, Gap):
                 self.missed(item.first, item.last, position)
+            elif isinstance(item, Change):
+                self.told(item.kind, asdict(item), position)
             else:
-                self.got({"id": item.id, "offset": item.offset, "body": item.body}, position)
+                assert isinstance(item, Received)
+                told = {"id": item.id, "offset": item.offset, "body": item.body}
+                self.got({**told, "reactions": item.counts, "deleted": item.deleted}, position)
 
     async def visit_bare(self, enough: int, kind: list[Transport] | None) -> None:
         """With nothing but python-socketio. It sometimes hangs when the server is killed (its read
@@ -225,6 +310,8 @@ class Reader:
         sio.on("welcome", self._welcomed, namespace=f"/{ROOM}")
         sio.on("message", self._message, namespace=f"/{ROOM}")
         sio.on("gap", self._gap, namespace=f"/{ROOM}")
+        for change in CHANGES:
+            sio.on(change, partial(self._told, change), namespace=f"/{ROOM}")
         try:
             await sio.connect(
                 self.room.url(),
@@ -241,7 +328,7 @@ class Reader:
         await asyncio.wait({sio.eio.read_loop_task, done}, return_when=asyncio.FIRST_COMPLETED)
         done.cancel()
         # events that python-socketio has read but not handed out are not to come later
-        for event in ("welcome", "message", "gap"):
+        for event in ("welcome", "message", "gap", *CHANGES):
             sio.on(event, lambda *args: None, namespace=f"/{ROOM}")
         await let_go(sio)
 
@@ -254,6 +341,9 @@ class Reader:
 
     def _message(self, payload: dict[str, Any], position: str) -> None:
         self.got(payload, Position.parse(position))
+
+    def _told(self, kind: str, payload: dict[str, Any], position: str) -> None:
+        self.told(kind, payload, Position.parse(position))
 
     def _gap(self, payload: dict[str, Any], position: str) -> None:
         self.missed(payload["from"], payload["to"], Position.parse(position))

@@ -912,6 +912,31 @@ async def test_requests_that_are_not_understood(serve: Serve, transport: str) ->
     await alice.post("the connection lives")
 
 
+async def test_operations(serve: Serve, transport: str) -> None:
+    running = await serve()
+    alice = await running.enter("alice", "/", transport)
+    assert await alice.post("hi") == 1
+    for request, text in (
+        (["edit", {"id": "m"}], "edit takes {id or offset, body}"),
+        (["delete", {}], "delete names a message by its offset, or by its id"),
+        (["react", {"offset": 1, "emoji": ""}], "emoji is a string of 1 to 32 characters"),
+        (["delete", {"offset": 2}], "there is no such message here (any more)"),
+    ):
+        assert error_of(await alice.call(*request))["message"] == text
+    done = await alice.call("react", {"offset": 1, "emoji": "x"})
+    assert (done["ok"], done["offset"], done["target"]) == (True, 2, 1)
+    edited = await alice.call("edit", {"offset": 1, "body": b"\xff"})
+    assert edited["offset"] == 3
+    page = await alice.call("history", {"operations": True})
+    assert [(item["body"], item["reactions"], item["mine"]) for item in page["items"]] == [
+        (b"\xff", {"x": 1}, ["x"])
+    ]
+    assert [one["entry"] for one in page["operations"]] == [2, 3]
+    assert (await alice.call("delete", {"offset": 1}))["offset"] == 4
+    counted = running.metrics.events
+    assert (counted["edit"], counted["delete"], counted["react"]) == (2, 3, 2)
+
+
 async def test_a_lone_surrogate_is_refused_and_no_more(serve: Serve, transport: str) -> None:
     running = await serve()
     alice = await running.enter("alice", "/", transport)
@@ -987,7 +1012,8 @@ async def test_pages_of_history(serve: Serve, transport: str) -> None:
 
     async def page(**options: int) -> tuple[list[int], bool]:
         answer = await alice.call("history", *([options] if options else []))
-        assert answer.keys() == {"ok", "items", "more", "position"}
+        next_ = {"next"} if answer["more"] else set()
+        assert answer.keys() == {"ok", "items", "more", "position", *next_}
         assert answer["position"].endswith(".10")
         assert all(item["body"] == f"m{item['offset']}" for item in answer["items"])
         return [item["offset"] for item in answer["items"]], answer["more"]

@@ -596,8 +596,12 @@ class RoomService:
 
     async def _behind(self, room: str, offset: int) -> int:
         """How many messages there are behind an offset."""
-        page = await self._engine.history(room, after=offset, limit=1)
-        return page.number - page.messages[0].number + 1 if page.messages else 0
+        # with operations: a message may have thousands of them between itself and the offset
+        page = await self._engine.history(room, after=offset, limit=1, ops=True)
+        if not page.messages:
+            return 0
+        following = page.messages[0]
+        return page.number - following.number + (following.kind == "message")
 
     def typing(self, client: Client, on: bool) -> None:
         """Tell the others, unless they know: see `Typists`."""

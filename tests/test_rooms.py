@@ -19,6 +19,7 @@ from sioserver.auth import Grant, Identity, Policy, Verifier
 from sioserver.auth.keys import read_set
 from sioserver.config import Config, RoomRule
 from sioserver.config.schema import Auth, Limits, Rooms, Store
+from sioserver.engine import embedded_pages
 from sioserver.engine.embedded import EmbeddedEngine
 from sioserver.errors import Refusal
 from sioserver.followers import JOINED
@@ -1379,6 +1380,20 @@ async def test_what_is_done_to_messages_is_not_unread(world: World) -> None:
     guest = await world.enter(GUEST)
     assert await world.service.read(guest, 1) == 2
     assert await world.service.read(guest, 6) == 0
+
+
+async def test_what_a_guest_has_not_read_lies_behind_many_operations(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More of them than a page of messages passes over."""
+    monkeypatch.setattr(embedded_pages, "SCAN", 4)
+    ann, guest = await world.enter(), await world.enter(GUEST)
+    await world.post(ann, "one")
+    for number in range(6):
+        request = wire.ReactRequest(wire.Target(1, None), f"x{number}", True)
+        await world.service.operations.react(ann, request)
+    await world.post(ann, "two", "three", "four", "five", "six")
+    assert [await world.service.read(guest, offset) for offset in (1, 3, 7, 8)] == [5, 5, 5, 4]
 
 
 async def test_who_may_not_post_may_not_change_anything(make: Make) -> None:

@@ -6,6 +6,7 @@ what comes of it, is decided elsewhere.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -26,6 +27,9 @@ _JOINERS: Final = frozenset("\u200d\ufe0e\ufe0f")
 _FLAG: Final = "\U0001f3f4"
 _TAGS: Final = frozenset(map(chr, range(0xE0020, 0xE0080)))
 """What makes the flags of some countries of a black one."""
+_LATER: Final = re.compile("[\U0001f000-\U0001faff\U0001fc00-\U0001fffd]")
+"""Where each version of Unicode puts its new emoji: places that Unicode keeps for pictures, so what
+is in them can be seen, although the tables of this Python may be years older (3.11: of 2021)."""
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -107,7 +111,10 @@ def _check_emoji(emoji: Any) -> str:
 
 
 def _is_hidden(sign: str) -> bool:
-    return unicodedata.category(sign)[0] in "CZ" or INVISIBLE.match(sign) is not None
+    category = unicodedata.category(sign)
+    if category == "Cn":
+        return _LATER.match(sign) is None
+    return category[0] in "CZ" or INVISIBLE.match(sign) is not None
 
 
 # ---------------------------------------------------------------------------- what is told

@@ -94,6 +94,10 @@ EMOJI = [
     "👨🏻‍❤️‍💋‍👨🏽",
     "🏴\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f",
     "🇰🇷",
+    "\U0001fae8",  # Unicode 15
+    "\U0001fae9",  # 16
+    "\U0001faf1\U0001f3fb\u200d\U0001faf2\U0001f3ff",
+    "\U0001fcff",  # not given to anything yet
     "+1",
     ":tada:",
     "好",
@@ -112,6 +116,7 @@ def test_what_one_may_react_with(emoji: str) -> None:
     [
         None, 5, b"x", [], "", "x" * 33, "a b", " ", "\n", "\u200b", "\u200d", "\ufe0f", "\u3164",
         "\ud800", "a\u202eb", "x\U000e0067", "\ue000", "\u2800", "_", "_placeholder", "__proto__",
+        "\u0378", "\U0001ffff", "\U000e01f0",
     ],
 )  # fmt: skip
 def test_what_one_may_not_react_with(emoji: Any) -> None:

@@ -140,6 +140,15 @@ Serve = Callable[..., Awaitable[ServerProcess]]
 Arrive = Callable[..., Awaitable[Person]]
 
 
+async def two(server: ServerProcess, arrive: Arrive) -> tuple[Person, Person]:
+    """Ada and Bo, in the test's room."""
+    ada, bo = await arrive(server), await arrive(server)
+    await ada.join("Ada")
+    await bo.join("Bo")
+    await expect(ada.at("online-count")).to_have_text("2")
+    return ada, bo
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
     chrome = os.environ.get(CHROME, "")

@@ -9,17 +9,9 @@ from playwright.async_api import Locator, expect
 
 from sioserver.testing import ServerProcess
 
-from .conftest import Arrive, Person
+from .conftest import Arrive, Person, two
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-
-async def two(server: ServerProcess, arrive: Arrive) -> tuple[Person, Person]:
-    ada, bo = await arrive(server), await arrive(server)
-    await ada.join("Ada")
-    await bo.join("Bo")
-    await expect(ada.at("online-count")).to_have_text("2")
-    return ada, bo
 
 
 def message(person: Person, text: str) -> Locator:

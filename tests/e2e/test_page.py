@@ -10,7 +10,7 @@ from playwright.async_api import expect
 
 from sioserver.testing import ServerProcess
 
-from .conftest import SECRET, Arrive, Person, Serve
+from .conftest import SECRET, Arrive, Serve, two
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -19,14 +19,6 @@ def token(user: str, name: str, lasts: float = 3600, **claims: object) -> str:
     return jwt.encode(
         {"sub": user, "name": name, "exp": time.time() + lasts, **claims}, SECRET, "HS256"
     )
-
-
-async def two(server: ServerProcess, arrive: Arrive) -> tuple[Person, Person]:
-    ada, bo = await arrive(server), await arrive(server)
-    await ada.join("Ada")
-    await bo.join("Bo")
-    await expect(ada.at("online-count")).to_have_text("2")
-    return ada, bo
 
 
 async def test_two_browsers_chat(server: ServerProcess, arrive: Arrive) -> None:

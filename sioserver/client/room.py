@@ -239,9 +239,17 @@ class RoomClient:
         self, *, before: int | None = None, after: int | None = None, limit: int = 50
     ) -> list[Received]:
         """A page of messages with `after < offset < before`, ascending, as they are now: the oldest
-        of them when `after` is given, else the newest."""
-        entries, _ = await self._page(before, after, limit)
-        return [one for one in entries if isinstance(one, Received)]
+        of them when `after` is given, else the newest. An empty one: there are no more."""
+        while True:
+            answer = await self._page(before, after, limit)
+            found = [one for one in payloads.page(answer) if isinstance(one, Received)]
+            if found or not answer["more"]:
+                return found
+            # the server has only passed over what was done to messages, as far as it does at once
+            if after is None:
+                before = answer["next"]
+            else:
+                after = answer["next"]
 
     async def members(self, *, away: bool = False) -> list[Member]:
         """Who is online or away; with `away` everybody who belongs to the room."""
@@ -319,12 +327,11 @@ class RoomClient:
 
     async def _page(
         self, before: int | None, after: int | None, limit: int, **more: bool
-    ) -> tuple[list[Received | Change], Position]:
+    ) -> dict[str, Any]:
         wanted = {"before": before, "after": after, "limit": limit, **more}
-        answer = await self._line.ask(
+        return await self._line.ask(
             "history", {name: value for name, value in wanted.items() if value is not None}
         )
-        return payloads.page(answer), Position.parse(answer["position"])
 
     # ------------------------------------------------------------ iterating
 
@@ -350,14 +357,14 @@ class RoomClient:
 
     async def _fill(self, hole: Hole) -> None:
         try:
-            entries, top = await self._page(None, hole.first - 1, PAGE, operations=True)
+            answer = await self._page(None, hole.first - 1, PAGE, operations=True)
         except Refusal as refusal:
             log.warning("missed messages cannot be fetched: %s", refusal)
             hole.give_up()
         except (Disconnect, ConnectionError):
             return  # it is over, as `__anext__` will say
         else:
-            hole.fill([*entries], top)
+            hole.fill([*payloads.page(answer)], Position.parse(answer["position"]))
 
     # ------------------------------------------------------------ what the server tells
 

@@ -8,6 +8,7 @@ import pytest
 from sioserver.app import ROOMS
 from sioserver.client import Gap, RoomClient, Transport
 from sioserver.config.schema import Limits, RoomRule, Rooms
+from sioserver.engine import embedded_pages, tail
 from sioserver.errors import Disconnect, Refusal
 from sioserver.model import Message
 
@@ -197,6 +198,24 @@ async def test_who_missed_much_gets_it_from_the_history(
             assert await take(ann, 50) == list(range(50))
             await bob.send("live")
             assert await take(ann, 1) == ["live"]
+
+
+async def test_a_page_of_history_lies_behind_many_operations(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded_pages, "SCAN", 3)
+    monkeypatch.setattr(tail, "TAIL_BYTES", 0)  # so that the store is asked
+    async with RoomClient(served.url, user="ann") as ann:
+        await ann.send("one")
+        await ann.send("two")
+        for number in range(7):
+            await ann.react(1, f"x{number}")
+        assert [message.body for message in await ann.history()] == ["one", "two"]
+        assert [message.body for message in await ann.history(limit=1)] == ["two"]
+        await ann.send("three")
+        assert [message.body for message in await ann.history(after=2)] == ["three"]
+        assert await ann.history(after=2, before=10) == []
+        assert await ann.history(before=1) == []
 
 
 async def test_what_the_history_does_not_hold_is_a_gap() -> None:

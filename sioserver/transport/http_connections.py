@@ -244,6 +244,9 @@ class HttpConnection(web.RequestHandler):
             body.set_exception(web.HTTPRequestTimeout())
         else:
             self.force_close()  # the answer did not need it
+            if self._task_handler is not None:
+                # it would read on, from a connection that it has no more
+                self._task_handler.cancel()
 
     def _head_late(self) -> None:
         self._head_due = None

@@ -340,6 +340,26 @@ async def test_nobody_waits_for_the_rest_of_a_body_whose_client_has_gone(
         await until(lambda: len(asyncio.all_tasks()) == tasks)
 
 
+async def test_the_end_of_a_body_s_time_is_no_failure_though_a_piece_has_just_come(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(http_connections, "LINGER", 1000.0)
+    async with watched() as site:
+        tasks = len(asyncio.all_tasks())
+        reader, writer = await site.raw()
+        writer.write(site.head("POST", "/nothing", "Content-Length: 1000") + b"x")
+        assert status_of(await soon(reader.readuntil(b"\r\n\r\n"))) == 404
+        (connection,) = site.connections._open
+        body = connection._body
+        assert body is not None
+        await until(lambda: body._waiter is not None and not connection._request_in_progress)
+        body.feed_data(b"y")  # whoever throws it away has not had a turn yet
+        connection._body_late(body)
+        await until(lambda: len(asyncio.all_tasks()) == tasks)
+        writer.close()
+    assert [one for one in caplog.records if one.levelno >= logging.WARNING] == []
+
+
 # ---------------------------------------------------------------------------- places
 
 

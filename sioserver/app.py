@@ -174,7 +174,6 @@ def create_app(
                 rooms,
                 engine,
                 hub,
-                policy,
                 budget,
                 admission,
                 recovery,

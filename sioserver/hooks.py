@@ -20,6 +20,7 @@ from sioserver import wire
 from sioserver.errors import Refusal
 from sioserver.metrics import Metrics
 from sioserver.model import Act, User
+from sioserver.wire.strict import check_plain
 
 log = logging.getLogger(__name__)
 
@@ -246,10 +247,12 @@ class HookCalls:
         if not self._functions[hook]:
             return event.body
         asked = await self._ask(hook, event)
-        if asked.body is not event.body:
+        # an object may have been changed in place
+        if asked.body is not event.body or not isinstance(event.body, str | bytes):
             try:
+                check_plain(asked.body)
                 wire.check_body(asked.body, most, "the body")
-            except Refusal as error:
+            except (Refusal, ValueError) as error:
                 log.error("what on_%s made of a message cannot be posted: %s", hook, error)
                 raise Refusal("internal") from error
         return asked.body

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -237,7 +239,16 @@ async def test_it_is_asked_where_there_is_no_task(world: World) -> None:
 
 @pytest.mark.parametrize(
     ("body", "text"),
-    [("x" * 11, "has 11 bytes, at most 10"), (2**53 + 1, "beyond 2"), ("\ud800", "surrogate")],
+    [
+        ("x" * 11, "has 11 bytes, at most 10"),
+        (2**53 + 1, "beyond 2"),
+        ("\ud800", "surrogate"),
+        (float("nan"), "out of range"),
+        ({"at": datetime(2026, 1, 1, tzinfo=UTC)}, "datetime is not JSON"),
+        (bytearray(b"x"), "bytearray is not JSON"),
+        ([{1, 2}], "set is not JSON"),
+        ({7: "x"}, "names in an object are texts"),
+    ],
 )
 async def test_a_body_that_cannot_be_posted_is_the_hooks_fault(
     world: World, caplog: pytest.LogCaptureFixture, body: Any, text: str
@@ -245,6 +256,20 @@ async def test_a_body_that_cannot_be_posted_is_the_hooks_fault(
     world.hooks.on_message(lambda posting: posting.with_body(body))
     assert (await refused(world.calls().posting(POSTING, 10))).code == "internal"
     assert text in caplog.text
+
+
+@pytest.mark.parametrize("value", ["x" * 100, float("inf"), Decimal(1)])
+async def test_so_is_one_that_was_changed_in_place(
+    world: World, caplog: pytest.LogCaptureFixture, value: Any
+) -> None:
+    @world.hooks.on_message
+    def change(posting: Posting) -> Posting:
+        posting.body["text"] = value
+        return posting.with_body(posting.body)
+
+    posting = Posting("lobby", ANN, "c1", "m1", {"text": "hello"})
+    assert (await refused(world.calls().posting(posting, 50))).code == "internal"
+    assert "cannot be posted" in caplog.text
 
 
 async def test_so_is_an_answer_that_is_no_message(

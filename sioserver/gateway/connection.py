@@ -233,6 +233,8 @@ class PlainConnection(Inbox):
 
     def _beats(self) -> None:
         self._beat = None
+        if self._answer_due and self._inbox and self.heartbeat is not None:
+            self._unread = True  # an answer in the dialect's own frames waits for its turn
         if self._answer_due and not (self._unread or self.watched):
             self.server.slices.run(self._silent)
             return

@@ -6,7 +6,7 @@ same as over Socket.IO, and is not known here.
 
 from __future__ import annotations
 
-import math
+import json
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -14,7 +14,7 @@ import orjson
 
 from sioserver.gateway.tutorial import binary
 from sioserver.model import Event
-from sioserver.wire.strict import MAX_DEPTH, StrictJSON, depth
+from sioserver.wire.strict import MAX_DEPTH, StrictJSON, check_plain, depth
 
 JOIN: Final = "join"
 """The first event of a client: [join, {room, token | user, name, position, pid}, id]."""
@@ -95,7 +95,11 @@ class Json:
 
     def dumps(self, value: Any) -> str:
         """Write one."""
-        return orjson.dumps(value, default=binary, option=orjson.OPT_NON_STR_KEYS).decode()
+        try:
+            return orjson.dumps(value, default=binary, option=orjson.OPT_NON_STR_KEYS).decode()
+        except TypeError:
+            # half a surrogate pair, in the name of an event that is refused
+            return json.dumps(value, default=binary, separators=(",", ":"), allow_nan=False)
 
 
 class Msgpack:
@@ -111,38 +115,9 @@ class Msgpack:
             found = msgspec.msgpack.decode(data)
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
             raise ValueError(f"not msgpack: {error}") from None
-        _check(found)
+        check_plain(found)
         return found
 
     def dumps(self, value: Any) -> bytes:
         """Write one."""
         return msgspec.msgpack.encode(value)
-
-
-_LEAVES: Final = frozenset({str, bytes, bool, int, type(None)})
-
-
-def _check(value: Any) -> None:
-    """Raise ValueError for what JSON could not pass on to others; without recursion."""
-    level: list[Any] = [value]
-    for _ in range(MAX_DEPTH + 1):
-        below: list[Any] = []
-        for part in level:
-            kind = type(part)
-            if kind in _LEAVES:
-                continue
-            if kind is float:
-                if not math.isfinite(part):
-                    raise ValueError("a number is out of range")
-            elif kind is list:
-                below.extend(part)
-            elif kind is dict:
-                if any(type(name) is not str for name in part):
-                    raise ValueError("the names in an object are texts")
-                below.extend(part.values())
-            else:
-                raise ValueError(f"{kind.__name__} has no place in a frame")
-        if not below:
-            return
-        level = below
-    raise ValueError("nested too deeply")

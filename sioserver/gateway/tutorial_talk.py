@@ -35,17 +35,19 @@ _NO_TOKEN: Final = frozenset({"unauthorized", "token_expired"})
 class Visitor:
     """What is known of a connection."""
 
-    __slots__ = ("began", "listener", "login", "token")
+    __slots__ = ("began", "listener", "login", "token", "wanted")
 
     def __init__(self, token: str | None) -> None:
         # it has sent something, so it is known what it speaks
         self.began = False
-        # one that was good when it was looked at, or came with the request
+        # one that was good when it was looked at; or, where none is needed, came with the request
         self.token = token
         # in the anteroom, or in the room that the anteroom is in front of
         self.listener: PlainClient | None = None
         # as which it is (or was, before its token expired) in a room
         self.login: Said | None = None
+        # the last login that was asked for, also when it was refused
+        self.wanted: Said | None = None
 
 
 class TutorialTalk:
@@ -59,9 +61,27 @@ class TutorialTalk:
 
     def begin(self, connection: PlainConnection) -> None:
         """A connection without a sub-protocol is there."""
-        visitor = connection.state = Visitor(connection.token)
+        token = None if self._rooms.needs_tokens else connection.token
+        visitor = connection.state = Visitor(token)
         connection.heartbeat, connection.strict = self._heartbeat, False
         if self._may_come_in(visitor):
+            visitor.listener = self._rooms.wait(connection)
+
+    async def look(self, connection: PlainConnection) -> None:
+        """Is the token that came with the request a good one? The first thing that is done for a
+        connection, where it needs one. Of a bad one nothing is said before the first frame: which
+        dialect it speaks is not known yet."""
+        if connection.closed:
+            return
+        visitor: Visitor = connection.state
+        assert connection.token is not None
+        try:
+            await self._rooms.identify(connection, connection.token)
+        except Refusal as error:
+            log.debug("the token of a handshake was refused: %s", error)
+            return
+        visitor.token = connection.token
+        if not connection.closed:
             visitor.listener = self._rooms.wait(connection)
 
     def _may_come_in(self, visitor: Visitor) -> bool:
@@ -101,8 +121,9 @@ class TutorialTalk:
         if not self._may_come_in(visitor):
             raise Refusal("unauthorized")
         if said is None:
-            self._say(connection, visitor, text)
+            await self._say(connection, visitor, text)
         elif said.event == "login":
+            visitor.wanted = said
             await self._log_in(connection, visitor, said)
         elif said.event == "message":
             await self._message(connection, visitor, said)
@@ -114,14 +135,14 @@ class TutorialTalk:
             without = refusal.code in _NO_TOKEN
             connection.write(_NOAUTH if without else Frames([tutorial.error(refusal)]))
 
-    def _say(self, connection: PlainConnection, visitor: Visitor, text: str) -> None:
+    async def _say(self, connection: PlainConnection, visitor: Visitor, text: str) -> None:
         if connection.clients:
             raise Refusal("bad_request", "after a login, a frame is a JSON object")
         self._rooms.metrics.count_event("other")
         self._rooms.guard.event(connection, None, "said")
         if visitor.listener is None:
             visitor.listener = self._rooms.wait(connection)
-        self._rooms.say(visitor.listener, text)
+        await self._rooms.say(visitor.listener, visitor.token, text)
 
     async def _auth(self, connection: PlainConnection, visitor: Visitor, token: str) -> None:
         rooms = self._rooms
@@ -167,7 +188,9 @@ class TutorialTalk:
 
     async def _message(self, connection: PlainConnection, visitor: Visitor, said: Said) -> None:
         if not connection.clients:
-            await self._log_in(connection, visitor, Said("login", name=said.name))
+            # not elsewhere than where they wanted to be, whoever may read it there
+            login = visitor.wanted or Said("login", name=said.name)
+            await self._log_in(connection, visitor, login)
         client = _client(connection)
         self._rooms.metrics.count_event("message")
         self._rooms.guard.event(connection, client, "message")

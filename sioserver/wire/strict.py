@@ -1,4 +1,4 @@
-"""JSON, read strictly, and how deep it may be nested.
+"""JSON, read strictly, and how deep it may be nested; and what else may stand for it.
 
 Pure: text in, builtins out, or `ValueError`. Knows no frame and no packet.
 """
@@ -6,6 +6,7 @@ Pure: text in, builtins out, or `ValueError`. Knows no frame and no packet.
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any, Final
 
@@ -87,3 +88,34 @@ def depth(text: str) -> int:
         elif sign in "]}":
             level -= 1
     return deepest
+
+
+_LEAVES: Final = frozenset({str, bytes, bool, int, type(None)})
+
+
+def check_plain(value: Any) -> None:
+    """Raise ValueError for what did not come from JSON and could not be passed on in it: all that
+    is no text, whole or finite number, true, false, None, binary, list (or tuple) or dict with
+    texts for names. Without recursion."""
+    level: list[Any] = [value]
+    for _ in range(MAX_DEPTH + 1):
+        below: list[Any] = []
+        for part in level:
+            kind = type(part)
+            if kind in _LEAVES:
+                continue
+            if kind is float:
+                if not math.isfinite(part):
+                    raise ValueError("a number is out of range")
+            elif kind is list or kind is tuple:
+                below.extend(part)
+            elif kind is dict:
+                if any(type(name) is not str for name in part):
+                    raise ValueError("the names in an object are texts")
+                below.extend(part.values())
+            else:
+                raise ValueError(f"{kind.__name__} is not JSON")
+        if not below:
+            return
+        level = below
+    raise ValueError("nested too deeply")

@@ -16,6 +16,7 @@ from sioserver.app import DOORS, METRICS, ROOMS, create_app
 from sioserver.config import Config
 from sioserver.engine.base import Engine
 from sioserver.gateway.door import Door
+from sioserver.hooks import Hooks
 from sioserver.metrics import Metrics
 
 PATIENCE = 20.0
@@ -179,9 +180,11 @@ def configured(**sections: Mapping[str, Any]) -> Config:
 
 
 @asynccontextmanager
-async def place(config: Config | None = None, engine: Engine | None = None) -> AsyncIterator[Place]:
+async def place(
+    config: Config | None = None, engine: Engine | None = None, hooks: Hooks | None = None
+) -> AsyncIterator[Place]:
     """A server on a free port of loopback."""
-    app = create_app(config or configured(), engine=engine)
+    app = create_app(config or configured(), engine=engine, hooks=hooks)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
     await runner.setup()
     try:

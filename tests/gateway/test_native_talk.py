@@ -109,12 +109,13 @@ async def test_a_join_that_is_refused_may_be_tried_again(
     assert (await ann.ask("join", {"room": "hall"}))["error"]["code"] == "bad_request"
 
 
-async def test_a_refusal_that_nobody_waits_for_is_a_notice(here: Place) -> None:
+@pytest.mark.parametrize("event", ["no such event", "half a pair \ud800", 7])
+async def test_a_refusal_that_nobody_waits_for_is_a_notice(here: Place, event: str) -> None:
     ann = await here.native()
-    await ann.say(["no such event", 1])
+    await ann.say([event, 1])
     notice = await ann.hear_until("notice")
     assert notice[1]["code"] == "unknown_event"
-    assert notice[1]["event"] == "no such event"
+    assert notice[1]["event"] == event
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import Any
 import jwt
 import pytest
 
+from sioserver.hooks import Hooks, Posting
 from sioserver.model import Revocation
 
 from .kit import SECRET, Gone, Place, Plain, configured, place, until
@@ -401,3 +402,88 @@ async def test_nothing_is_left(here: Place) -> None:
     assert here.metrics.connections["raw"] == 0
     with pytest.raises(Gone):
         await clients[0].hear_until("nothing")
+
+
+# ---------------------------------------------------------------------------- who says what where
+
+
+async def test_a_token_of_the_handshake_is_looked_at_before_anything_is_heard_or_said() -> None:
+    async with place(configured(auth={"secret": SECRET})) as here:
+        ann = await here.open(headers={"Authorization": f"Bearer {token()}"})
+        await ann.login("Ann")
+        bad, good = [
+            await here.open(headers={"Authorization": f"Bearer {shown}"})
+            for shown in ("rubbish", token("ben"))
+        ]
+        await bad.say("from a stranger")
+        assert await bad.hear() == NOAUTH
+        await good.say("from a friend")
+        assert await ann.hear() == "from a friend"
+        await ann.say({"message": "hello"})
+        assert (await ann.hear())["event"] == "message"
+        await bad.say("once more")
+        assert await bad.hear() == NOAUTH  # and nothing of what was said
+
+
+async def test_who_may_not_post_in_the_default_room_says_no_texts_there_either() -> None:
+    moderators = {"rules": [{"match": "lobby", "moderate": ["mod"]}]}
+    async with place(configured(auth={"secret": SECRET}, rooms=moderators)) as here:
+        mod = await here.native("lobby", token=token("mod"))
+        eve = await here.open(headers={"Authorization": f"Bearer {token('eve')}"})
+        await eve.say("one")
+        assert (await mod.ask("mute", {"user": "eve", "seconds": 600}))["ok"]
+        await eve.say("two")
+        assert (await eve.hear())["code"] == "muted"
+        assert (await mod.ask("unmute", {"user": "eve"}))["ok"]
+        assert (await mod.ask("settings", {"read_only": True}))["ok"]
+        await eve.say("three")
+        assert (await eve.hear())["code"] == "forbidden"
+        assert (await mod.ask("settings", {"read_only": False}))["ok"]
+        assert (await mod.ask("ban", {"user": "eve"}))["ok"]
+        await eve.say("four")
+        assert (await eve.hear())["code"] == "banned"
+
+
+async def test_a_revoked_token_says_no_more_texts() -> None:
+    async with place(configured(auth=WITH_TOKENS)) as here:
+        eve = await here.open(headers={"Authorization": f"Bearer {token('eve', jti='j1')}"})
+        ann = await here.open(headers={"Authorization": f"Bearer {token('ann')}"})
+        await ann.say("one")
+        assert await eve.hear() == "one"
+        await here.rooms._engine.revoke(Revocation("token", "j1", time.time() + 3600))
+        await eve.say("two")
+        assert await eve.hear() == NOAUTH
+
+
+async def test_after_a_login_that_was_refused_nothing_is_said_elsewhere() -> None:
+    rules = {"rules": [{"match": "vip", "join": ["boss"]}]}
+    async with place(configured(rooms=rules)) as here:
+        lobby, ann = await here.open(), await here.open()
+        await lobby.login("Lo")
+        await ann.say({"event": "login", "name": "Ann", "roomid": "vip"})
+        assert (await ann.hear())["code"] == "forbidden"
+        await ann.say({"event": "message", "name": "Ann", "message": "for the vips"})
+        assert (await ann.hear())["code"] == "forbidden"
+        await lobby.say({"message": "nothing came before this"})
+        assert (await lobby.hear())["message"] == "nothing came before this"
+
+
+async def test_who_waits_for_a_slow_hook_has_not_gone_away() -> None:
+    hooks, done = Hooks(), asyncio.Event()
+
+    @hooks.on_message
+    async def slow(posting: Posting) -> None:
+        await done.wait()
+
+    async with place(configured(gateway={"heartbeat": 0.05}), hooks=hooks) as here:
+        ann = await here.open()
+        await ann.login("Ann")
+        for text in ("one", "two"):
+            await ann.say({"message": text})
+        [connection] = here.door.connections
+        # the answer to a heartbeat stands behind a message, and the next one is due
+        await until(lambda: connection._answer_due and len(connection._inbox or ()) > 1)
+        connection._beats()
+        done.set()
+        assert (await ann.hear_until("message"))["message"] == "one"
+        assert (await ann.hear())["message"] == "two"

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sioserver.wire.strict import MAX_DEPTH, StrictJSON, depth
+from sioserver.wire.strict import MAX_DEPTH, StrictJSON, check_plain, depth
 
 # what JSON has on the wire: whole numbers that stay exact, no lone surrogates in names
 SCALARS = (
@@ -106,3 +106,33 @@ class TestStrictJSON:
             StrictJSON.dumps([object()])
         with pytest.raises(TypeError):
             StrictJSON.dumps([2**70, math.nan])
+
+
+_leaves = st.none() | st.booleans() | st.integers() | st.text() | st.binary()
+_plain = st.recursive(
+    _leaves | st.floats(allow_nan=False, allow_infinity=False),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner) | st.tuples(inner, inner),
+    max_leaves=20,
+)
+_odd = st.sampled_from([math.nan, math.inf, bytearray(b"x"), {1, 2}, {7: "x"}, object(), 1j])
+
+
+@given(_plain)
+def test_what_is_plain(value: Any) -> None:
+    check_plain(value)
+
+
+@given(_plain, _odd, _plain)
+def test_what_is_not_plain_wherever_it_stands(one: Any, odd: Any, two: Any) -> None:
+    for value in (odd, [one, odd, two], {"x": one, "y": (two, {"z": odd})}):
+        with pytest.raises(ValueError):
+            check_plain(value)
+
+
+def test_plain_things_have_so_many_levels() -> None:
+    value: Any = 1
+    for _ in range(MAX_DEPTH):
+        value = [value]
+    check_plain(value)
+    with pytest.raises(ValueError, match="too deeply"):
+        check_plain([value])

@@ -161,6 +161,11 @@ class Checker:
         """It was acknowledged; `offset` is the newest entry about the message, its own or not."""
         self._done_by[name] = offset
 
+    def refused_operation(self, name: str) -> None:
+        """It was refused for good, and not done: the message was no longer there, say."""
+        for made in self._done.values():
+            made[:] = [one for one in made if one[0] != name]
+
     def joined(self, member: str, after: int) -> None:
         """Somebody became a member; `after` is the offset at which its welcome began."""
         self._members[member] = _Member(after)

@@ -302,6 +302,17 @@ def test_what_was_never_answered_may_be_there_or_not(changes: Changes) -> None:
     assert changes.report().ok
 
 
+def test_what_was_refused_must_not_be_there() -> None:
+    checker = Checker()
+    checker.sent("m", FIRST)
+    checker.operated("e", Done("m", "edit", SECOND))
+    checker.refused_operation("e")
+    checker.stored([("m", FIRST, [], False)])
+    assert checker.check().ok
+    checker.stored([("m", SECOND, [], False)])
+    assert kinds(checker.check()) == {"state"}
+
+
 def test_an_operation_that_is_lost_is_named() -> None:
     for lost in ("e1", "r2", "r3"):
         changes = Changes()

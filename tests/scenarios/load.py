@@ -19,6 +19,7 @@ import socketio
 
 from sioserver.checker import Checker, Done, Report
 from sioserver.client import Change, Gap, Received, RoomClient, Transport
+from sioserver.errors import Refusal
 from sioserver.model import Position
 
 ROOM = "loss"
@@ -188,12 +189,20 @@ class Sender:
         else:
             del self._mine[id]
         room.checker.operated(name, done)
-        if kind == "edit":
-            changed = await client.edit(id, done.body, timeout=None)
-        elif kind == "delete":
-            changed = await client.delete(id, timeout=None)
-        else:
-            changed = await client.react(id, done.emoji, on=done.on, timeout=None)
+        try:
+            if kind == "edit":
+                changed = await client.edit(id, done.body, timeout=None)
+            elif kind == "delete":
+                changed = await client.delete(id, timeout=None)
+            else:
+                changed = await client.react(id, done.emoji, on=done.on, timeout=None)
+        except Refusal as refusal:
+            if refusal.code != "not_found":
+                raise
+            # others have posted so much meanwhile that it is no longer in the log
+            room.checker.refused_operation(name)
+            self._mine.pop(id, None)
+            return
         self.acked += 1
         room.operated(name, changed.offset)
 

@@ -55,4 +55,4 @@ async def test_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
     assert report.announced == 0, f"seed {seed}: {room.diaries(report)}"
     assert room.acked >= KILLS * PER_LIFE[0]
     assert room.operations > room.acked / 10
-    assert room.received >= READERS * (room.acked - room.operations)
+    assert room.received >= READERS * room.acked

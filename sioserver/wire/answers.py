@@ -54,9 +54,10 @@ def entry_size(entry: Message) -> int:
     """About how many bytes an entry is told with, beside the little that each one has."""
     size = body_size(entry.body)
     if entry.mentions:
-        size += sum(map(len, entry.mentions))
+        size += sum(len(user.encode()) + 3 for user in entry.mentions)
     if entry.reactions:
-        size += sum(map(len, entry.reactions))
+        # with its number, and a second time where it is the reader's own
+        size += sum(2 * len(emoji.encode()) + 10 for emoji in entry.reactions)
     return size
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -221,10 +222,23 @@ def test_what_a_page_may_have_counts_what_a_message_has_beside_its_body() -> Non
         for n in range(1, 6)
     ]
     page = page_of(messages, 1, Position("e", 5))
-    assert wire.entry_size(messages[0]) == 81
-    cut = wire.cut_page(page, HistoryRequest(None, None, 9), 10, 200)
+    assert wire.entry_size(messages[0]) == 1 + 53 + 70
+    cut = wire.cut_page(page, HistoryRequest(None, None, 9), 10, 300)
     assert [one.offset for one in cut.messages] == [4, 5]
     assert (cut.start, cut.end) == (4, 6)
-    cut = wire.cut_page(page, HistoryRequest(None, 0, 9), 10, 200)
+    cut = wire.cut_page(page, HistoryRequest(None, 0, 9), 10, 300)
     assert [one.offset for one in cut.messages] == [1, 2]
     assert (cut.start, cut.end) == (1, 3)
+
+
+def test_a_page_has_about_the_bytes_that_it_may_have() -> None:
+    """Ids and emoji of four bytes for each character, as many as there may be."""
+    reactions = {"\U0001f600" * 31 + chr(0x1F600 + n): ("ann",) for n in range(50)}
+    mentions = tuple("\U0001f600" * 127 + chr(0x1F600 + n) for n in range(50))
+    messages = [
+        replace(message(n, ""), mentions=mentions, reactions=reactions) for n in range(1, 100)
+    ]
+    wanted = HistoryRequest(None, None, 99)
+    page = wire.cut_page(page_of(messages, 1, Position("e", 99)), wanted, 0, 400_000)
+    told = orjson.dumps(wire.history_answer(page, wanted, "ann"))
+    assert 350_000 < len(told) < 410_000

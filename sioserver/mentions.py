@@ -7,14 +7,14 @@ message may be posted is decided before.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from msgspec.structs import replace
 
 from sioserver import private, wire
 from sioserver.engine.base import Engine
 from sioserver.errors import Refusal
-from sioserver.model import Event, Mention, Published, User
+from sioserver.model import Event, Mention, Position, Published, User
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +43,9 @@ class Mentions:
         been posted, and that counts for more.
         """
         others = [other for other in users if other != user.id]
+        if others and published.duplicate:
+            stored = await self._stored(room, published.position)
+            others = others if stored is None else [other for other in others if other in stored]
         if not others:
             return
         offset, at = published.position.offset, published.at
@@ -56,6 +59,15 @@ class Mentions:
             return
         for other, number in added.items():
             self._tell(other, wire.mention_event(shown(replace(mention, number=number), other)))
+
+    async def _stored(self, room: str, at: Position) -> Collection[str] | None:
+        """Whom the message there names, which was sent before: this time it may be sent with other
+        names, and it may have been deleted since. None: the log does not have it."""
+        offset = at.offset
+        page = await self._engine.history(room, after=offset - 1, before=offset + 1, limit=1)
+        if page.top.epoch != at.epoch or not page.messages:
+            return None
+        return page.messages[0].mentions
 
     async def of(self, user_id: str, after: int) -> list[Mention]:
         """A user's mentions with numbers above `after`; the rooms are called as they call them."""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sioserver import wire
-from sioserver.config.schema import Limits, Store
+from sioserver.config.schema import Limits, RoomRule, Store
 from sioserver.engine.embedded import EmbeddedEngine
 from sioserver.errors import Refusal
 from sioserver.hub import Client
@@ -16,18 +16,28 @@ from sioserver.mentions import counted, shown
 from sioserver.model import Event, Mention, Position, User
 
 from .fakes import ANN, BEN, CAT, StagedEngine
-from .test_rooms import World, config
+from .test_rooms import Make, World, config
 
 MENTION = Mention(7, "den", "m3", 3, "ben", "Ben", 1234)
 
 
 @pytest.fixture
-async def world() -> AsyncIterator[World]:
+async def make() -> AsyncIterator[Make]:
     engine = EmbeddedEngine(Store(), grace=5.0, path=":memory:")
-    world = World(config(limits=Limits(mention_burst=60)), StagedEngine(engine))
-    await engine.start(world.hub)
-    yield world
+
+    async def make(*rules: RoomRule) -> World:
+        world = World(config(*rules, limits=Limits(mention_burst=60)), StagedEngine(engine))
+        await engine.start(world.hub)
+        return world
+
+    yield make
     await engine.stop()
+
+
+@pytest.fixture
+async def world(make: Make) -> World:
+    world: World = await make()
+    return world
 
 
 async def open_session(world: World, user: User = ANN) -> Client:
@@ -107,6 +117,30 @@ async def test_sent_again_it_is_noted_once(world: World) -> None:
     assert len(await world.service.mentions.of("ann", 0)) == 1
 
 
+async def test_sent_again_it_names_nobody_else(world: World) -> None:
+    await world.enter()
+    await world.enter(CAT)
+    ben = await world.enter(BEN)
+    ann, cat = await open_session(world), await open_session(world, CAT)
+    await mention(world, ben, "ann")
+    await mention(world, ben, "cat")
+    assert (len(told(world, ann)), told(world, cat)) == (1, [])
+    assert await world.service.mentions.of("cat", 0) == []
+    await world.service.operations.delete(ben, wire.Target(1, None))
+    await mention(world, ben, "ann")  # it mentions nobody any more
+    assert len(told(world, ann)) == 1
+
+
+async def test_sent_again_where_nothing_is_kept(make: Make) -> None:
+    world = await make(RoomRule(history_length=0))
+    await world.enter()
+    ben = await world.enter(BEN)
+    session = await open_session(world)
+    for _ in range(2):
+        await mention(world, ben, "ann")
+    assert len(told(world, session)) == 2
+
+
 async def test_in_a_room_of_two_each_has_their_name_for_it(world: World) -> None:
     ben = await world.enter(BEN, world.service.find("@dm/ann", BEN))
     session = await open_session(world)
@@ -126,7 +160,7 @@ async def test_what_cannot_be_stored_is_sent_again(world: World) -> None:
     await world.enter()
     ben = await world.enter(BEN)
     part = Away(world.engine.mentions)
-    world.service.mentions._engine = Part(part)  # type: ignore[assignment]
+    world.service.mentions._engine = Part(world.engine, part)  # type: ignore[assignment]
     with pytest.raises(Refusal) as refusal:
         await mention(world, ben, "ann")
     assert refusal.value.code == "unavailable"
@@ -140,7 +174,7 @@ async def test_a_message_that_cannot_be_sent_again_is_posted_all_the_same(
 ) -> None:
     await world.enter()
     ben = await world.enter(BEN)
-    world.service.mentions._engine = Part(Away(world.engine.mentions))  # type: ignore[assignment]
+    world.service.mentions._engine = Part(world.engine, Away(world.engine.mentions))  # type: ignore[assignment]
     assert await mention(world, ben, "ann", id=None) == 1
     assert "was not stored" in caplog.text
 
@@ -188,5 +222,6 @@ class Away:
 
 
 class Part:
-    def __init__(self, mentions: Away) -> None:
+    def __init__(self, engine: Any, mentions: Away) -> None:
+        self.history = engine.history
         self.mentions = mentions

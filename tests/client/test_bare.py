@@ -60,9 +60,9 @@ async def test_the_bare_async_client(served: Served, transports: list[Transport]
 async def test_the_bare_client_is_told_why_it_may_not_come_in(served: Served) -> None:
     sio = socketio.AsyncClient(handle_sigint=False)
     told: list[Any] = []
-    sio.on("connect_error", told.append, namespace="/@dm/bob")
+    sio.on("connect_error", told.append, namespace="/@bob")
     with pytest.raises(socketio.exceptions.ConnectionError):
-        await sio.connect(served.url, auth={"user": "ann"}, namespaces=["/@dm/bob"])
+        await sio.connect(served.url, auth={"user": "ann"}, namespaces=["/@bob"])
     (error,) = told
     assert error["message"]
     assert error["data"]["code"] == "forbidden"

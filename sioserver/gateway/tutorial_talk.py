@@ -171,6 +171,7 @@ class TutorialTalk:
             raise Refusal("bad_room", "rooms that begin with @ need the native dialect")
         if (client := _client(connection)) is not None:
             visitor.login = None
+            rooms.proofs.confirm_now(connection)  # or it would be told again when it comes back
             await rooms.leave(client)
         hello = wire.Hello(token=visitor.token, user=said.uid or connection.made_up, name=said.name)
 

@@ -68,6 +68,19 @@ def test_the_first_is_asked_at_once_and_the_next_after_a_pause() -> None:
     assert session.pings == 2
 
 
+def test_who_leaves_a_room_is_asked_without_a_pause() -> None:
+    scene, session = Scene(), Session()
+    session.client.written = 1
+    scene.proofs.confirm(session)
+    scene.proofs.confirm_now(session)
+    assert session.pings == 2
+    session.client.proven = 1
+    scene.proofs.confirm_now(session)
+    session.client.written, session.ws = 2, None
+    scene.proofs.confirm_now(session)
+    assert session.pings == 2
+
+
 def test_nothing_is_asked_of_who_has_proven_all_or_is_gone() -> None:
     scene, session = Scene(), Session()
     scene.proofs.confirm(session)  # nothing was written

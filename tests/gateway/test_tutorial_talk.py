@@ -168,6 +168,22 @@ async def test_another_login_moves_to_another_room() -> None:
         assert (await ann.hear_until("message"))["message"] == "in the den"
 
 
+async def test_who_comes_back_to_a_room_hears_nothing_again() -> None:
+    async with place(configured(delivery={"confirm": 60})) as here:
+        ann = await here.open()
+        await ann.login("Ann", "den", "ann")
+        [connection] = here.door.connections
+        for text in ("one", "two", "three"):
+            await ann.say({"message": text})
+            await ann.hear_until("message")
+            await until(lambda: not connection._ping_due)
+        await ann.login("Ann", "hall", "ann")
+        await until(lambda: not connection._ping_due)
+        await ann.login("Ann", "den", "ann")
+        await ann.say({"message": "four"})
+        assert (await ann.hear_until("message"))["message"] == "four"
+
+
 # ---------------------------------------------------------------------------- heartbeats
 
 

@@ -149,6 +149,7 @@ COSTS: Final[Mapping[object, float]] = {
     "rooms": 10.0,
     "mentions": 10.0,
     "directory": 10.0,
+    "search": 10.0,
     "auth": 10.0,
     "leave": 10.0,
     "kick": 10.0,
@@ -228,8 +229,10 @@ class Budget:
         self._users: Budgets | None = None
         self._conversations: Budgets | NoLimit = NoLimit()
         self._mentions: Budgets | NoLimit = NoLimit()
+        self._searches: Budgets | NoLimit = NoLimit()
         if limits.enabled:
             self._conversations = Budgets(limits.direct_rate, limits.direct_burst)
+            self._searches = Budgets(limits.search_rate, limits.search_burst)
             self._mentions = Budgets(limits.mention_rate, limits.mention_burst)
             self._messages = Budgets(limits.message_rate, limits.message_burst)
             self._relayed = Budgets(1.0, 1.0)  # each room's rule has its own rate
@@ -277,6 +280,12 @@ class Budget:
                 retry_after=wait,
                 limit="direct_rate",
             )
+
+    def check_search(self, user_id: str, now: float) -> None:
+        """One more search of a user, on whichever connection. Raises `Refusal("rate_limited")`."""
+        wait = self._searches.take(user_id, now)
+        if wait:
+            raise Refusal("rate_limited", retry_after=wait, limit="search_rate")
 
     def check_mentions(self, user_id: str, number: int, now: float) -> None:
         """A message of a user names so many others, each of whom is told and has it kept.

@@ -45,6 +45,7 @@ from sioserver.model import (
 from sioserver.moderation import Moderation
 from sioserver.operations import Operations
 from sioserver.relay import Relay
+from sioserver.search import Search
 from sioserver.sessions import Sessions
 
 AT_ONCE: Final = 262_144
@@ -149,6 +150,7 @@ class RoomService:
             max_body=self.max_body,
             hooks=hooks,
         )
+        self.search = Search(engine, policy, budget, self._check)
         self._direct = Direct(config.limits, engine, budget, self.sessions.joined)
         self.activity = Activity(
             engine,

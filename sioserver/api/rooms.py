@@ -92,6 +92,17 @@ class Rooms:
                 shared=True,
             ),
             Route(
+                "search_messages",
+                "GET",
+                f"{ROOM}/search",
+                "The newest messages that say something",
+                self._search,
+                protocol.SearchPage,
+                query=("query", "before", "limit", "as"),
+                needs=WHO,
+                shared=True,
+            ),
+            Route(
                 "post_message",
                 "POST",
                 f"{ROOM}/messages",
@@ -121,8 +132,7 @@ class Rooms:
         listed = [(one.room, one.topic, counts) for one, counts in found.rooms]
         told = wire.directory_answer(listed, found.next)
         following = urlencode({**asked, "after": told.get("next", "")})
-        headers = {"Link": f'<?{following}>; rel="next"'} if found.next is not None else {}
-        return answer(told, headers=headers)
+        return answer(told, headers=_next(following) if "next" in told else {})
 
     # ------------------------------------------------------------ people
 
@@ -161,6 +171,21 @@ class Rooms:
         found = wire.history_answer(page, wanted, visitor.user.id)
         return answer(found, headers=_link(found, asked))
 
+    async def _search(self, request: web.Request) -> web.Response:
+        caller = await self._visits.caller(request, "search")
+        asked = query(request, "query", "before", "limit", "as")
+        given = {name: asked[name] for name in asked if name != "as"}
+        given |= {name: number(given[name]) for name in ("before", "limit") if name in given}
+        wanted = wire.parse_search([given], self._bounds.messages)
+        visitor = await self._visits.visit(request, caller, user_of(asked.get("as")))
+        found = await self._rooms.search.find(visitor, wanted)
+        kept = wire.fitting(found.messages, MANY, self._bounds.page)
+        told = wire.search_answer(
+            found.messages, kept, found.end, found.next, visitor.user.id, complete=found.complete
+        )
+        following = urlencode({**asked, "before": told.get("next", "")})
+        return answer(told, headers=_next(following) if "next" in told else {})
+
     async def _post_message(self, request: web.Request) -> web.Response:
         caller = await self._visits.caller(request, "message")
         if kind_of(request) == BYTES:
@@ -193,4 +218,8 @@ def _link(found: dict[str, Any], asked: dict[str, Any]) -> dict[str, str]:
     if not found["more"]:
         return {}
     kept = {**asked, "after" if "after" in asked else "before": found["next"]}
-    return {"Link": f'<?{urlencode(kept)}>; rel="next"'}
+    return _next(urlencode(kept))
+
+
+def _next(asked: str) -> dict[str, str]:
+    return {"Link": f'<?{asked}>; rel="next"'}

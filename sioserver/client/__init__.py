@@ -17,7 +17,7 @@ from sioserver.client.identity import Token
 from sioserver.client.inbox import Gap
 from sioserver.client.link import Transport
 from sioserver.client.payloads import Change, Received
-from sioserver.client.room import Changed, Member, RoomClient, Sent, room_with
+from sioserver.client.room import Changed, Hits, Member, RoomClient, Sent, room_with
 from sioserver.client.session import RoomState, Session
 from sioserver.client.signed import SignedJSON
 
@@ -28,6 +28,7 @@ __all__ = [
     "Change",
     "Changed",
     "Gap",
+    "Hits",
     "Member",
     "Publisher",
     "Received",

@@ -39,6 +39,18 @@ class Sent:
     at: int
 
 
+@dataclass(frozen=True, slots=True)
+class Hits:
+    """What a search has found."""
+
+    messages: list[Received]
+    """Newest first."""
+    next: int | None
+    """`before` of the next search; None when the room's log has been searched to its beginning."""
+    complete: bool
+    """False: it ended because so much had been looked at; there may be more with `next`."""
+
+
 def room_with(user_id: str) -> str:
     """The room that one shares with this user alone: for `RoomClient(url, room_with("bob"))`."""
     return private.direct_name(user_id)
@@ -250,6 +262,16 @@ class RoomClient:
                 before = answer["next"]
             else:
                 after = answer["next"]
+
+    async def search(self, query: str, *, before: int | None = None, limit: int = 20) -> Hits:
+        """The newest messages before an offset that say all words and "phrases" of `query`, newest
+        first."""
+        wanted: dict[str, Any] = {"query": query, "limit": limit}
+        if before is not None:
+            wanted["before"] = before
+        answer = await self._line.ask("search", wanted)
+        found = [payloads.message(item) for item in answer["items"]]
+        return Hits(found, answer.get("next"), answer["complete"])
 
     async def members(self, *, away: bool = False) -> list[Member]:
         """Who is online or away; with `away` everybody who belongs to the room."""

@@ -335,6 +335,14 @@ class Rooms(Section, frozen=True):
             "was for the longest time."
         ),
     ] = 10_000
+    search_scan: Annotated[
+        AtLeastOne,
+        about(
+            "Messages that one `search` looks at: with Redis all that there are, newest first; "
+            "with the embedded engine those that its index finds. Then the answer says how far it "
+            "came."
+        ),
+    ] = 5000
     receipts_max_members: Annotated[
         Count, about("Read positions are told to the others in rooms of at most this many members.")
     ] = 50
@@ -553,6 +561,10 @@ class Limits(Section, frozen=True):
         Annotated[int, Meta(ge=50, le=2_147_483_647)],
         about("People that a user may mention at once; one message mentions at most 50."),
     ] = 200
+    search_rate: Annotated[
+        Rate, about("Searches per second of a user, over all rooms and connections to a node.")
+    ] = 1.0
+    search_burst: Annotated[AtLeastOne, about("Searches of a user at once.")] = 20
     direct_rate: Annotated[
         Rate,
         about(

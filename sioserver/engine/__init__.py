@@ -36,6 +36,7 @@ def create_engine(config: Config, node: Peer | None = None) -> Engine:
         path=store_path(config.store.path),
         endpoints=config.webhooks,
         tells=lambda room: policy.rule(room).presence,
+        search_scan=config.rooms.search_scan,
     )
 
 

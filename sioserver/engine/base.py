@@ -17,6 +17,7 @@ from typing import Final, Protocol
 from sioserver.engine.base_directory import Directory
 from sioserver.engine.base_mentions import Mentions
 from sioserver.engine.base_moderation import Moderation, ModerationListener
+from sioserver.engine.base_search import Search
 from sioserver.engine.base_seen import Seen
 from sioserver.engine.base_webhooks import Webhooks
 from sioserver.errors import Refusal
@@ -318,6 +319,10 @@ class Engine(Log, Members, Presence, Tokens, Nodes, Protocol):
     @property
     def moderation(self) -> Moderation:
         """What moderators decided."""
+
+    @property
+    def search(self) -> Search:
+        """Searching in the logs."""
 
     @property
     def webhooks(self) -> Webhooks | None:

@@ -43,11 +43,13 @@ from sioserver.engine.embedded_mentions import EmbeddedMentions
 from sioserver.engine.embedded_moderation import EmbeddedModeration
 from sioserver.engine.embedded_presence import Presence
 from sioserver.engine.embedded_rooms import Room, RoomCache
+from sioserver.engine.embedded_search import EmbeddedSearch
 from sioserver.engine.embedded_seen import EmbeddedSeen
 from sioserver.engine.embedded_store import RETRY_AFTER, Journal, refusal
 from sioserver.engine.embedded_tables import Append, Entry, Loaded, Operate, Rule
 from sioserver.engine.embedded_webhooks import EmbeddedWebhooks, Marking
 from sioserver.engine.revocations import Revocations
+from sioserver.engine.scan import Scan
 from sioserver.engine.tail import TAIL_BYTES
 from sioserver.errors import Refusal
 from sioserver.model import (
@@ -91,10 +93,11 @@ class EmbeddedEngine:
         endpoints: Endpoints | None = None,
         clock: Callable[[], float] = time.time,
         tells: Callable[[str], bool] = lambda room: True,
+        search_scan: int = 5000,
     ) -> None:
         """`grace`: seconds between a user's last exit and the leave. `path`: the store's file, or
         ":memory:"; `store.path` is not looked at. `endpoints`: the webhooks; `clock` is for those.
-        `tells`: does a room tell who is in it?"""
+        `tells`: does a room tell who is in it? `search_scan`: messages that one search looks at."""
         subscriptions = Subscriptions(endpoints or Endpoints())
         self._cached_messages = store.cached_messages
         self._journal = Journal(
@@ -133,6 +136,9 @@ class EmbeddedEngine:
         # Decisions about people and rooms.
         self.moderation = EmbeddedModeration(self._journal)
         self.mentions = EmbeddedMentions(self._journal)
+        self.search = EmbeddedSearch(
+            self._journal, Scan(self.history, search_scan), self._first, search_scan
+        )
         self.directory = EmbeddedDirectory(
             self._journal, lambda room: self._presence.counts(room)[0]
         )
@@ -271,6 +277,9 @@ class EmbeddedEngine:
         return await self._journal.read(
             lambda tables: pages.page(tables, room, after, before, limit, ops=ops, least=least)
         )
+
+    async def _first(self, room: str) -> int:
+        return (await self._rooms.need(room)).first
 
     async def trim(self, room: str, keep: Retention, now: float) -> None:
         """See `Log.trim`."""

@@ -16,7 +16,7 @@ import struct
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Final
 
@@ -97,6 +97,7 @@ CREATE TABLE listed (
     room TEXT PRIMARY KEY, seen REAL NOT NULL, topic TEXT
 ) WITHOUT ROWID;
 CREATE INDEX listed_seen ON listed (seen);
+CREATE TABLE indexed (room INTEGER PRIMARY KEY, upto INTEGER NOT NULL);
 CREATE TABLE hook_mark (
     lane TEXT NOT NULL, room TEXT NOT NULL, offset INTEGER NOT NULL, PRIMARY KEY (lane, room)
 ) WITHOUT ROWID;
@@ -109,6 +110,25 @@ CREATE TABLE hook_online (
     PRIMARY KEY (room, user)
 ) WITHOUT ROWID;
 """
+
+
+# What messages say, for `embedded_search`: only which trigrams there are, not where in the text.
+_SAID: Final = """
+CREATE VIRTUAL TABLE said USING fts5 (
+    text, tokenize = 'trigram case_sensitive 1', detail = none, columnsize = 0
+);
+"""
+
+
+@cache
+def has_trigrams() -> bool:
+    """Can this SQLite index them? (3.34 or newer, with FTS5.)"""
+    with closing(sqlite3.connect(MEMORY)) as connection:
+        try:
+            connection.executescript(_SAID)
+        except sqlite3.OperationalError:
+            return False
+    return True
 
 
 class StoreFile:
@@ -212,7 +232,8 @@ def _create_tables(connection: sqlite3.Connection) -> None:
     epoch = "".join(secrets.choice(_EPOCH_LETTERS) for _ in range(8))
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {VERSION}")
-    connection.executescript(f"BEGIN; {_TABLES} COMMIT;")
+    said = _SAID if has_trigrams() else ""
+    connection.executescript(f"BEGIN; {_TABLES} {said} COMMIT;")
     connection.execute("INSERT INTO meta (name, value) VALUES ('epoch', ?)", (epoch,))
 
 

@@ -137,6 +137,7 @@ def _write(tables: Tables, job: Operate, target: _Target, fold: Fold) -> None:
     body, more = target.body, target.more
     if operation.kind != "reaction":
         body = _NOTHING
+        tables.unindex(head.id, job.target, job.target + 1)
     if fold.deleted:
         more = _without_mentions(more)
     if (body, more, target.folded) != (target.body, target.more, target.offset):

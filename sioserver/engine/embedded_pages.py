@@ -98,6 +98,20 @@ def load(tables: Tables, room: str, newest: int, most_bytes: int) -> Loaded:
     return Loaded(head.top, head.first, head.oldest, tail, sizes, members, head.number)
 
 
+def some(tables: Tables, head: Head, offsets: Sequence[int]) -> list[Message]:
+    """The messages at these offsets, ascending, as far as there are such."""
+    rows: list[tuple[Any, ...]] = []
+    for part in parts([(offset,) for offset in sorted(offsets)]):
+        rows += tables.connection.execute(
+            f"WITH wanted (o) AS (VALUES {marks(part)}) "  # noqa: S608 (only marks)
+            "SELECT id, offset, user, name, body, at, ops, kind, target, more "
+            "FROM wanted CROSS JOIN message ON room = ? AND offset = o AND kind = ?",
+            (*chain.from_iterable(part), head.id, MESSAGE),
+        )
+    rows.sort(key=lambda row: row[1])
+    return _read(tables, head, rows)
+
+
 def number_at(tables: Tables, head: Head, offset: int) -> int:
     """How many messages there were up to this offset; up to the beginning of the log, where it
     lies before that."""

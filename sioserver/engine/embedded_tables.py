@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 
+from sioserver.engine.embedded_file import has_trigrams
 from sioserver.model import Draft, Message, Operation
 
 TRIM_EVERY: Final = 64
@@ -27,6 +28,9 @@ PRUNE_ROWS: Final = 10_000
 PAUSES: Final = 100_000
 """Users in rooms with slow mode whose last message is remembered; past that, those are forgotten
 whose last message is the oldest."""
+SHIFT: Final = 40
+"""The number of a row in the index of what messages say is the room's, so far to the left, and the
+offset: rows of a room are neighbours, in their order."""
 _HEADS: Final = 10_000
 """Rooms whose head is kept in memory here."""
 
@@ -210,6 +214,12 @@ class Tables:
         ).fetchone()[0]
         row = connection.execute("SELECT max(id) FROM room").fetchone()
         self._last_room: int = row[0] or 0
+        self.searchable = (
+            has_trigrams()
+            and connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'said'").fetchone()
+            is not None
+        )
+        """Is there an index of what messages say? See `embedded_search`."""
         # Of the open transaction.
         self._touched: dict[str, Head] = {}
         self._new_rooms = 0
@@ -409,6 +419,7 @@ class Tables:
         if not head.keep_length:
             for table in ("message", "fold"):
                 self.connection.execute(f"DELETE FROM {table} WHERE room = ?", (head.id,))  # noqa: S608
+            self.unindex(head.id, 0, head.top + 1)
             head.first = head.top + 1
             return
         if not head.trim_due(now):
@@ -425,12 +436,22 @@ class Tables:
         self.connection.execute(
             "DELETE FROM message WHERE room = ? AND offset < ?", (head.id, first)
         )
+        self.unindex(head.id, 0, first)
         if head.ops:
             self.connection.execute(
                 "DELETE FROM fold WHERE room = ? AND last < ?", (head.id, first)
             )
         head.first = first
         head.oldest = self._at(head.id, first)
+
+    def unindex(self, room: int, start: int, end: int) -> None:
+        """Nothing is found any more that messages [start, end) of a room (its number) say, until
+        they are indexed again."""
+        if self.searchable:
+            base = room << SHIFT
+            self.connection.execute(
+                "DELETE FROM said WHERE rowid >= ? AND rowid < ?", (base + start, base + end)
+            )
 
     def prune(self, now: float) -> bool:
         """Forget drafts that are older than the dedup window. True when there may be more."""

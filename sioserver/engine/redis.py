@@ -39,6 +39,7 @@ from sioserver.engine.redis_seen import RedisSeen
 from sioserver.engine.redis_servers import Redis
 from sioserver.engine.redis_watch import RedisWatch
 from sioserver.engine.redis_webhooks import RedisWebhooks
+from sioserver.engine.scan import Scan
 from sioserver.errors import Refusal
 from sioserver.model import (
     EVERYWHERE,
@@ -95,6 +96,7 @@ class RedisEngine:
         self._revocations = RedisRevocations(redis, keys, on_revoked=self._on_revoked)
         self.moderation = RedisModeration(redis, keys)
         self.mentions = RedisMentions(redis, keys)
+        self.search = Scan(self.history, config.rooms.search_scan)
         self.directory = RedisDirectory(redis, keys)
         self._nodes = RedisNodes(redis, keys, peer, on_event=self._on_event)
         subscriptions = Subscriptions(config.webhooks)

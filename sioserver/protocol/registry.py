@@ -56,6 +56,9 @@ CLIENT_EVENTS: Final[Mapping[tuple[Place, str], ClientEvent]] = {
         "React to a message, or no longer.", (s.ReactOptions,), s.Operated, least=1
     ),
     (ROOM, "history"): ClientEvent("Read back.", (s.HistoryOptions,), s.HistoryPage),
+    (ROOM, "search"): ClientEvent(
+        "Which messages say this?", (s.SearchOptions,), s.SearchPage, least=1
+    ),
     (ROOM, "members"): ClientEvent("Who is here?", (s.MembersOptions,), s.Members),
     (ROOM, "read"): ClientEvent("I have read up to here.", (s.Offset,), s.Unread, least=1),
     (ROOM, "typing"): ClientEvent("I am typing, or no longer.", (bool,), s.Done, least=1),

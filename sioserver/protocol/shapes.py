@@ -205,6 +205,17 @@ class MentionsOptions(Options, frozen=True):
     ) = UNSET
 
 
+class SearchOptions(Options, frozen=True):
+    """What to look for: the newest messages with `offset < before`."""
+
+    query: Annotated[
+        str,
+        Meta(max_length=200, description='Words and "phrases", at most 8; all have to occur.'),
+    ]
+    before: Offset | UnsetType = UNSET
+    limit: Annotated[int, Meta(ge=1, le=10_000)] | UnsetType = UNSET
+
+
 class DirectoryOptions(Options, frozen=True):
     """Which public rooms."""
 
@@ -340,6 +351,22 @@ class HistoryPage(Shape, frozen=True):
     ) = UNSET
     operations: (
         Annotated[list[Operation], Meta(description="If they were asked for.")] | UnsetType
+    ) = UNSET
+
+
+class SearchPage(Shape, frozen=True):
+    """Messages that were found, newest first."""
+
+    ok: Literal[True]
+    items: list[Message]
+    complete: Annotated[
+        bool, Meta(description="false: the search ended because it had looked at so much.")
+    ]
+    searched_to: Annotated[
+        Offset, Meta(description="What was found from here on is in `items`, all of it.")
+    ]
+    next: (
+        Annotated[Offset, Meta(description="The `before` with which to search on.")] | UnsetType
     ) = UNSET
 
 

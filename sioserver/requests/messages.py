@@ -11,7 +11,7 @@ from sioserver.rooms import RoomService
 
 
 class Messages:
-    """`message`, `edit`, `delete`, `react` and `history`."""
+    """`message`, `edit`, `delete`, `react`, `history` and `search`."""
 
     def __init__(self, rooms: RoomService, pages: Pages) -> None:
         self._rooms = rooms
@@ -22,6 +22,7 @@ class Messages:
             "delete": self._delete,
             "react": self._react,
             "history": self._history,
+            "search": self._search,
         }
 
     async def _message(self, client: ConnectedClient, args: list[Any]) -> Answer:
@@ -46,3 +47,12 @@ class Messages:
         page = await self._rooms.history(client, request)
         page = wire.cut_page(page, request, pages.binaries, pages.bytes)
         return wire.history_answer(page, request, client.user.id)
+
+    async def _search(self, client: ConnectedClient, args: list[Any]) -> Answer:
+        pages = self._pages
+        request = wire.parse_search(args, pages.messages)
+        found = await self._rooms.search.find(client, request)
+        kept = wire.fitting(found.messages, pages.binaries, pages.bytes)
+        return wire.search_answer(
+            found.messages, kept, found.end, found.next, client.user.id, complete=found.complete
+        )

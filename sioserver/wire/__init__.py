@@ -8,6 +8,7 @@ builds. docs/protocol.md describes the same for people.
 from sioserver.wire.answers import (
     cut_page,
     entry_size,
+    fitting,
     history_answer,
     members_answer,
     mention_payload,
@@ -40,7 +41,14 @@ from sioserver.wire.events import (
     unread_event,
     welcome_event,
 )
-from sioserver.wire.finding import DirectoryRequest, directory_answer, parse_directory
+from sioserver.wire.finding import (
+    DirectoryRequest,
+    SearchRequest,
+    directory_answer,
+    parse_directory,
+    parse_search,
+    search_answer,
+)
 from sioserver.wire.moderation import (
     MAX_REASON,
     MAX_TOPIC,
@@ -124,6 +132,7 @@ __all__ = [
     "LogRequest",
     "Order",
     "ReactRequest",
+    "SearchRequest",
     "SendRequest",
     "Target",
     "act_payload",
@@ -135,6 +144,7 @@ __all__ = [
     "directory_answer",
     "entry_size",
     "farewell",
+    "fitting",
     "gap_event",
     "history_answer",
     "log_answer",
@@ -168,6 +178,7 @@ __all__ = [
     "parse_react",
     "parse_read",
     "parse_relayed",
+    "parse_search",
     "parse_send",
     "parse_settings",
     "parse_status",
@@ -183,6 +194,7 @@ __all__ = [
     "room_joined_event",
     "room_left_event",
     "sanction_payload",
+    "search_answer",
     "session_event",
     "settings_payload",
     "standing",

@@ -6,7 +6,7 @@ It knows neither how a packet is made of them nor what else the client is told.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -78,8 +78,20 @@ def cut_page(page: Page, request: HistoryRequest, most_binaries: int, most_bytes
     What is cut off lies in the direction of reading: who reads on gets it with the next page.
     """
     messages = page.messages
+    ordered = messages if request.after is not None else messages[::-1]
+    kept = fitting(ordered, most_binaries, most_bytes)
+    if kept == len(messages):
+        return page
+    if request.after is not None:
+        return replace(page, messages=messages[:kept], end=messages[kept - 1].offset + 1)
+    messages = messages[-kept:]
+    return replace(page, messages=messages, start=messages[0].offset)
+
+
+def fitting(messages: Sequence[Message], most_binaries: int, most_bytes: int) -> int:
+    """How many of the messages fit into one answer; if there is any, one at least."""
     kept = binaries = size = 0
-    for message in messages if request.after is not None else reversed(messages):
+    for message in messages:
         size += entry_size(message)
         if kept and size > most_bytes:
             break
@@ -87,12 +99,7 @@ def cut_page(page: Page, request: HistoryRequest, most_binaries: int, most_bytes
         if kept and binaries > most_binaries:
             break
         kept += 1
-    if kept == len(messages):
-        return page
-    if request.after is not None:
-        return replace(page, messages=messages[:kept], end=messages[kept - 1].offset + 1)
-    messages = messages[-kept:]
-    return replace(page, messages=messages, start=messages[0].offset)
+    return kept
 
 
 def history_answer(page: Page, request: HistoryRequest, reader: str) -> dict[str, Any]:

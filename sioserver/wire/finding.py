@@ -12,9 +12,11 @@ import msgspec
 
 from sioserver.errors import Refusal
 from sioserver.matching import Query, parse_query
-from sioserver.model import Counts
+from sioserver.model import MAX_OFFSET, Counts, Message
+from sioserver.wire.answers import message_payload
 from sioserver.wire.arguments import one_object, options, whole
 from sioserver.wire.names import MAX_ROOM_NAME
+from sioserver.wire.requests import MAX_PAGE
 
 LISTED: Final = 100
 """Most rooms on a page of the directory."""
@@ -38,6 +40,51 @@ def parse_directory(args: Sequence[Any]) -> DirectoryRequest:
         None if after is None else _place(after),
         whole(given.get("limit", 50), "limit", 1, LISTED),
     )
+
+
+class SearchRequest(msgspec.Struct, frozen=True):
+    """The newest messages with `offset < before` that say something."""
+
+    query: Query
+    before: int | None
+    limit: int
+
+
+def parse_search(args: Sequence[Any], largest_page: int) -> SearchRequest:
+    """`search` {query, before?, limit?}."""
+    given = options(one_object(args, "search"), "search", {"query", "before", "limit"})
+    limit = whole(given.get("limit", min(20, largest_page)), "limit", 1, MAX_PAGE)
+    before = given.get("before")
+    return SearchRequest(
+        _query(given.get("query")),
+        None if before is None else whole(before, "before", 0, MAX_OFFSET),
+        min(limit, largest_page),
+    )
+
+
+def search_answer(
+    messages: Sequence[Message],
+    kept: int,
+    end: int,
+    following: int | None,
+    reader: str,
+    *,
+    complete: bool,
+) -> dict[str, Any]:
+    """The ack of `search`, for the user of this id: the first `kept` of what was found down to the
+    offset `end`. `following`: before which offset the search goes on, where it does."""
+    if kept < len(messages):
+        end = following = messages[kept - 1].offset
+        complete = True
+    answer: dict[str, Any] = {
+        "ok": True,
+        "items": [message_payload(one, reader) for one in messages[:kept]],
+        "complete": complete,
+        "searched_to": end,
+    }
+    if following is not None:
+        answer["next"] = following
+    return answer
 
 
 def directory_answer(

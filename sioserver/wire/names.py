@@ -18,6 +18,7 @@ CLIENT_EVENTS: Final = (
     "delete",
     "react",
     "history",
+    "search",
     "members",
     "read",
     "typing",

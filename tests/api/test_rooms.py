@@ -497,3 +497,18 @@ async def test_the_directory() -> None:
         assert (await listed({}))[0] == 401
         for asked in ({"limit": "x"}, {"limit": "0"}, {"query": ""}, {"after": "x"}, {"as": "x"}):
             assert (await listed(bearer(), **asked))[0] == 400
+
+
+async def test_searching(http: Http) -> None:
+    for body in ("tea", {"text": "More tea"}, "coffee", "tea again"):
+        await post(http, "lobby", bearer(), body=body)
+    status, found = await get(http, at("lobby", "search", query="TEA"), bearer("ben"))
+    assert (status, [item["offset"] for item in found["items"]]) == (200, [4, 2, 1])
+    assert (found["complete"], found["searched_to"], "next" in found) == (True, 1, False)
+    async with http.get(at("lobby", "search", query="tea", limit=2), headers=OPS) as answer:
+        assert answer.headers["Link"] == '<?query=tea&limit=2&before=2>; rel="next"'
+    status, found = await get(http, at("lobby", "search", query="tea", before=2), BACK_END)
+    assert [item["offset"] for item in found["items"]] == [1]
+    for asked in ({}, {"query": ""}, {"query": "x", "before": "y"}, {"query": "x", "after": "1"}):
+        assert (await get(http, at("lobby", "search", **asked), bearer()))[0] == 400
+    assert (await get(http, at("lobby", "search", query="tea"), {}))[0] == 401

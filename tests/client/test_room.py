@@ -36,6 +36,11 @@ async def test_two_chat(served: Served, transports: list[Transport] | None) -> N
             {"text": "hi", "data": b"\x00\x01"}
         ]
         assert [message.offset for message in await bob.history(after=0, before=2)] == [1]
+        hits = await bob.search("HELL")
+        assert [message.body for message in hits.messages] == ["hello"]
+        assert (hits.next, hits.complete) == (None, True)
+        hits = await bob.search("h", before=3, limit=1)
+        assert [message.offset for message in hits.messages] == [hits.next] == [2]
         assert [user.id for user in await ann.members()] == ["ann", "bob"]
         assert await ann.read(1) == 1
         await until(lambda: ann.online == 2 and bob.online == 2)

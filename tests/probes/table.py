@@ -131,6 +131,21 @@ PARSE: list[Probe] = [
     Request("a page of nothing", "history", [{"limit": 0}], "refused bad_request"),
     Request("an endless page", "history", [{"limit": 10**9}], "refused bad_request"),
     Request("a page before a text", "history", [{"before": "9"}], "refused bad_request"),
+    Request("a search for nothing", "search", [{"query": " "}], "refused bad_request"),
+    Request("a search without a query", "search", [], "refused bad_request"),
+    Request("a search for a number", "search", [{"query": 7}], "refused bad_request"),
+    Request("a long search", "search", [{"query": "x" * 201}], "refused bad_request"),
+    Request(
+        "a search for many words", "search", [{"query": "a b c d e f g h i"}], "refused bad_request"
+    ),
+    Request("a search that grows", "search", [{"query": chr(0xFDFA) * 200}], "refused bad_request"),
+    Request(
+        "a search before a text", "search", [{"query": "x", "before": ""}], "refused bad_request"
+    ),
+    *(
+        Request(f"a search with {query!r}", "search", [{"query": query}], "ok")
+        for query in ("a\0b OR", "* OR 1=1; --", 'x" OR "y', "text:hello NEAR(a b)", "-^{}()")
+    ),
     Request("typing into the void", "typing", [None], "refused bad_request"),
     Request("a kick of nobody", "kick", [{}], "refused bad_request"),
     Request("a kick of many", "kick", [{"user": ["a", "b"]}], "refused bad_request"),

@@ -161,6 +161,7 @@ READERS: dict[str, Callable[[list[Any]], Any]] = {
     "delete": wire.parse_delete,
     "react": wire.parse_react,
     "history": lambda args: wire.parse_history(args, 100),
+    "search": lambda args: wire.parse_search(args, 100),
     "members": wire.parse_members,
     "read": wire.parse_read,
     "typing": wire.parse_typing,
@@ -178,7 +179,7 @@ READERS: dict[str, Callable[[list[Any]], Any]] = {
 }
 NAMES = st.sampled_from(
     [
-        *("id", "before", "after", "limit", "all", "token", "state"),
+        *("id", "before", "after", "limit", "all", "token", "state", "query"),
         *("user", "seconds", "reason", "address", "kind", "topic", "slow_mode", "read_only"),
     ]
 )
@@ -191,11 +192,12 @@ ARGUMENTS = st.lists(VALUES | st.dictionaries(NAMES, VALUES, max_size=2), max_si
 @given(args=ARGUMENTS)
 def test_what_the_registry_allows_is_taken_and_nothing_else(event: str, args: list[Any]) -> None:
     """Null is as good as left out, which types do not say; and a body is anything. Neither do they
-    say that a message is named by its id or its offset, nor which emoji can be seen."""
+    say that a message is named by its id or its offset, which emoji can be seen, nor what a
+    word is."""
     try:
         READERS[event](args)
     except Refusal:
-        assert event in ("edit", "delete", "react") or not asked(Place.ROOM, event, args)
+        assert event in ("edit", "delete", "react", "search") or not asked(Place.ROOM, event, args)
     else:
         assert asked(Place.ROOM, event, args)
 

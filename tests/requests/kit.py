@@ -11,6 +11,7 @@ from sioserver import wire
 from sioserver.auth import Identity
 from sioserver.connections.clients import ConnectedClient
 from sioserver.directory import Entry, Found
+from sioserver.engine.base_search import Found as Hits
 from sioserver.errors import Refusal
 from sioserver.limits import NoBucket
 from sioserver.model import (
@@ -132,6 +133,10 @@ class Service:
         self.asked.append(("history", request.before, request.after, request.limit))
         return self.page
 
+    @property
+    def search(self) -> Searches:
+        return Searches(self)
+
     async def members(self, client: ConnectedClient, *, everybody: bool) -> Any:
         self.asked.append(("members", everybody))
         bob = User("bob", "Bob")
@@ -198,6 +203,17 @@ class Service:
     async def rooms(self, client: ConnectedClient) -> list[dict[str, Any]]:
         self.asked.append(("rooms", client.user.id))
         return [{"room": "a", "unread": 1, "last": 2}]
+
+
+class Searches:
+    """A `Search` that writes down what it is asked."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def find(self, client: ConnectedClient, request: wire.SearchRequest) -> Hits:
+        self._service.asked.append(("search", request.query.terms, request.before, request.limit))
+        return Hits(self._service.page.messages, 3, 3, False)
 
 
 class Desk:

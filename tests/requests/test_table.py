@@ -71,6 +71,26 @@ def desk() -> Desk:
             },
         ),
         (
+            ["search", {"query": 'Hi "a b"', "before": 9, "limit": 99}],
+            ("search", ("hi", "a b"), 9, 50),
+            {
+                "ok": True,
+                "items": [
+                    {
+                        "id": "m1",
+                        "offset": 5,
+                        "user": "alice",
+                        "name": "Alice",
+                        "body": "hi",
+                        "at": 1234,
+                    }
+                ],
+                "complete": False,
+                "searched_to": 3,
+                "next": 3,
+            },
+        ),
+        (
             ["members"],
             ("members", False),
             {"ok": True, "online": [ALICE_AWAY], "total": 2},

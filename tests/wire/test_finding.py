@@ -11,8 +11,9 @@ from sioserver import wire
 from sioserver.errors import Refusal
 from sioserver.matching import Query
 from sioserver.model import Counts
-from sioserver.wire import DirectoryRequest
+from sioserver.wire import DirectoryRequest, SearchRequest
 
+from ..fakes import message
 from .kit import ARGS, answer
 
 
@@ -58,6 +59,48 @@ def test_what_is_no_page(given_: Any) -> None:
 @given(ARGS)
 def test_whatever_comes_is_read_or_refused(args: list[Any]) -> None:
     answer(wire.parse_directory, args)
+    answer(wire.parse_search, args, 100)
+
+
+@pytest.mark.parametrize(
+    ("asked", "wanted"),
+    [
+        ({"query": "Tea"}, SearchRequest(Query(("tea",)), None, 20)),
+        ({"query": 'a "b c"', "before": 7, "limit": 99}, SearchRequest(Query(("a", "b c")), 7, 50)),
+    ],
+)
+def test_a_search(asked: dict[str, Any], wanted: SearchRequest) -> None:
+    assert wire.parse_search([asked], 50) == wanted
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        *({}, None, "tea", {"query": None}, {"query": ""}, {"query": 5}, {"query": "x" * 201}),
+        *({"query": "x", "before": -1}, {"query": "x", "limit": 0}, {"query": "x", "after": 1}),
+    ],
+)
+def test_what_is_no_search(asked: Any) -> None:
+    with pytest.raises(Refusal) as refused:
+        wire.parse_search([asked], 50)
+    assert refused.value.code == "bad_request"
+
+
+def test_what_was_found() -> None:
+    found = [message(9, "tea"), message(5, "tea"), message(2, "tea")]
+    told = wire.search_answer(found, 3, 2, None, "ann", complete=True)
+    assert told == {
+        "ok": True,
+        "items": [wire.message_payload(one, "ann") for one in found],
+        "complete": True,
+        "searched_to": 2,
+    }
+    told = wire.search_answer(found, 3, 1, 1, "ann", complete=False)
+    assert (told["searched_to"], told["next"], told["complete"]) == (1, 1, False)
+    # what does not fit comes with the next search
+    told = wire.search_answer(found, 2, 1, None, "ann", complete=False)
+    assert [one["offset"] for one in told["items"]] == [9, 5]
+    assert (told["searched_to"], told["next"], told["complete"]) == (5, 5, True)
 
 
 def test_the_answer_names_its_end() -> None:

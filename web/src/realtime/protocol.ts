@@ -140,6 +140,27 @@ export interface Operation {
   readonly count?: number;
 }
 
+/** What to look for: the newest messages with `offset < before`. */
+export interface SearchOptions {
+  /** Words and "phrases", at most 8; all have to occur. */
+  readonly query: string;
+  /** A place in a room's log. */
+  readonly before?: number;
+  readonly limit?: number;
+}
+
+/** Messages that were found, newest first. */
+export interface SearchPage {
+  readonly ok: true;
+  readonly items: readonly Message[];
+  /** false: the search ended because it had looked at so much. */
+  readonly complete: boolean;
+  /** What was found from here on is in `items`, all of it. */
+  readonly searched_to: number;
+  /** The `before` with which to search on. */
+  readonly next?: number;
+}
+
 /** Who is asked for. */
 export interface MembersOptions {
   /** Also members who are away. */
@@ -606,6 +627,8 @@ export interface RoomRequests {
   react: { arguments: [ReactOptions]; answer: Operated };
   /** Read back. */
   history: { arguments: [HistoryOptions?]; answer: HistoryPage };
+  /** Which messages say this? */
+  search: { arguments: [SearchOptions]; answer: SearchPage };
   /** Who is here? */
   members: { arguments: [MembersOptions?]; answer: Members };
   /** I have read up to here. */

@@ -242,7 +242,7 @@ def test_what_is_our_own_fault_counts_for_nothing(code: str) -> None:
 def test_whoever_is_told_to_come_back_later_has_something_to_come_back_for() -> None:
     """The tables name codes and events that there are."""
     assert REFUSAL_COSTS.keys() <= REFUSALS.keys()
-    assert COSTS.keys() - {"rooms", "mentions"} <= set(EVENTS)
+    assert COSTS.keys() - {"rooms", "mentions", "directory"} <= set(EVENTS)
     assert max(*COSTS.values(), JOIN_COST) <= Limits().event_burst
 
 

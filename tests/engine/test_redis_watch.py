@@ -443,6 +443,22 @@ async def test_a_deleted_message_at_the_top_of_a_look_is_the_same_message(
     assert (kit.listener.gaps, kit.lost) == ([], [])
 
 
+async def test_a_message_at_the_top_that_was_trimmed_is_no_other_message(kit: Kit) -> None:
+    """The reactions to it are there longer than itself."""
+    room = await kit.room()
+    await kit.post("m1", kit.here)
+    for id in ("m2", "m3"):
+        await kit.post(id)
+    await kit.elsewhere.operate("a", react("x", 1), KEEP)
+    await kit.elsewhere.trim("a", (2, 0.0), 0.0)
+    assert kit.offsets() == [1]
+    kit.watch.look(room)
+    await until(lambda: kit.offsets() == [1, 3, 4], "announced")
+    epoch = room.epoch
+    assert (kit.listener.gaps, kit.lost) == ([("a", Position(epoch, 2))], [])
+    await same_as_the_log(kit, room)
+
+
 async def test_another_entry_under_the_offset_of_an_operation_is_found_out(kit: Kit) -> None:
     room = await kit.room()
     await kit.post("m1", kit.here)

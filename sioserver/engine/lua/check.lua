@@ -24,8 +24,9 @@ if epoch == ARGV[1] then
     local number = string.format('%.0f-0', known)
     local entry = redis.call('XRANGE', KEYS[2], number, number)[1]
     local fold = not entry and ops > 0 and redis.call('HGET', KEYS[3], key_of(known))
-    if entry or fold then
-      local data = fold and select(5, read_fold(fold)) or entry and entry[2][4] or ''
+    -- What is only reacted to is not in its fold, which stays for a while when it is trimmed: then nothing is known of it.
+    local data = fold and select(5, read_fold(fold)) or entry and entry[2][4] or ''
+    if data ~= '' then
       lost = string.sub(data, 2, #ARGV[3] + 1) ~= ARGV[3]
     elseif meta[5] and top == known then
       -- A room that keeps no messages.

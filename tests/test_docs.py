@@ -3,10 +3,12 @@
 `SIOSERVER_TEST_UPDATE=1 pytest tests/test_docs.py` writes the generated parts anew.
 """
 
+import json
 import os
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +18,9 @@ from sioserver.config.keys import ENDPOINT_KEYS, KEYS, RULE_KEYS, TABLE_PATHS, T
 from sioserver.config.render import example, table, toml
 from sioserver.errors import DISCONNECTS, REFUSALS
 from sioserver.metrics import LIMITS
-from sioserver.protocol import CLIENT_EVENTS, SERVER_EVENTS, asyncapi, typescript
+from sioserver.protocol import CLIENT_EVENTS, SERVER_EVENTS, Place, asyncapi, typescript
+
+from .protocol.conform import answered, asked, told
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE = ROOT / "config.example.toml"
@@ -111,6 +115,35 @@ def test_every_event_has_its_shape() -> None:
     where = "sioserver/protocol/registry.py needs a row"
     assert {*wire.CLIENT_EVENTS} - {event for _, event in CLIENT_EVENTS} == set(), where
     assert {*wire.SERVER_EVENTS} - {event for _, event in SERVER_EVENTS} == set(), where
+
+
+def examples(place: Place) -> list[tuple[str, Any]]:
+    """(mark, value) of each line of the protocol's examples."""
+    part = (
+        read("docs/protocol.md").split("## An example of each")[1].split("In the session, `/@me`:")
+    )
+    lines = part[place is Place.SESSION].splitlines()
+    return [(line[4], json.loads(line[6:])) for line in lines if line.startswith("    ")]
+
+
+@pytest.mark.parametrize("place", Place)
+def test_every_event_has_an_example_and_it_is_true(place: Place) -> None:
+    """In docs/protocol.md, at its end."""
+    seen: set[tuple[str, str]] = set()
+    event = ""
+    for mark, value in examples(place):
+        if mark == "=":
+            answered(place, event, value)
+            continue
+        event, *args = value
+        seen.add((mark, event))
+        if mark == ">":
+            assert asked(place, event, args), value
+        else:
+            told(place, event, args)
+    rows = {(">", name) for where, name in CLIENT_EVENTS if where is place}
+    rows |= {("<", name) for where, name in SERVER_EVENTS if where is place}
+    assert seen == rows
 
 
 @pytest.mark.parametrize(

@@ -154,13 +154,15 @@ class Hooks:
     def on_join(self, function: Joins) -> Joins:
         """Asked for each client that may join by the rules, on its own node, before it is a member,
         counts as online or is told anything. It may still fail to get in, for another reason. Asked
-        as well for each request to the HTTP API by somebody who is no operator."""
+        as well for each request to the HTTP API by somebody who is no operator, and for each text
+        that somebody says before a login to a plain WebSocket."""
         return self._add("join", function)
 
     def on_message(self, function: Posts) -> Posts:
         """Asked for each message that may be posted by the rules and limits, before it is stored;
         on the sender's node. Returns None, or what is to be posted instead: `posting.with_body()`.
-        One that is sent again is asked about again, though it may have been posted before."""
+        One that is sent again is asked about again, though it may have been posted before. Asked
+        as well for texts before a login, which are stored nowhere and stay texts."""
         return self._add("message", function)
 
     def on_edit(self, function: Edits) -> Edits:

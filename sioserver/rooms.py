@@ -484,6 +484,18 @@ class RoomService:
                 self.sessions.joined(user.id, room)
         return await self.send(visitor, request)
 
+    async def pass_text(self, visitor: Visitor, text: str) -> str:
+        """A text that is to be heard in the visitor's room, and kept nowhere: returns what it
+        says then, for hooks are asked as about a message."""
+        self.check_post(visitor)
+        if self._hooks is None:
+            return text
+        asked = Posting(visitor.room, visitor.user, visitor.id, random_id(16), text)
+        said = await self._hooks.posting(asked, self.max_body(visitor.room))
+        if not isinstance(said, str):
+            raise Refusal("bad_request", "only a text can be said before a login")
+        return said
+
     async def counts(self, actor: Actor) -> tuple[Counts, list[str]]:
         """How many are in the room, and what the actor may do there."""
         self._check(actor)

@@ -286,9 +286,6 @@ class PlainRooms:
         identity, connection = client.identity, client.session
         if token is not None and self.takes_tokens:
             identity = await self.identify(connection, token)
-        self._rooms.check_post(await self._rooms.visit(identity, self.root, client.address))
-        if connection.closed:
-            return
         most = self._rooms.max_body(self.root)
         if (size := len(text.encode())) > most:
             raise Refusal(
@@ -296,7 +293,10 @@ class PlainRooms:
                 f"the message has {size} bytes, at most {most} are allowed",
                 limit="max_body",
             )
-        self._anteroom.say(client, text)
+        visitor = await self._rooms.visit(identity, self.root, client.address)
+        text = await self._rooms.pass_text(visitor, text)
+        if not connection.closed:
+            self._anteroom.say(client, text)
 
     # ------------------------------------------------------------ the hub's outbox
 

@@ -7,6 +7,7 @@ Pure: texts to values and back, or a `Refusal`. Which frame may come when is not
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
@@ -71,8 +72,20 @@ def _object(text: str) -> dict[str, Any] | None:
     try:
         found = StrictJSON.loads(text)
     except ValueError:
+        if _is_json_elsewhere(text):
+            raise Refusal("bad_request", "a number in the frame is out of range") from None
         return None
     return found if isinstance(found, dict) else None
+
+
+def _is_json_elsewhere(text: str) -> bool:
+    """Can others read what we do not? In JavaScript 1e999 is a number: passed on as a text that is
+    no JSON, such a frame would be taken for one of ours, by whatever name it says."""
+    try:
+        json.loads(text, parse_float=str, parse_int=str, parse_constant=str)
+    except ValueError:
+        return False
+    return True
 
 
 def _text(fields: Mapping[str, Any], field: str) -> str | None:

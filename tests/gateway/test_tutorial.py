@@ -59,6 +59,16 @@ def told(event: Event, but: Collection[str] = ()) -> list[dict[str, Any]]:
     return [json.loads(text) for text in tutorial.tell(event, "den", TWO, but)]
 
 
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "9" * 5000, "1e999,"])
+def test_what_a_browser_reads_is_not_passed_on_as_a_text(number: str) -> None:
+    text = f'{{"event":"message","name":"Ann","message":"not hers","num":{number}}}'
+    if number.endswith(","):
+        assert tutorial.read(text) is None  # no browser reads that either
+    else:
+        with pytest.raises(Refusal, match="out of range"):
+            tutorial.read(text)
+
+
 def test_a_message() -> None:
     message = Message("m", 5, "ann", "Ann", "hi", 0)
     assert told(wire.message_event(message, "e")) == [

@@ -471,6 +471,25 @@ async def test_a_revoked_token_says_no_more_texts() -> None:
         assert await eve.hear() == NOAUTH
 
 
+async def test_hooks_are_asked_about_texts() -> None:
+    hooks = Hooks()
+
+    @hooks.on_message
+    def polite(posting: Posting) -> Posting | None:
+        assert posting.room == "lobby"
+        if posting.body == "numbers":
+            return posting.with_body([1, 2])
+        return posting.with_body(posting.body.replace("darn", "d***"))
+
+    async with place(hooks=hooks) as here:
+        one, two = await here.open(), await here.open()
+        await until(lambda: len(here.door.connections) == 2)
+        await one.say("numbers")
+        assert (await one.hear())["code"] == "bad_request"
+        await one.say("darn it")
+        assert await two.hear() == "d*** it"
+
+
 async def test_after_a_login_that_was_refused_nothing_is_said_elsewhere() -> None:
     rules = {"rules": [{"match": "vip", "join": ["boss"]}]}
     async with place(configured(rooms=rules)) as here:

@@ -18,7 +18,7 @@ from sioserver.client.inbox import Gap
 from sioserver.client.link import Transport
 from sioserver.client.payloads import Change, Received
 from sioserver.client.room import Changed, Hits, Member, RoomClient, Sent, room_with
-from sioserver.client.session import RoomState, Session
+from sioserver.client.session import PublicRoom, RoomState, Session
 from sioserver.client.signed import SignedJSON
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ __all__ = [
     "Gap",
     "Hits",
     "Member",
+    "PublicRoom",
     "Publisher",
     "Received",
     "RoomClient",

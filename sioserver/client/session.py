@@ -40,6 +40,18 @@ class RoomState:
     """The other user's id, in a room of two."""
 
 
+@dataclass(frozen=True, slots=True)
+class PublicRoom:
+    """A room in the directory."""
+
+    room: str
+    topic: str
+    online: int | None
+    """Users who are there; None: the room does not tell."""
+    total: int | None
+    """Members."""
+
+
 class Session:
     """One user's session. Use it with `async with`; `rooms` is kept up to date meanwhile.
 
@@ -106,6 +118,19 @@ class Session:
         `RoomClient`'s questions raise."""
         answer = await self._line.ask("mentions", {"after": after})
         return [_mention(payload) for payload in answer["mentions"]]
+
+    async def directory(
+        self, query: str | None = None, *, after: str | None = None, limit: int = 50
+    ) -> tuple[list[PublicRoom], str | None]:
+        """Public rooms whose name or topic says all words of `query`, those first where the most
+        are online, and the `after` of the next page (None: there is none)."""
+        wanted = {"query": query, "after": after, "limit": limit}
+        answer = await self._line.ask("directory", wanted)
+        rooms = [
+            PublicRoom(one["room"], one["topic"], one.get("online"), one.get("total"))
+            for one in answer["rooms"]
+        ]
+        return rooms, answer.get("next")
 
     def _hear(self, name: str, *args: Any) -> None:
         payload: dict[str, Any] = args[0]

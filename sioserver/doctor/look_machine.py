@@ -19,6 +19,7 @@ from sioserver import memory, tls
 from sioserver.config import Config
 from sioserver.doctor.machine import Machine, Store
 from sioserver.engine import store_path
+from sioserver.engine.embedded_file import has_trigrams
 from sioserver.startup import CannotStart, check_parser, valkey_beside
 
 _FLOOR = re.compile(r"([A-Za-z0-9._-]+)(?:\[[^\]]*\])?\s*([^;]*)(;.*)?")
@@ -35,6 +36,7 @@ def look(config: Config, *, pid: int = 0) -> Machine:
         memory=memory.available(),
         uvloop=importlib.util.find_spec("uvloop") is not None,
         c_parser=_c_parser(),
+        trigrams=has_trigrams(),
         outdated=tuple(outdated),
         unknown_floors=unknown,
         certificate=certificate,

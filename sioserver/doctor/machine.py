@@ -48,6 +48,8 @@ class Machine(NamedTuple):
     uvloop: bool
     c_parser: str
     """Why aiohttp has no parser in C; empty: it has."""
+    trigrams: bool
+    """SQLite can index what messages say."""
     outdated: tuple[str, ...]
     """Libraries below the version that is needed, in words."""
     unknown_floors: str
@@ -155,6 +157,15 @@ def _libraries(config: Config, machine: Machine) -> Iterator[Finding]:
             "is missing: the same work costs more CPU, and a connection over TLS 280 KiB",
             "pip install uvloop",
         )
+    if machine.store is not None:  # the embedded engine's
+        if machine.trigrams:
+            yield ok("library.sqlite", "indexes what messages say")
+        else:
+            yield warn(
+                "library.sqlite",
+                "has no FTS5 with trigrams: one search looks at rooms.search_scan messages only",
+                "use a Python with SQLite 3.34 or newer, with FTS5, and begin with a new store",
+            )
     for text in machine.outdated:
         yield fail("library.version", text, "pip install --upgrade sioserver")
     if machine.unknown_floors:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
-from sioserver.client import RoomClient, RoomState, Session, Transport, room_with
-from sioserver.config.schema import Limits
+from sioserver.client import PublicRoom, RoomClient, RoomState, Session, Transport, room_with
+from sioserver.config.schema import Limits, RoomRule, Rooms
 from sioserver.errors import Refusal
 from sioserver.model import User
 
@@ -79,6 +80,27 @@ async def test_mentions(served: Served) -> None:
         async with RoomClient(served.url, "den", user="ann") as ann:
             await ann.read(2)
         await until(lambda: me.rooms["den"] == RoomState("den", 0, 2))
+
+
+async def test_the_directory() -> None:
+    rules = [RoomRule(match="tea*", public=True, topic="Hot")]
+    async with (
+        serve(config(rooms=Rooms(rules=rules))) as served,
+        RoomClient(served.url, "tea", user="ann"),
+        RoomClient(served.url, "tea/green", user="ann"),
+        Session(served.url, user="bob") as me,
+    ):
+        found: list[PublicRoom] = []
+        async with asyncio.timeout(30):
+            while len(found) < 2:
+                found, after = await me.directory()
+                await asyncio.sleep(0.05)
+        assert found == [PublicRoom("tea", "Hot", 1, 1), PublicRoom("tea/green", "Hot", 1, 1)]
+        assert after is None
+        found, after = await me.directory("hot", limit=1)
+        assert [one.room for one in found] == ["tea"]
+        found, after = await me.directory("hot", limit=1, after=after)
+        assert ([one.room for one in found], after) == (["tea/green"], None)
 
 
 async def test_it_comes_back(served: Served) -> None:

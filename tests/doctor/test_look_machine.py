@@ -26,6 +26,7 @@ def test_this_machine() -> None:
     assert found.files >= 256
     assert found.cores >= 1
     assert found.c_parser == ""
+    assert found.trigrams
     assert found.outdated == ()
     assert found.certificate is None
 

@@ -19,6 +19,7 @@ GOOD = Machine(
     memory=2**32,
     uvloop=True,
     c_parser="",
+    trigrams=True,
     outdated=(),
     unknown_floors="",
     certificate=(),
@@ -36,7 +37,7 @@ def levels(config: dict[str, Any], **facts: Any) -> list[tuple[str, str]]:
 def test_a_good_machine() -> None:
     assert levels({}) == []
     found = list(findings(Config(), GOOD))
-    assert len({one.check for one in found}) == len(found) == 10
+    assert len({one.check for one in found}) == len(found) == 11
 
 
 @pytest.mark.parametrize(
@@ -64,6 +65,8 @@ def test_a_good_machine() -> None:
         ({}, {"uvloop": False}, [("warn", "library.uvloop")]),
         ({"transport": {"loop": "asyncio"}}, {"uvloop": False}, []),
         ({}, {"c_parser": "it is missing"}, [("fail", "library.aiohttp")]),
+        ({}, {"trigrams": False}, [("warn", "library.sqlite")]),
+        ({}, {"trigrams": False, "store": None}, []),
         ({}, {"outdated": ("a 1", "b 2")}, [("fail", "library.version")] * 2),
         ({}, {"unknown_floors": "not a package"}, [("skip", "library.version")]),
         ({}, {"certificate": None}, []),

@@ -272,12 +272,15 @@ class HookCalls:
     async def _call(self, hook: str, function: Callable[[Any], Any], event: Any) -> Any:
         result, began = "failed", self._timer()
         try:
-            answer = function(event)
+            answer = _begin(function, event)
             if inspect.isawaitable(answer):
                 answer = await self._in_time(hook, function, answer)
             result = "done"
             return answer
         except Refusal as error:
+            if not _can_be_told(error):
+                log.exception("nobody can be told what the hook %s refused", _name(hook, function))
+                raise Refusal("internal") from error
             result = "timeout" if isinstance(error, _TooLate) else "refused"
             raise
         except Exception as error:
@@ -295,15 +298,17 @@ class HookCalls:
         call.add_done_callback(self._calls.discard)
         try:
             await asyncio.wait([call], timeout=self._timeout)
-            if call.done() and not call.cancelled():  # else the node stops
+            if call.done() and not call.cancelled():
                 return call.result()
+            if call.done() and not self._stopping:
+                raise _Cancelled("what it waited for was cancelled")
         finally:
             if not call.done():
                 call.cancel()
                 call.add_done_callback(_heard)
         if not self._stopping:
             log.error("the hook %s took more than %g s", _name(hook, function), self._timeout)
-        raise _TooLate("unavailable", retry_after=RETRY_AFTER)
+        raise _TooLate("unavailable", "this takes too long just now", retry_after=RETRY_AFTER)
 
     # ------------------------------------------------------------ telling
 
@@ -342,6 +347,28 @@ class HookCalls:
 
 class _TooLate(Refusal):
     """A hook's own time was over; a hook may raise a Refusal of the same code."""
+
+
+class _Cancelled(Exception):
+    """A hook ended as if somebody had cancelled it, which nobody has: a failure of its own."""
+
+
+def _begin(function: Callable[[Any], Any], event: Any) -> Any:
+    try:
+        return function(event)
+    except asyncio.CancelledError as error:
+        # nothing is waited for here: it is not the asker who is cancelled, and who wants an answer
+        raise _Cancelled("it raised CancelledError") from error
+
+
+def _can_be_told(refusal: Refusal) -> bool:
+    """Could an answer hold what an embedder has put into it?"""
+    message: object = refusal.message
+    try:
+        check_plain(refusal.retry_after)
+        return isinstance(message, str) and bool(message.encode())
+    except ValueError:  # half a surrogate pair, or no number
+        return False
 
 
 def _heard(call: asyncio.Future[Any]) -> None:

@@ -172,9 +172,46 @@ async def test_what_takes_too_long_is_ended_and_refused_for_the_moment(
 
     refusal = await refused(world.calls(timeout=0.01).posting(POSTING, 10))
     assert (refusal.code, refusal.temporary, refusal.retry_after) == ("unavailable", True, 1.0)
+    assert "store" not in refusal.message
     assert "asleep took more than 0.01 s" in caplog.text
     await asyncio.wait_for(ended.wait(), 20)
     assert world.counted() == {"message timeout": 1}
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_one_that_is_cancelled_by_itself_has_failed(
+    world: World, caplog: pytest.LogCaptureFixture, is_async: bool
+) -> None:
+    def cancelled(posting: Posting) -> None:
+        raise asyncio.CancelledError
+
+    async def cancelled_later(posting: Posting) -> None:
+        raise asyncio.CancelledError
+
+    world.hooks.on_message(cancelled_later if is_async else cancelled)
+    assert (await refused(world.calls().posting(POSTING, 10))).code == "internal"
+    assert "cancelled" in caplog.text
+    assert world.counted() == {"message failed": 1}
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        Refusal("forbidden", b"no"),  # type: ignore[arg-type]
+        Refusal("forbidden", "half \ud800"),
+        Refusal("unavailable", retry_after=float("nan")),
+    ],
+)
+async def test_a_refusal_that_nobody_can_be_told_is_a_failure(
+    world: World, caplog: pytest.LogCaptureFixture, refusal: Refusal
+) -> None:
+    def refuse(posting: Posting) -> None:
+        raise refusal
+
+    world.hooks.on_message(refuse)
+    assert (await refused(world.calls().posting(POSTING, 10))).code == "internal"
+    assert "nobody can be told what the hook on_message" in caplog.text
+    assert world.counted() == {"message failed": 1}
 
 
 async def test_a_refusal_of_the_same_code_is_no_timeout(world: World) -> None:

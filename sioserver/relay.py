@@ -29,14 +29,15 @@ class Relay:
         metrics: Metrics,
         *,
         tell: Callable[[str, Event, Client | None], None],
-        is_in: Callable[[Client], bool],
+        may_send: Callable[[Client], bool],
     ) -> None:
-        """`tell` sends an ephemeral event to a room's clients on all nodes, except one."""
+        """`tell` sends an ephemeral event to a room's clients on all nodes, except one. `may_send`
+        is asked again when something has waited: its sender may have gone, or been muted."""
         self._policy = policy
         self._budget = budget
         self._metrics = metrics
         self._tell = tell
-        self._is_in = is_in
+        self._may_send = may_send
         self._late: dict[tuple[str, str, str], tuple[Client, Event]] = {}
         """The newest that waits for its turn, by (room, user id, name): as many as there are users
         here and names on the lists."""
@@ -69,7 +70,7 @@ class Relay:
         """Pass on what has waited and may go now."""
         for who, (client, event) in list(self._late.items()):
             room, user_id, _ = who
-            if not self._is_in(client):
+            if not self._may_send(client):
                 del self._late[who]
             elif not self._budget.take_relayed(user_id, room, self._policy.rule(room), now):
                 del self._late[who]

@@ -157,7 +157,7 @@ class RoomService:
             lambda room: policy.rule(room).presence,
             away_after=config.presence.away_after,
         )
-        self._relay = Relay(policy, budget, metrics, tell=self._tell, is_in=hub.is_in)
+        self._relay = Relay(policy, budget, metrics, tell=self._tell, may_send=self._may_post)
 
     def sweep(self, now: float) -> None:
         """Do what has become due; called by the node every `presence.batch`."""
@@ -558,6 +558,13 @@ class RoomService:
         self._policy.check(client.identity, "post", client.room)
         self.moderation.check_post(client, now, self._policy.rule(client.room))
         return now
+
+    def _may_post(self, client: Client) -> bool:
+        try:
+            self.check_post(client)
+        except Refusal:
+            return False
+        return True
 
     async def history(self, client: Actor, request: wire.HistoryRequest) -> Page:
         """A page of the room's log."""

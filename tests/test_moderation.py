@@ -121,6 +121,24 @@ async def test_who_is_muted_is_told_and_heard_no_more(house: House) -> None:
     await house.post(ann, "hello")
 
 
+async def test_what_waits_of_who_is_muted_is_not_passed_on(make: Callable[..., Any]) -> None:
+    rule = RoomRule(match="*", relay_latest=["cursor"], relay_rate=1, moderate=["boss"])
+    house: House = await make(rule)
+    mod, ann, ben = await house.moderator(), await house.enter(ANN), await house.enter(BEN)
+
+    def cursors() -> list[Any]:
+        return [event.before[0] for event in house.outbox.told[ben.id] if event.name == "cursor"]
+
+    for number in range(9):
+        house.service.relay(ann, "cursor", [number])
+    known = cursors()
+    assert known[-1] < 8
+    await house.moderation.mute(mod, Order("ann", 60.0))
+    house.clock.pass_(5)
+    house.service.sweep(house.clock())
+    assert cursors() == known
+
+
 async def test_a_mute_is_lifted(house: House) -> None:
     mod, ann = await house.moderator(), await house.enter(ANN)
     await house.moderation.mute(mod, Order("ann", 60.0))

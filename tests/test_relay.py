@@ -32,7 +32,7 @@ class Stage:
             Budget(limits or Limits()),
             self.metrics,
             tell=lambda *told: self.told.append(told),
-            is_in=lambda who: who not in self.gone,
+            may_send=lambda who: who not in self.gone,
         )
 
     def args(self) -> list[Any]:

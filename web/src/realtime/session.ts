@@ -40,9 +40,11 @@ export class RoomSession {
   private connection: Connection = initial;
   private me: wire.User | null = null;
   private peer: wire.User | null = null;
+  private settings = wire.UNSET;
   private notice: wire.Notice | null = null;
   private unreadAfter: number | null = null;
   private permissions: ReadonlySet<string> | null = null;
+  private cameToReadOnly = false;
   private linkRecovered = false;
   private refusals = 0;
   private reopening: ReturnType<typeof setTimeout> | undefined;
@@ -84,7 +86,7 @@ export class RoomSession {
   view(): RoomView {
     const { connection, me, notice, unreadAfter, timeline, historian, outbox, reader, typist, crowd } = this;
     const { room } = this.options;
-    const may = { mayPost: this.may("post"), mayLookBack: this.may("history"), mayModerate: this.mayModerate() };
+    const may = { mayPost: this.mayPost(), topic: this.settings.topic, mayLookBack: this.may("history"), mayModerate: this.mayModerate() };
     return drawn({ mine: this.mine.list, peer: this.peer, room, connection, me, notice, unreadAfter, timeline, historian, outbox, reader, typist, crowd, ...may });
   }
 
@@ -177,6 +179,7 @@ export class RoomSession {
       reaction: () => this.with(wire.parseOperation("reaction", value), (done) => this.operated(position, done)),
       gap: () => this.with(wire.parseGap(value), (gap) => this.timeline.declareLost(gap)),
       presence: () => this.with(wire.parsePresence(value), (diff) => this.presenceCame(diff)),
+      room: () => this.with(wire.parseSettings(value), (settings) => (this.settings = settings)),
       typing: () => this.with(wire.parseTyping(value), ({ user, on }) => this.typist.heard(user, on)),
       read: () => this.with(wire.parseRead(value), ({ user, offset }) => this.readCame(user, offset)),
       notice: () => this.with(wire.parseNotice(value), (notice) => this.noticeCame(notice)),
@@ -191,6 +194,12 @@ export class RoomSession {
   /** Before the first welcome nobody knows: the page then looks as it does for most. */
   private may(what: string): boolean {
     return this.permissions?.has(what) ?? true;
+  }
+
+  private mayPost(): boolean {
+    if (this.settings.readOnly) return this.mayModerate();
+    // Who came while the room was read-only was told nothing of what they may do otherwise: the server has the last word.
+    return this.may("post") || this.cameToReadOnly;
   }
 
   private mayModerate(): boolean {
@@ -209,6 +218,8 @@ export class RoomSession {
   private welcomed(welcome: wire.Welcome): void {
     this.me = welcome.user;
     this.peer = welcome.peer;
+    this.settings = welcome.settings;
+    this.cameToReadOnly = welcome.settings.readOnly;
     this.permissions = new Set(welcome.permissions);
     this.refusals = 0;
     if (this.timeline.reach(welcome.position)) this.beganAnew();

@@ -1,6 +1,8 @@
 /** What strangers write, made safe to look at: nothing turns the reading direction, hides, or paints over its neighbours. */
 
 const NAME_LENGTH = 128;
+const TOPIC_LENGTH = 512;
+const EMOJI_LENGTH = 32;
 /** More of them than any living script puts on a letter, and too few to reach the next line. */
 const MARKS_ON_A_LETTER = 4;
 const MARKED = 1_000;
@@ -19,9 +21,24 @@ const LOOSE_MARKS = /(^| )[\p{Mn}\p{Me}]+/gu;
  * into a room. Empty when nothing is left.
  */
 export function plainName(text: string): string {
-  const words = text.slice(0, 4 * NAME_LENGTH).replace(/[^\S\ufeff]+/gu, " ").replace(UNSEEN_IN_NAMES, "").normalize("NFC");
+  return plain(text, NAME_LENGTH);
+}
+
+/** The topic of a room, on one line. */
+export function plainTopic(text: string): string {
+  return plain(text, TOPIC_LENGTH);
+}
+
+/** The same text, or null if it hides something. What emoji are put together with cannot be seen, and belongs to them. */
+export function plainEmoji(text: string): string | null {
+  const signs = text.replace(/[\u200d\ufe0e\ufe0f]|[\u{e0020}-\u{e007f}]/gu, "");
+  return [...text].length <= EMOJI_LENGTH && signs !== "" && plainName(signs) === signs.normalize("NFC") ? text : null;
+}
+
+function plain(text: string, length: number): string {
+  const words = text.slice(0, 4 * length).replace(/[^\S\ufeff]+/gu, " ").replace(UNSEEN_IN_NAMES, "").normalize("NFC");
   const seen = words.replace(LOOSE_MARKS, "$1").replace(MANY_MARKS, "$1").trim();
-  return [...seen].slice(0, NAME_LENGTH).join("").trimEnd();
+  return [...seen].slice(0, length).join("").trimEnd();
 }
 
 export interface Piece {

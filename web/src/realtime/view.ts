@@ -42,9 +42,10 @@ export interface RoomView {
   readonly mayPost: boolean;
   readonly mayLookBack: boolean;
   readonly mayModerate: boolean;
+  readonly topic: string;
 }
 
-export interface RoomParts extends Pick<RoomView, "room" | "connection" | "me" | "notice" | "mine" | "mayPost" | "mayLookBack" | "mayModerate"> {
+export interface RoomParts extends Pick<RoomView, "room" | "connection" | "me" | "notice" | "mine" | "mayPost" | "mayLookBack" | "mayModerate" | "topic"> {
   readonly peer: User | null;
   readonly unreadAfter: number | null;
   readonly timeline: Timeline;
@@ -56,7 +57,7 @@ export interface RoomParts extends Pick<RoomView, "room" | "connection" | "me" |
 }
 
 export function drawn(parts: RoomParts): RoomView {
-  const { room, connection, me, notice, mine: rooms, mayPost, mayLookBack, mayModerate } = parts;
+  const { room, connection, me, notice, mine: rooms, mayPost, mayLookBack, mayModerate, topic } = parts;
   const { peer, unreadAfter, timeline, historian, outbox, reader, typist, crowd } = parts;
   const mine = me?.id ?? null;
   return {
@@ -67,6 +68,7 @@ export function drawn(parts: RoomParts): RoomView {
     mayPost,
     mayLookBack,
     mayModerate,
+    topic,
     mine: rooms,
     peerName: peerName(peer, timeline),
     presence: crowd.presence,

@@ -4,7 +4,7 @@
  */
 import { parsePosition, type Position } from "./position";
 import type * as protocol from "./protocol";
-import { plainName } from "./strangers";
+import { plainEmoji, plainName, plainTopic } from "./strangers";
 
 export interface User {
   readonly id: string;
@@ -46,7 +46,16 @@ export interface Refusal {
   readonly retryAfter: number | null;
 }
 
+export interface RoomSettings {
+  readonly topic: string;
+  /** Only who moderates may write. */
+  readonly readOnly: boolean;
+}
+
+export const UNSET: RoomSettings = { topic: "", readOnly: false };
+
 export interface Welcome {
+  readonly settings: RoomSettings;
   readonly room: string;
   readonly user: User;
   readonly online: number;
@@ -155,7 +164,7 @@ export function parseMessage(value: unknown): Message | null {
 
 function parseReactions(value: unknown, mine: readonly string[]): Reaction[] {
   return Object.entries(fields<Record<string, unknown>>(value) ?? {}).flatMap(([name, number]) => {
-    const [emoji, total] = [plainName(name), count(number)];
+    const [emoji, total] = [plainEmoji(name), count(number)];
     return emoji && total ? [{ emoji, count: total, mine: mine.includes(name) }] : [];
   });
 }
@@ -168,7 +177,7 @@ export function parseOperation(kind: Operation["kind"], value: unknown): Operati
   const common = { target, user, at: time(done.at) };
   if (kind === "edit") return { ...common, kind, body: done.body };
   if (kind === "delete") return { ...common, kind };
-  const emoji = plainName(text(done.emoji) ?? "");
+  const emoji = plainEmoji(text(done.emoji) ?? "");
   const total = count(done.count);
   return emoji && total !== null ? { ...common, kind, emoji, on: done.on === true, count: total } : null;
 }
@@ -201,8 +210,15 @@ export function parseWelcome(value: unknown): Welcome | null {
     unread: count(welcome.unread) ?? 0,
     read: count(welcome.read) ?? position.offset,
     peer: parseUser(welcome.peer),
+    settings: parseSettings(value) ?? UNSET,
     permissions: list(welcome.permissions, text),
   };
+}
+
+export function parseSettings(value: unknown): RoomSettings | null {
+  const settings = fields<protocol.RoomSettings>(value);
+  const topic = text(settings?.topic);
+  return settings && topic !== null ? { topic: plainTopic(topic), readOnly: settings.read_only === true } : null;
 }
 
 export function parseStanding(value: unknown): Standing | null {

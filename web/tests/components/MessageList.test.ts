@@ -42,6 +42,7 @@ function show(source: Partial<RowSource>, view: Partial<RoomView> = {}, on: Reco
       mayPost: true,
       mayLookBack: true,
       mayModerate: false,
+    topic: "",
       mine: [],
       peerName: null,
       ...view,

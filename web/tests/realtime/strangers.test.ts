@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { cutAt, pieces, plainName } from "../../src/realtime/strangers";
+import { cutAt, pieces, plainEmoji, plainName } from "../../src/realtime/strangers";
 import { randomFrom } from "../support";
 
 describe("names", () => {
@@ -62,4 +62,9 @@ describe("texts", () => {
     expect(cutAt("x\n".repeat(200))).toBe(399);
     expect(cutAt("x\n".repeat(199))).toBe(398);
   });
+});
+
+test("an emoji is taken as it is, or not at all", () => {
+  for (const emoji of ["👍", "❤️", "👩‍👩‍👧", "🏴󠁧󠁢󠁥󠁮󠁧󠁿", "ok", "é"]) expect(plainEmoji(emoji)).toBe(emoji);
+  for (const text of ["", "\u200d", "a\u202eb", " a", "a\nb", "x".repeat(33), `a${"\u0301".repeat(20)}`]) expect(plainEmoji(text)).toBe(null);
 });

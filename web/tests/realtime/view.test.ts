@@ -23,6 +23,7 @@ beforeEach(() => {
     mayPost: true,
     mayLookBack: false,
     mayModerate: false,
+    topic: "",
     mine: [],
     peer: null,
     unreadAfter: null,

@@ -24,7 +24,7 @@ test("a welcome", () => {
   const position = { epoch: "e", offset: 5 };
   const counts = { room: "r", online: 1, total: 2, recovered: true, unread: 3, read: 2, permissions: ["post"] };
   const welcome = { ...counts, ...flat, position: "e.5" };
-  expect(wire.parseWelcome(welcome)).toEqual({ ...counts, user, position, peer: null });
+  expect(wire.parseWelcome(welcome)).toEqual({ ...counts, user, position, peer: null, settings: { topic: "", readOnly: false } });
   expect(wire.parseWelcome({ ...flat, rooms: [] })).toBeNull();
   expect(wire.parseWelcome({ ...welcome, permissions: undefined })).toBeNull();
   expect(wire.parseWelcome({ ...welcome, position: "5" })).toBeNull();

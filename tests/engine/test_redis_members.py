@@ -19,7 +19,7 @@ from sioserver.errors import Refusal
 from sioserver.model import Membership, User
 from tests.redis_servers import ask, settings
 
-from .conftest import ANN, BEN, Keep, draft, server, until
+from .conftest import ANN, BEN, Keep, delete, draft, edit, react, server, until
 
 KEEP = Keep()
 
@@ -217,6 +217,30 @@ async def test_reading_moves_the_cursor_and_never_back(kit: Kit) -> None:
     await until(lambda: kit.waiting() == 0, "written")
     assert kit.stored("a", "ann") == Membership(0, 8, 6, 6)
     assert (await kit.members.read("a", "ben", 3)).membership == Membership(10, 10, 10, 10)
+
+
+@pytest.mark.parametrize("left", [24, 20, 9, 1])
+async def test_what_is_read_is_counted_in_messages(kit: Kit, left: int) -> None:
+    """Wherever the position is: on a message or an operation, in the stream or not, or before all
+    that is kept."""
+    posted: list[int] = []
+    for n in range(8):
+        position = (await kit.log.publish("a", draft(f"m{n}"), KEEP)).position
+        posted.append(position.offset)
+        done = (react("x", posted[n]), edit("new", posted[n]), delete(posted[n]))[n % 3]
+        await kit.log.operate("a", done, KEEP)
+        await kit.log.operate("a", react("y", posted[n - n % 3], by=BEN, on=n % 3 != 1), KEEP)
+    top = (await kit.log.page("a", None, None, 0)).top.offset
+    assert top == 24
+    await kit.log.trim("a", (left, 0.0), 0)
+    first = (await kit.log.page("a", None, None, 0)).first
+    assert first == max(1, top - left + 1)
+    for offset in range(1, top + 1):
+        reader = User(f"r{offset}", "Reader")
+        kit.ask("HSET", kit.keys.room("a").members, reader.id, f"0 0 0 0 {reader.name}")
+        found = await kit.members.read("a", reader.id, offset)
+        assert found.membership.number == sum(at <= max(offset, first - 1) for at in posted)
+        assert (found.top, found.number) == (top, 8)
 
 
 async def test_without_redis_everything_is_refused(kit: Kit) -> None:

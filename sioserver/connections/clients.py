@@ -5,6 +5,7 @@ Data, and two questions that each edge answers in its own way. It sends nothing.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Collection
 from typing import Any
 
@@ -15,7 +16,7 @@ from sioserver.limits import Bucket
 from sioserver.timers import Deadline
 
 
-class ConnectedClient(Client):
+class ConnectedClient(Client, ABC):
     """A client that is reached over a live connection: in a room (then the hub knows it too), or
     in the session room."""
 
@@ -41,11 +42,11 @@ class ConnectedClient(Client):
         self.expiry: Deadline | None = None
 
     @property
+    @abstractmethod
     def here(self) -> bool:
         """It has not left, nor been made to."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def beside(self) -> Collection[ConnectedClient]:
         """All clients of its connection, itself too while it is here."""
-        raise NotImplementedError

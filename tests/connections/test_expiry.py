@@ -15,6 +15,8 @@ from sioserver.hub import Client
 from sioserver.limits import NoBucket
 from sioserver.model import Event, User
 
+from .somewhere import Somewhere
+
 
 class Deadline:
     def __init__(self, callback: Callable[[], None]) -> None:
@@ -82,9 +84,7 @@ def expiry(time: Time) -> Expiry:
 
 
 def client_until(told: Told, expires_at: float | None) -> ConnectedClient:
-    return ConnectedClient(
-        Identity(User("a", "A"), expires_at=expires_at), "lobby", told, NoBucket()
-    )
+    return Somewhere(Identity(User("a", "A"), expires_at=expires_at), "lobby", told, NoBucket())
 
 
 def test_a_notice_and_then_the_end(time: Time, told: Told, expiry: Expiry) -> None:

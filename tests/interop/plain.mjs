@@ -13,6 +13,7 @@ const say = (value) => process.stdout.write(JSON.stringify(value) + "\n");
 function chat(socket, name, uid) {
   const seen = [];
   const waiting = [];
+  let beats = 0;
   socket.addEventListener("open", () => {
     if (token) socket.send(JSON.stringify({ event: "auth", message: token }));
     socket.send(JSON.stringify({ event: "login", name, roomid: "den", uid }));
@@ -21,15 +22,18 @@ function chat(socket, name, uid) {
     const frame = JSON.parse(data);
     if (frame.event === "heartbeat") {
       socket.send(JSON.stringify({ event: "heartbeat", message: "pong" }));
-      return;
-    }
-    seen.push(frame);
+      beats += 1;
+    } else seen.push(frame);
     for (const look of waiting.splice(0)) look();
   });
   const until = async (condition) => {
     while (!seen.some(condition)) await new Promise((resolve) => waiting.push(resolve));
   };
-  return { seen, until, post: (message) => socket.send(JSON.stringify({ name, message })) };
+  // When another ping comes, the answer to the one before has been taken, and proves what came before that.
+  const beaten = async () => {
+    for (const enough = beats + 2; beats < enough; ) await new Promise((resolve) => waiting.push(resolve));
+  };
+  return { seen, until, beaten, post: (message) => socket.send(JSON.stringify({ name, message })) };
 }
 
 const ann = chat(new WebSocket(url), "Ann", "ann");
@@ -47,7 +51,8 @@ await ben.until((frame) => frame.message === "first");
 await ann.until((frame) => frame.message === "first");
 say({ ann: ann.seen.splice(0), ben: ben.seen.splice(0) });
 
-await lines.next(); // what ben has got is proven
+await lines.next();
+await ben.beaten(); // what ben has got is proven
 line._ws.terminate();
 for (const message of ["missed one", "missed two"]) ann.post(message);
 await ben.until((frame) => frame.message === "missed two");

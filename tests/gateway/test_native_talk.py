@@ -61,6 +61,42 @@ async def test_what_is_asked_and_answered(here: Place) -> None:
     assert await ben.gone() == 1000
 
 
+async def test_what_is_done_to_messages(here: Place) -> None:
+    ann, ben = await here.native(user="ann"), await here.native(user="ben")
+    assert (await ann.ask("message", "helo", {"id": "m1"}))["offset"] == 1
+    edited = await ann.ask("edit", {"id": "m1", "body": "hello"})
+    assert (edited["offset"], edited["target"]) == (2, 1)
+    event, payload, position = await ben.hear_until("edit")
+    assert (event, payload["offset"], payload["body"]) == ("edit", 1, "hello")
+    assert position.endswith(".2")
+    assert (await ben.ask("delete", {"offset": 1}))["error"]["code"] == "forbidden"
+    assert (await ben.ask("react", {"offset": 1, "emoji": "🎉"}))["ok"]
+    assert (await ann.hear_until("reaction"))[1]["count"] == 1
+    (shown,) = (await ben.ask("history"))["items"]
+    assert (shown["body"], shown["reactions"], shown["mine"]) == ("hello", {"🎉": 1}, ["🎉"])
+    assert (await ann.ask("delete", {"offset": 1}))["ok"]
+    assert (await ben.hear_until("delete"))[1]["id"] == "m1"
+    (shown,) = (await ben.ask("history"))["items"]
+    assert (shown["body"], "deleted" in shown) == (None, True)
+    # who was there before, and comes back, is told of it in order
+    _, payload, *_ = await (again := await here.open("sioserver.v1")).join(
+        "den", user="ben", position=position
+    )
+    assert payload["recovered"]
+    assert (await again.hear_until("reaction"))[1]["user"] == "ben"
+    assert (await again.hear_until("delete"))[2].endswith(".4")
+
+
+async def test_a_room_of_two(here: Place) -> None:
+    ann, ben = await here.open("sioserver.v1"), await here.open("sioserver.v1")
+    _, payload, *_ = await ann.join("@dm/ben", user="ann")
+    assert (payload["room"], payload["peer"]["user"]) == ("@dm/ben", "ben")
+    assert (await ann.ask("message", "psst"))["ok"]
+    _, payload, *_ = await ben.join("@dm/ann", user="ben")
+    assert (payload["room"], payload["unread"]) == ("@dm/ann", 1)
+    assert (await ben.hear_until("message"))[1]["body"] == "psst"
+
+
 async def test_events_that_the_room_passes_on() -> None:
     rules = [{"match": "den", "relay": ["cursor"]}]
     async with place(configured(rooms={"rules": rules})) as here:

@@ -279,7 +279,10 @@ class HookCalls:
             return answer
         except Refusal as error:
             if not _can_be_told(error):
-                log.exception("nobody can be told what the hook %s refused", _name(hook, function))
+                # as ASCII: half a surrogate pair in it cannot be written everywhere
+                said = error.message, error.retry_after
+                name = _name(hook, function)
+                log.error("nobody can be told what the hook %s refused: %a", name, said)
                 raise Refusal("internal") from error
             result = "timeout" if isinstance(error, _TooLate) else "refused"
             raise

@@ -211,6 +211,7 @@ async def test_a_refusal_that_nobody_can_be_told_is_a_failure(
     world.hooks.on_message(refuse)
     assert (await refused(world.calls().posting(POSTING, 10))).code == "internal"
     assert "nobody can be told what the hook on_message" in caplog.text
+    assert caplog.text.isascii()
     assert world.counted() == {"message failed": 1}
 
 

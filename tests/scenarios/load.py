@@ -18,7 +18,7 @@ from typing import Any
 import socketio
 
 from sioserver.checker import Checker, Done, Report
-from sioserver.client import Change, Gap, Received, RoomClient, Transport
+from sioserver.client import Change, Changed, Gap, Received, RoomClient, Transport
 from sioserver.errors import Refusal
 from sioserver.model import Position
 
@@ -151,6 +151,7 @@ class Sender:
         self._changed = 0
         self._mine: dict[str, set[str]] = {}
         """Its newest messages that are not deleted, with the reactions to each."""
+        self._offsets: dict[str, int] = {}
 
     async def run(self) -> None:
         room, count = self._room, 0
@@ -167,7 +168,7 @@ class Sender:
                 sent = await client.send(body, id=id, timeout=None)
                 self.acked += 1
                 room.posted(sent.id, sent.offset)
-                self._mine[id] = set()
+                self._mine[id], self._offsets[id] = set(), sent.offset
                 if len(self._mine) > KEPT:
                     del self._mine[next(iter(self._mine))]
 
@@ -190,12 +191,7 @@ class Sender:
             del self._mine[id]
         room.checker.operated(name, done)
         try:
-            if kind == "edit":
-                changed = await client.edit(id, done.body, timeout=None)
-            elif kind == "delete":
-                changed = await client.delete(id, timeout=None)
-            else:
-                changed = await client.react(id, done.emoji, on=done.on, timeout=None)
+            changed = await self._ask(client, id, done)
         except Refusal as refusal:
             if refusal.code != "not_found":
                 raise
@@ -205,6 +201,23 @@ class Sender:
             return
         self.acked += 1
         room.operated(name, changed.offset)
+
+    async def _ask(self, client: RoomClient, id: str, done: Done) -> Changed:
+        try:
+            return await _operate(client, id, done)
+        except Refusal as refusal:
+            if "several messages" not in refusal.message:
+                raise
+        # posted twice, which is for the checker to find
+        return await _operate(client, self._offsets[id], done)
+
+
+async def _operate(client: RoomClient, message: int | str, done: Done) -> Changed:
+    if done.kind == "edit":
+        return await client.edit(message, done.body, timeout=None)
+    if done.kind == "delete":
+        return await client.delete(message, timeout=None)
+    return await client.react(message, done.emoji, on=done.on, timeout=None)
 
 
 class Reader:

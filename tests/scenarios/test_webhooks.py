@@ -38,6 +38,12 @@ def last_of(receiver: Receiver, user: str) -> str:
     return last
 
 
+def was_asked_to_take(receiver: Receiver, kind: str, user: str) -> bool:
+    """Whether it was noted: who dies before people were told of them never came for anybody."""
+    events = [event for request in receiver.requests for event in request["events"]]
+    return any(event["type"] == kind and event.get("user") == user for event in events)
+
+
 def in_order(receiver: Receiver) -> list[Any]:
     """The bodies, each when it came first."""
     return list(dict.fromkeys(receiver.bodies("lobby")))
@@ -53,7 +59,7 @@ async def test_a_server_that_is_killed_while_nobody_takes_anything(tmp_path: Pat
             async with RoomClient(server.url, user="ann") as ann:
                 for number in range(20):
                     await ann.send(number)
-                await receiver.until(lambda: receiver.requests)
+                await receiver.until(lambda: was_asked_to_take(receiver, "join", "ann"))
                 await server.kill()
             receiver.behaviour = None
             await server.start()
@@ -114,7 +120,7 @@ async def test_two_nodes_of_which_one_dies(tmp_path: Path) -> None:
                 async with RoomClient(one.url, user="ann") as ann:
                     for number in range(20):
                         await ann.send(number)
-                    await receiver.until(lambda: receiver.requests)
+                    await receiver.until(lambda: was_asked_to_take(receiver, "join", "ann"))
                     await one.kill()
                 receiver.behaviour = None
                 await receiver.until(lambda: len(in_order(receiver)) == 20, PATIENCE)

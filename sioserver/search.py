@@ -48,7 +48,7 @@ class Search:
         if not client.identity.operator:
             self._budget.check_search(client.user.id, now)
         if self._waiting >= WAITING:
-            raise Refusal("unavailable", "too many search just now", retry_after=1.0)
+            raise Refusal("unavailable", "too many searches just now", retry_after=1.0)
         self._waiting += 1
         try:
             await self._places.acquire()

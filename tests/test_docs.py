@@ -156,6 +156,19 @@ def test_what_is_made_from_the_registry_is_current(name: str, render: Callable[[
     assert read(name) == render(), "stale: SIOSERVER_TEST_UPDATE=1 pytest tests/test_docs.py"
 
 
+@pytest.mark.parametrize("place", Place)
+def test_every_event_of_a_client_is_in_the_table_of_its_place(place: Place) -> None:
+    begin = {Place.ROOM: "## Events from a client", Place.SESSION: "## The session: `/@me`"}[place]
+    lines = read("docs/protocol.md").split(f"{begin}\n")[1].split("\n## ")[0].splitlines()
+    rows = lines[next(at for at, line in enumerate(lines) if line.startswith("|---")) + 1 :]
+    named: set[str] = set()
+    for row in rows:
+        if not row.startswith("| "):
+            break
+        named |= set(re.findall(r"`(\w+)`", row.split(" | ")[0]))
+    assert {name for where, name in CLIENT_EVENTS if where is place} <= named
+
+
 @pytest.mark.parametrize("code", sorted(REFUSALS))
 def test_every_refusal_is_documented(code: str) -> None:
     assert f"`{code}`" in read("docs/protocol.md")
@@ -173,6 +186,29 @@ def test_every_disconnect_is_documented(code: str) -> None:
 def test_every_command_a_user_needs_is_in_the_readme(target: str) -> None:
     assert re.search(rf"^{target}:", read("Makefile"), re.M)
     assert re.search(rf"\bmake {target}\b", read("README.md"))
+
+
+# ---- what is written is whole ---------------------------------------------------------------------
+
+
+def pages() -> list[str]:
+    """Everything that is written for people."""
+    found = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")]
+    return sorted(str(path.relative_to(ROOT)) for path in found)
+
+
+def test_no_page_has_what_a_merge_left_behind() -> None:
+    left = re.compile(r"^(<{7} |={7}$|>{7} )", re.M)
+    assert "CHANGELOG.md" in pages()
+    assert not [name for name in pages() if left.search(read(name))]
+
+
+@pytest.mark.parametrize("name", pages())
+def test_every_row_of_a_table_is_below_its_head(name: str) -> None:
+    """An empty line within a table makes text with bars of the rest."""
+    text = re.sub(r"^```.*?^```", "", read(name), flags=re.M | re.S)
+    for part in re.findall(r"(?:^\|.*\n?)+", text, re.M):
+        assert re.match(r"\|.*\n\|[ :|-]+\|$", part, re.M), part[:200]
 
 
 # ---- what stands against known holes ------------------------------------------------------------

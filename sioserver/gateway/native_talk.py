@@ -22,6 +22,9 @@ from sioserver.model import Event
 
 log = logging.getLogger(__name__)
 
+FIELDS: Final = frozenset({"room", "token", "user", "name", "position", "pid"})
+"""What a join may say."""
+
 MAX_SAID: Final = 128
 """Characters of an event's name that are said when it was refused."""
 
@@ -82,7 +85,13 @@ class NativeTalk:
         options = ask.args[0] if ask.args else {}
         if len(ask.args) > 1 or not isinstance(options, Mapping):
             raise Refusal("bad_request", "join takes an object such as {room, token}")
-        room = options.get("room") or self._rooms.root
+        if unknown := options.keys() - FIELDS:
+            # a misspelt room would be the default one, where everybody reads what is posted
+            known = ", ".join(sorted(FIELDS))
+            raise Refusal("bad_request", f"join: {min(unknown)[:64]!r} is not one of {known}")
+        room = options.get("room")
+        if room is None:
+            room = self._rooms.root
         if not isinstance(room, str):
             raise Refusal("bad_request", "room is a string")
         if client is not None:

@@ -7,6 +7,7 @@ that are no JSON are passed on as they are.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Collection
 from typing import Final
 
@@ -27,6 +28,10 @@ log = logging.getLogger(__name__)
 
 HEARTBEAT: Final = Frames([tutorial.HEARTBEAT])
 _NOAUTH: Final = Frames([tutorial.NOAUTH])
+
+_NATIVE: Final = re.compile(r'[ \t\r\n]*\[[ \t\r\n]*"')
+"""How a frame of the native dialect begins, with spaces wherever JSON allows them: taken for a text,
+it would be passed on, and there may be a token in it."""
 
 _NO_TOKEN: Final = frozenset({"unauthorized", "token_expired"})
 """Refusals that a fresh token helps against."""
@@ -95,7 +100,7 @@ class TutorialTalk:
         if isinstance(data, bytes):
             connection.broken()
             return
-        if not visitor.began and data.lstrip(" \t\r\n").startswith('["'):
+        if not visitor.began and _NATIVE.match(data):
             self._stop_listening(visitor)
             connection.become(self._native, None)
             await self._native.hear(connection, data)

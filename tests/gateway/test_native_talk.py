@@ -132,6 +132,9 @@ async def test_the_default_room_and_the_session(here: Place) -> None:
         ({"position": "nowhere"}, "bad_request"),
         ({"token": "no token"}, "unauthorized"),
         ("den", "bad_request"),
+        ({"rom": "den"}, "bad_request"),
+        ({"room": ""}, "bad_room"),
+        ({"room": False}, "bad_request"),
     ],
 )
 async def test_a_join_that_is_refused_may_be_tried_again(

@@ -38,6 +38,19 @@ async def test_what_is_no_json_is_passed_on_to_the_others_before_any_login() -> 
         assert await one.hear() == "and back"  # and nothing of its own
 
 
+@pytest.mark.parametrize(
+    "text", ['["join", {}, 1]', '\n[ "join", {}, 1 ]', '[\n\t"join", {}, 1\r\n]']
+)
+async def test_a_list_that_begins_with_a_text_is_the_native_dialect(text: str) -> None:
+    async with place() as here:
+        one, other = await here.open(), await here.open()
+        await until(lambda: len(here.door.connections) == 2)
+        await one.say(text)
+        assert await one.hear() == ["ack", {"ok": True}, 1]
+        await (await here.open()).say("hello")
+        assert await other.hear() == "hello"  # and nothing before it
+
+
 async def test_texts_are_heard_in_the_default_room_and_in_no_other() -> None:
     async with place() as here:
         talker, lobby, den = [await here.open() for _ in range(3)]

@@ -415,6 +415,21 @@ async def test_with_a_line_for_each_request_they_do_not(
         assert lines == ["POST", *["GET"] * (client.asked - 1)]
 
 
+@pytest.mark.parametrize("path", ["/ws", "/socket.io/?EIO=4&transport=websocket"])
+async def test_a_websocket_is_counted_and_logged_as_what_it_was_answered(
+    path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "sioserver.access")
+    app = create_app(configured())
+    upgrade = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
+    async with client_of(app) as http:
+        await (await http.ws_connect(path)).close()
+        assert (await http.get(path, headers=upgrade)).status == 400  # no Sec-WebSocket-Key
+    counted = app[METRICS].http_requests
+    assert (counted["1xx"], counted["2xx"], counted["4xx"]) == (1, 0, 1)
+    assert [line.split(" ")[3] for line in caplog.messages] == ["101", "400"]
+
+
 async def test_a_poll_that_waits_while_draining_is_answered_and_its_connection_closed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

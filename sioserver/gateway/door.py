@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from functools import partial
+from http import HTTPStatus
 from typing import Any, Final, Protocol
 
 from aiohttp import web
@@ -121,7 +122,8 @@ class Door:
             )
         except takeover.Malformed:
             self.metrics.count_request_refusal(takeover.REFUSED)
-            taken = False
+            connection.end("", "transport_close", flush=False)
+            return takeover.detached(HTTPStatus.BAD_REQUEST)
         if not taken:
             connection.end("", "transport_close", flush=False)
         return takeover.detached()

@@ -12,6 +12,7 @@ import inspect
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from functools import partial
+from http import HTTPStatus
 from typing import Any, Final
 
 import engineio
@@ -386,7 +387,8 @@ class EngineServer(Edge):
             taken = takeover.take_over(request, receiver, limit, opened, self._reader, self.codec)
         except takeover.Malformed:
             self.hooks.count("requests", takeover.REFUSED)
-            taken = False
+            receiver.on_gone()
+            return takeover.detached(HTTPStatus.BAD_REQUEST)
         if not taken:
             receiver.on_gone()
         return takeover.detached()

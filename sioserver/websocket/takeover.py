@@ -15,6 +15,7 @@ import socket as sockets
 from base64 import b64decode
 from collections.abc import Callable
 from contextlib import suppress
+from http import HTTPStatus
 from socket import AF_INET, AF_INET6, IPPROTO_TCP
 from typing import Any, Final, cast
 
@@ -181,9 +182,10 @@ def _forget(request: web.Request, handler: web.RequestHandler) -> None:
     parts._protocol = parts._payload_writer = None
 
 
-def detached() -> Detached:
-    """The response of a request whose connection was taken over."""
-    response = Detached()
+def detached(status: int = HTTPStatus.SWITCHING_PROTOCOLS) -> Detached:
+    """The response of a request whose connection was taken over. `status`: what its client was
+    answered, for the log and the counters."""
+    response = Detached(status=status)
     response.force_close()
     return response
 

@@ -87,9 +87,9 @@ the counters and the log know the difference."""
 class Refusal(Exception):
     """One request is refused; the connection lives.
 
-    `code` is a key of `REFUSALS`; `message` defaults to the table's; `retry_after` is in seconds
-    and only given where the refusal is temporary; `limit` names the limit that was reached, as
-    metrics do, if that is the reason.
+    `code` is a key of `REFUSALS`, or ValueError is raised; `message` defaults to the table's;
+    `retry_after` is in seconds and only given where the refusal is temporary; `limit` names the
+    limit that was reached, as metrics do, if that is the reason.
     """
 
     def __init__(
@@ -100,6 +100,8 @@ class Refusal(Exception):
         retry_after: float | None = None,
         limit: str | None = None,
     ) -> None:
+        if code not in REFUSALS:  # of an embedder's hook, whose log shall say which there are
+            raise ValueError(f"{code!r} is no code of a refusal; there are {', '.join(REFUSALS)}")
         kind = REFUSALS[code]
         super().__init__(message or kind.message)
         self.code = code

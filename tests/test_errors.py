@@ -77,7 +77,8 @@ def test_a_disconnect_is_its_row_of_the_table() -> None:
     assert Disconnect("kicked", "for spam").reason == "for spam"
 
 
-@pytest.mark.parametrize("family", [Refusal, Disconnect])
-def test_there_are_no_other_codes(family: type[Exception]) -> None:
+def test_there_are_no_other_codes() -> None:
+    with pytest.raises(ValueError, match=r"'no_such_code' is no code.*, forbidden,"):
+        Refusal("no_such_code")
     with pytest.raises(KeyError):
-        family("no_such_code")
+        Disconnect("no_such_code")

@@ -188,7 +188,7 @@ def test_every_command_a_user_needs_is_in_the_readme(target: str) -> None:
     assert re.search(rf"\bmake {target}\b", read("README.md"))
 
 
-# ---- what is written is whole ---------------------------------------------------------------------
+# ---- what is written is whole -------------------------------------------------------------------
 
 
 def pages() -> list[str]:

@@ -30,7 +30,7 @@ HEARTBEAT: Final = Frames([tutorial.HEARTBEAT])
 _NOAUTH: Final = Frames([tutorial.NOAUTH])
 
 _NATIVE: Final = re.compile(r'[ \t\r\n]*\[[ \t\r\n]*"')
-"""How a frame of the native dialect begins, with spaces wherever JSON allows them: taken for a text,
+"""How a frame of the native dialect begins, with spaces wherever JSON allows them. Taken for a text
 it would be passed on, and there may be a token in it."""
 
 _NO_TOKEN: Final = frozenset({"unauthorized", "token_expired"})

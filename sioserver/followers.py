@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from sioserver.model import Event, Message, Position
+from sioserver.model import Event, Message, Position, User
 
 EARLY: Final = 256
 """Events kept for the sessions of a user that are just being let in."""
@@ -28,7 +28,7 @@ NEWS: Final = "@news"
 class Followed:
     """A room that somebody follows."""
 
-    __slots__ = ("epoch", "followers", "name", "number", "top")
+    __slots__ = ("epoch", "followers", "name", "names", "number", "top")
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -37,6 +37,8 @@ class Followed:
         self.epoch = ""
         self.top = 0
         self.number = 0
+        # of a room of two: what its users are called there
+        self.names: dict[str, str] | None = None
 
 
 class Follower:
@@ -134,6 +136,19 @@ class Followers:
         if followed is not None and top >= followed.top:
             followed.top, followed.number = top, number
 
+    def call(self, room: str, user: User) -> None:
+        """What the store says of somebody's name in a room of two; who posts there later is called
+        as they are then."""
+        followed = self.rooms.get(room)
+        if followed is not None:
+            followed.names = {**(followed.names or {}), user.id: user.name}
+
+    def name(self, room: str, user_id: str) -> str:
+        """What somebody is called in a room of two; their id, where that is not known."""
+        followed = self.rooms.get(room)
+        names = followed.names if followed is not None else None
+        return user_id if names is None else names.get(user_id, user_id)
+
     def standing(self, follower: Follower, room: str) -> tuple[int, int] | None:
         """How many messages of a room the user has not read, and its top. None: it is not
         followed."""
@@ -151,6 +166,8 @@ class Followers:
         if followed is None or (epoch == followed.epoch and message.offset <= followed.top):
             return
         followed.epoch, followed.top, followed.number = epoch, message.offset, message.number
+        if followed.names is not None:
+            followed.names[message.user] = message.name
         if message.kind == "message":
             self.touch(room)
 

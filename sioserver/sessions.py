@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 from sioserver import private, wire
@@ -21,7 +21,7 @@ from sioserver.followers import JOINED, LEFT, NEWS, READ, Follower, note
 from sioserver.hub import Client, Hub
 from sioserver.mentions import counted
 from sioserver.metrics import Metrics
-from sioserver.model import Event, Mention, Standing
+from sioserver.model import Event, Mention, Standing, User
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +34,8 @@ class Rooms(NamedTuple):
 
     standings: Standings
     mentions: list[Mention]
+    peers: Mapping[str, User]
+    """The other user of each room of two."""
 
 
 SLICE: Final = 0.005
@@ -81,12 +83,11 @@ class Sessions:
                 follower.settled = True
                 if len(rooms) > self._limit:
                     self._metrics.count_limit("followed_rooms")
-            found = Rooms(rooms, await self._engine.mentions.of(client.user.id))
-            self._check(client)
+            found = await self._known(client, rooms)
         except BaseException:
             self.leave(client)  # again, if it left meanwhile
             raise
-        self._settle(follower, rooms)
+        self._settle(follower, found.standings, found.peers)
         return found
 
     def go_live(self, client: Client, rooms: Rooms) -> list[Event]:
@@ -113,12 +114,10 @@ class Sessions:
     async def rooms(self, client: Client) -> list[dict[str, Any]]:
         """The user's rooms, by name, as the store has them: see `wire.standing`; at most
         `rooms.members_page`."""
-        rooms = await self._standings(client)
-        mentions = await self._engine.mentions.of(client.user.id)
-        self._check(client)
+        rooms = await self._known(client, await self._standings(client))
         follower = self._followers.add(client.room)
-        self._settle(follower, rooms)
-        return self._list(follower, Rooms(rooms, mentions))
+        self._settle(follower, rooms.standings, rooms.peers)
+        return self._list(follower, rooms)
 
     # ------------------------------------------------------------ telling
 
@@ -200,6 +199,7 @@ class Sessions:
         user_id = private.session_user(follower.name)
         try:
             rooms = await self._engine.rooms_of(user_id, limit=self._all_rooms)
+            peers = await self._peers(user_id, [room for room in fresh if room in rooms])
         except Refusal as refusal:
             log.debug("the rooms of %r cannot be read: %s", user_id, refusal)
             follower.changes = {**dict.fromkeys(fresh, JOINED), **follower.changes}
@@ -208,13 +208,14 @@ class Sessions:
                     self._unwatch(room)
             self._followers.again(follower)
             return
-        self._settle(follower, rooms)
+        self._settle(follower, rooms, peers)
         for room in fresh:
             if room in follower.rooms:
                 note(follower.news, room, JOINED)
             elif room in rooms:
                 now = rooms[room]
-                payload = _standing(user_id, room, now.unread, now.top, live=False)
+                peer = peers.get(room)
+                payload = _standing(user_id, room, now.unread, now.top, live=False, peer=peer)
                 note(follower.news, room, wire.room_joined_event(payload))
 
     def _tell(self, follower: Follower) -> None:
@@ -244,7 +245,11 @@ class Sessions:
         standing = self._followers.standing(follower, room)
         if standing is None:
             return None
-        payload = _standing(user_id, room, *standing)
+        peer = None
+        if private.is_direct(room):
+            other = private.other_of(room, user_id)
+            peer = User(other, self._followers.name(room, other))
+        payload = _standing(user_id, room, *standing, peer=peer)
         return wire.unread_event(payload) if what == NEWS else wire.room_joined_event(payload)
 
     # ------------------------------------------------------------ inside
@@ -253,6 +258,23 @@ class Sessions:
         rooms = await self._engine.rooms_of(client.user.id, limit=self._listed)
         self._check(client)
         return rooms
+
+    async def _known(self, client: Client, standings: Standings) -> Rooms:
+        mentions = await self._engine.mentions.of(client.user.id)
+        peers = await self._peers(client.user.id, standings)
+        self._check(client)
+        return Rooms(standings, mentions, peers)
+
+    async def _peers(self, user_id: str, rooms: Iterable[str]) -> dict[str, User]:
+        """Of those of the user's rooms that are of two: the other one. Asks nothing of a store
+        where there are none."""
+        others = {
+            room: private.other_of(room, user_id) for room in rooms if private.is_direct(room)
+        }
+        if not others:
+            return {}
+        names = await self._engine.names(others)
+        return {room: User(other, names.get(room, other)) for room, other in others.items()}
 
     def _check(self, client: Client) -> None:
         if not self._hub.knows(client):
@@ -270,9 +292,11 @@ class Sessions:
                 self._engine.unwatch(room)
         self._metrics.rooms_followed = len(self._followers.rooms)
 
-    def _settle(self, follower: Follower, rooms: Standings) -> None:
+    def _settle(self, follower: Follower, rooms: Standings, peers: Mapping[str, User]) -> None:
         for room, now in rooms.items():
             self._followers.settle(follower, room, now.top, now.number, now.membership.number)
+        for room, peer in peers.items():
+            self._followers.call(room, peer)
 
     def _list(self, follower: Follower, rooms: Rooms) -> list[dict[str, Any]]:
         user_id = private.session_user(follower.name)
@@ -281,16 +305,12 @@ class Sessions:
             live = self._followers.standing(follower, room)
             unread, last = live or (now.unread, now.top)
             mentions = counted(rooms.mentions, room, now.membership.read)
-            listed.append(
-                _standing(user_id, room, unread, last, live=live is not None, mentions=mentions)
-            )
+            more = {"peer": rooms.peers.get(room), "mentions": mentions}
+            listed.append(_standing(user_id, room, unread, last, live=live is not None, **more))
         return listed
 
 
-def _standing(
-    user_id: str, room: str, unread: int, last: int, *, live: bool = True, mentions: int = 0
-) -> dict[str, Any]:
-    """A room as this user calls it."""
-    peer = private.other_of(room, user_id) if private.is_direct(room) else None
+def _standing(user_id: str, room: str, unread: int, last: int, **more: Any) -> dict[str, Any]:
+    """A room as this user calls it; `more` as of `wire.standing`."""
     name = private.shown(room, user_id)
-    return wire.standing(name, unread, last, live=live, peer=peer, mentions=mentions)
+    return wire.standing(name, unread, last, **more)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sioserver.followers import EARLY, JOINED, LEFT, NEWS, READ, Follower, Followers
-from sioserver.model import Event, Position
+from sioserver.model import Event, Position, User
 
 from .fakes import message
 
@@ -71,6 +71,19 @@ def test_unread_is_what_was_posted_but_not_read(desk: Desk) -> None:
     desk.read("ann", "a", 6)
     assert desk.followers.standing(ann, "a") == (1, 7)
     assert desk.followers.standing(ann, "b") is None
+
+
+def test_what_somebody_is_called_in_a_room_of_two(desk: Desk) -> None:
+    desk.follower("ann", "dm", "a")
+    assert desk.followers.name("dm", "ben") == "ben"
+    desk.followers.call("dm", User("ben", "Benjamin"))
+    desk.followers.call("elsewhere", User("ben", "Benjamin"))  # which is not followed
+    assert desk.followers.name("dm", "ben") == "Benjamin"
+    assert desk.followers.name("elsewhere", "ben") == "ben"
+    desk.post("dm", 1)  # as Ben
+    desk.post("a", 1)
+    assert desk.followers.name("dm", "ben") == "Ben"
+    assert desk.followers.rooms["a"].names is None
 
 
 def test_reading_is_news_only_when_it_goes_on(desk: Desk) -> None:

@@ -17,7 +17,7 @@ from sioserver.errors import Refusal
 from sioserver.hub import Client
 from sioserver.model import Event, Position, User
 
-from .fakes import ANN, BEN, GUEST, StagedEngine
+from .fakes import ANN, BEN, CAT, GUEST, StagedEngine
 from .test_rooms import World, config
 
 NEWS = Event("news", {"of": "something"})
@@ -121,7 +121,7 @@ async def test_nothing_is_left_of_who_could_not_come_in(world: World) -> None:
 # -- rooms and unread counts ----------------------------------------------------------------------
 
 
-def room(name: str, unread: int, last: int, **more: bool) -> dict[str, Any]:
+def room(name: str, unread: int, last: int, **more: Any) -> dict[str, Any]:
     return {"room": name, "unread": unread, "last": last, **more}
 
 
@@ -137,6 +137,40 @@ async def test_the_rooms_of_a_user(world: World) -> None:
     assert (welcome.name, welcome.position) == ("welcome", None)
     assert welcome.payload == {"user": "ann", "name": "Ann", "rooms": rooms}
     assert await world.service.sessions.rooms(session) == rooms
+
+
+async def test_a_room_of_two_is_told_with_who_the_other_one_is(make: Make) -> None:
+    world = await make(limits=Limits(followed_rooms=1))
+    mine, theirs = world.service.find("@dm/ben", ANN), world.service.find("@dm/ann", BEN)
+    await world.post(await world.enter(ANN, mine), "psst")
+    session, other = await open_session(world), await open_session(world, BEN)
+    with_ben = room("@dm/ben", 1, 1, peer={"user": "ben", "name": "ben"})
+    with_ann = room("@dm/ann", 1, 1, peer={"user": "ann", "name": "Ann"})
+    assert world.outbox.told[session.id][0].payload["rooms"] == [with_ben]
+    assert world.outbox.told[other.id][0].payload["rooms"] == [with_ann]
+    ben = await world.enter(BEN, theirs)
+    await world.post(ben, "yes?")  # from now on his name is known there
+    with_ben.update(unread=2, last=2, peer={"user": "ben", "name": "Ben"})
+    await until(lambda: world.outbox.told[session.id][-1].payload == with_ben)
+    assert await world.service.sessions.rooms(session) == [with_ben]
+    # one that is not followed
+    await world.enter(BEN, "den")
+    cat = await world.enter(CAT, world.service.find("@dm/ben", CAT))
+    await world.post(cat, "me too")
+    told = room("@dm/cat", 1, 1, live=False, peer={"user": "cat", "name": "Cat"})
+    await until(lambda: Event("room_joined", told) in world.outbox.told[other.id])
+
+
+async def test_the_store_is_asked_for_no_names_where_no_room_is_of_two(world: World) -> None:
+    await world.enter(ANN, "a")
+    world.engine.fail("names", RuntimeError("planted"))
+    session = await open_session(world)
+    await world.enter(ANN, "b")
+    await until(lambda: news(world, session) == [("room_joined", ["b", 0, 0])])
+    await world.service.leave(session)
+    await world.enter(ANN, world.service.find("@dm/ben", ANN))
+    with pytest.raises(RuntimeError, match="planted"):
+        await open_session(world)
 
 
 async def test_a_page_of_rooms(make: Make) -> None:

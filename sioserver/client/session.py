@@ -36,8 +36,8 @@ class RoomState:
     """It is kept up to date; else `refresh` tells."""
     mentions: int = 0
     """Of the user, in what is unread; as of the last `refresh`, or the connect."""
-    peer: str | None = None
-    """The other user's id, in a room of two."""
+    peer: User | None = None
+    """The other user, in a room of two, as they are called there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +165,7 @@ def _state(payload: dict[str, Any]) -> RoomState:
         payload["last"],
         live=payload.get("live", True),
         mentions=payload.get("mentions", 0),
-        peer=None if peer is None else peer["user"],
+        peer=None if peer is None else User(peer["user"], peer["name"]),
     )
 
 

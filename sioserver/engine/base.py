@@ -216,6 +216,10 @@ class Members(Protocol):
     async def members(self, room: str, *, limit: int) -> list[User]:
         """The members, by name, at most `limit`."""
 
+    async def names(self, wanted: Mapping[str, str]) -> Mapping[str, str]:
+        """Room -> the name with which this user of it was there last; rooms without that member
+        are left out. O(1) for each."""
+
     async def rooms_of(self, user_id: str, *, limit: int) -> Mapping[str, Standing]:
         """The rooms the user is a member of, by name. O(1) for each."""
 

@@ -406,6 +406,10 @@ class EmbeddedEngine:
         """See `Members.members`."""
         return await self._journal.read(lambda tables: member_rows.by_name(tables, room, limit))
 
+    async def names(self, wanted: Mapping[str, str]) -> Mapping[str, str]:
+        """See `Members.names`."""
+        return await self._journal.read(lambda tables: member_rows.names(tables, wanted))
+
     async def rooms_of(self, user_id: str, *, limit: int) -> Mapping[str, Standing]:
         """See `Members.rooms_of`."""
         rooms = await self._journal.read(

@@ -140,6 +140,20 @@ def by_name(tables: Tables, room: str, limit: int) -> list[User]:
     return [User(user, name) for user, name in rows]
 
 
+def names(tables: Tables, wanted: Mapping[str, str]) -> dict[str, str]:
+    """See `Members.names`."""
+    found: dict[str, str] = {}
+    for part in parts(list(wanted.items())):
+        rows = tables.connection.execute(
+            f"WITH wanted (r, u) AS (VALUES {marks(part)}) "  # noqa: S608 (only marks)
+            "SELECT r, member.name FROM wanted CROSS JOIN room ON room.name = r "
+            "CROSS JOIN member ON member.room = room.id AND user = u",
+            tuple(chain.from_iterable(part)),
+        )
+        found.update(rows)
+    return found
+
+
 def rooms_of(tables: Tables, user_id: str, limit: int) -> dict[str, Standing]:
     """See `Members.rooms_of`; in the order of the rooms' names."""
     rows = tables.connection.execute(

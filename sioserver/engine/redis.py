@@ -345,6 +345,11 @@ class RedisEngine:
         self._check_running()
         return await self._members.members(room, limit=limit)
 
+    async def names(self, wanted: Mapping[str, str]) -> Mapping[str, str]:
+        """See `Members.names`."""
+        self._check_running()
+        return await self._members.names(wanted)
+
     async def rooms_of(self, user_id: str, *, limit: int) -> Mapping[str, Standing]:
         """See `Members.rooms_of`."""
         self._check_running()

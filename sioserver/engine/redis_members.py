@@ -181,6 +181,18 @@ class RedisMembers:
         pairs = (entry.decode().rpartition("\0") for entry in found)
         return [User(id, name) for name, _, id in pairs]
 
+    async def names(self, wanted: Mapping[str, str]) -> Mapping[str, str]:
+        """See `Members.names`."""
+        calls = []
+        for room, user_id in wanted.items():
+            members = self._keys.room(room).members
+            calls.append(self._redis.command(members, "HGET", members, user_id))
+        return {
+            room: stored.split(b" ", 4)[4].decode()
+            for room, stored in zip(wanted, await answers(*calls), strict=True)
+            if stored is not None
+        }
+
     async def rooms_of(self, user_id: str, *, limit: int) -> Mapping[str, Standing]:
         """See `Members.rooms_of`; in the order of the rooms' names."""
         user_key = self._keys.user(user_id)

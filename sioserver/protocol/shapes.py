@@ -400,12 +400,6 @@ class Refreshed(Shape, frozen=True):
     expires_at: Annotated[float, Meta(description="Seconds since 1970.")] | None
 
 
-class Peer(Shape, frozen=True):
-    """The other user, in a room of two."""
-
-    user: UserId
-
-
 class RoomState(Shape, frozen=True):
     """One of the rooms that a user is a member of."""
 
@@ -418,7 +412,9 @@ class RoomState(Shape, frozen=True):
         ]
         | UnsetType
     ) = UNSET
-    peer: Peer | UnsetType = UNSET
+    peer: Annotated[Person, Meta(description="The other user, in a room of two.")] | UnsetType = (
+        UNSET
+    )
     mentions: Annotated[Count, Meta(description="Of the user, in what is unread.")] | UnsetType = (
         UNSET
     )

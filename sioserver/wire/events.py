@@ -121,16 +121,16 @@ def standing(
     last: int,
     *,
     live: bool = True,
-    peer: str | None = None,
+    peer: User | None = None,
     mentions: int = 0,
 ) -> dict[str, Any]:
     """A room of a user, as their sessions are told it. `live`: they are told what changes; `peer`:
-    the other user's id, in a room of two; `mentions`: of the user, in what is unread."""
+    the other user, in a room of two; `mentions`: of the user, in what is unread."""
     payload: dict[str, Any] = {"room": room, "unread": unread, "last": last}
     if mentions:
         payload["mentions"] = mentions
     if peer is not None:
-        payload["peer"] = {"user": peer}
+        payload["peer"] = person(peer)
     if not live:
         payload["live"] = False
     return payload

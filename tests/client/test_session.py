@@ -37,9 +37,11 @@ async def test_rooms_are_kept_up_to_date(
             await until(lambda: me.rooms == {"den": RoomState("den", 1, 1)})
             await ann.read(1)
             await until(lambda: me.rooms == {"den": RoomState("den", 0, 1)})
-        async with RoomClient(served.url, room_with("ann"), user="bob") as there:
+        async with RoomClient(served.url, room_with("ann"), user="bob", name="Bob") as there:
             await there.send("psst")
-        await until(lambda: me.rooms.get("@dm/bob") == RoomState("@dm/bob", 1, 1, peer="bob"))
+        await until(
+            lambda: me.rooms.get("@dm/bob") == RoomState("@dm/bob", 1, 1, peer=User("bob", "Bob"))
+        )
         assert await me.refresh() == me.rooms
         names = [name for name, _ in told]
         assert names[:3] == ["welcome", "room_joined", "unread"]

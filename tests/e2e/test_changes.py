@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 import pytest
 from playwright.async_api import Locator, expect
@@ -93,6 +94,8 @@ async def test_from_room_to_room(server: ServerProcess, arrive: Arrive) -> None:
     await ada.say("Between us")
     await expect(bo.at("rooms-unread")).to_have_text("1")
     await bo.at("rooms-button").click()
+    await expect(bo.at("room-entry").first).to_have_text(re.compile("^@Ada"))
+    await photograph(bo, "rooms-of-two")
     await bo.at("room-entry").first.click()
     await bo.is_live()
     await bo.sees("Between us")

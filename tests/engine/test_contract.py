@@ -450,6 +450,18 @@ async def test_members_by_name_and_at_most_so_many(engine: Engine) -> None:
     assert await engine.members("b", limit=10) == []
 
 
+async def test_the_names_of_some_members(engine: Engine) -> None:
+    for room, user in (("a", ANN), ("b", BEN), ("b", User("x y", "Ex 1 2"))):
+        await engine.join(room, user)
+    await engine.join("a", User("ann", "Anna 3"))
+    await engine.join("c", ANN)
+    await engine.leave("c", "ann")
+    wanted = {"a": "ann", "b": "x y", "c": "ann", "nowhere": "ann"}
+    assert await engine.names(wanted) == {"a": "Anna 3", "b": "Ex 1 2"}
+    assert await engine.names({"a": "ben", "b": "ben"}) == {"b": "Ben"}
+    assert await engine.names({}) == {}
+
+
 async def test_a_guest_is_not_kept(engine: Engine) -> None:
     await fill(engine, "a", 4)
     assert await engine.join("a", GUEST) == Membership(4, 4, 4, 4)

@@ -96,3 +96,15 @@ def test_lists(tables: Tables) -> None:
     tables.begin()
     assert list(members.rooms_of(tables, "ann", 9)) == ["a", "b"]
     assert list(members.rooms_of(tables, "ann", -1)) == []
+    assert members.names(tables, {"a": "ben", "b": "ben"}) == {"a": "Ben"}
+
+
+def test_many_names_at_once(tables: Tables) -> None:
+    rooms = {f"r{n}": f"u{n}" for n in range(400)}
+    for room, user_id in rooms.items():
+        members.join(tables, room, User(user_id, user_id.upper()))
+    tables.commit()
+    tables.begin()
+    assert members.names(tables, rooms) == {
+        room: user_id.upper() for room, user_id in rooms.items()
+    }

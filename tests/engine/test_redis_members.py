@@ -198,6 +198,8 @@ async def test_names_in_any_script_and_with_anything_in_them(kit: Kit) -> None:
         await kit.members.join("a", user)
     found = await kit.members.members("a", limit=9)
     assert found == sorted(users, key=lambda user: (user.name, user.id))
+    for user in users:
+        assert await kit.members.names({"a": user.id}) == {"a": user.name}
     await kit.members.join("a", User("a b:{c}", "Zoe"))
     assert (await kit.members.members("a", limit=9))[2] == User("a b:{c}", "Zoe")
     assert len(await kit.members.rooms_of("a b:{c}", limit=9)) == 1
@@ -252,6 +254,7 @@ async def test_without_redis_everything_is_refused(kit: Kit) -> None:
         members.read("a", "ben", 1),
         members.members("a", limit=1),
         members.rooms_of("ben", limit=1),
+        members.names({"a": "ben"}),
     ):
         with pytest.raises(Refusal):
             await call

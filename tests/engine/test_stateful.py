@@ -293,6 +293,14 @@ class Machine(RuleBasedStateMachine):
             if user.id in room.members
         }
 
+    @rule(user=ANYBODY)
+    def names(self, user: User) -> None:
+        assert self.run(self.engine.names(dict.fromkeys(self.rooms, user.id))) == {
+            name: room.members[user.id][0]
+            for name, room in self.rooms.items()
+            if user.id in room.members
+        }
+
     # -- presence
 
     @rule(name=ROOMS, user=ANYBODY, client=CLIENTS)

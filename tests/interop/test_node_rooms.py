@@ -201,7 +201,7 @@ async def test_a_room_of_two(node: str, transports: str) -> None:
         "room": result["name"],
         "unread": 1,
         "last": 1,
-        "peer": {"user": "alice, a/b?"},
+        "peer": {"user": "alice, a/b?", "name": "alice, a/b?"},
     }
     assert result["bodies"] == ["psst", "yes?", "still there?"]
     assert result["recovered"] is True

@@ -139,7 +139,10 @@ def test_an_answer_has_its_shape(
     both = [user, user]
     answered(Place.ROOM, "members", wire.members_answer([user], counts, both, here, {}))
     answered(Place.ROOM, "members", wire.members_answer([], counts, both, {}, {user.id: 1}))
-    rooms = [wire.standing("a", 1, 2, mentions=1), wire.standing("b", 1, 2, live=False, peer="ben")]
+    rooms = [
+        wire.standing("a", 1, 2, mentions=1),
+        wire.standing("b", 1, 2, live=False, peer=User("ben", "Ben")),
+    ]
     answered(Place.SESSION, "rooms", {"ok": True, "rooms": rooms})
     mention = Mention(3, "a", id, 1, user.id, user.name, 1)
     answered(Place.SESSION, "mentions", wire.mentions_answer([mention]))

@@ -621,7 +621,8 @@ async def test_two_find_their_room_through_any_node(
     ):
         assert there.peer == User(ben, ben)
         await there.send("psst")
-        theirs = {"room": room_with(ann), "unread": 1, "last": 1, "peer": {"user": ann}}
+        peer = {"user": ann, "name": "Ann"}
+        theirs = {"room": room_with(ann), "unread": 1, "last": 1, "peer": peer}
         await until(lambda: me.rooms == [theirs])
         async with Bare(b.url, transport, room_with(ann), user=ben, name="Ben") as here:
             await until(lambda: [message["body"] for message in here.messages] == ["psst"])

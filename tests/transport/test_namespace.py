@@ -1702,7 +1702,7 @@ async def test_a_room_of_two(serve: Serve, transport: str) -> None:
     assert bob.events("/@me", "room_joined") == []  # nothing was said yet
 
     assert await alice.post("psst", there) == 1
-    mine = {"room": "@dm/alice", "unread": 1, "last": 1, "peer": {"user": "alice"}}
+    mine = {"room": "@dm/alice", "unread": 1, "last": 1, "peer": {"user": "alice", "name": "Alice"}}
     assert await bob.event("room_joined", "/@me") == [mine]
     assert (await bob.call("rooms", room="/@me"))["rooms"] == [mine]
 
@@ -1718,9 +1718,8 @@ async def test_a_room_of_two(serve: Serve, transport: str) -> None:
     assert (await alice.event("read", there))[0]["user"] == "bob@x.org"
     await alice.connect("/@me", {"user": "alice"})
     (session,) = await alice.event("welcome", "/@me")
-    assert session["rooms"] == [
-        {"room": there[1:], "unread": 2, "last": 2, "peer": {"user": "bob@x.org"}}
-    ]
+    peer = {"user": "bob@x.org", "name": "Bob"}
+    assert session["rooms"] == [{"room": there[1:], "unread": 2, "last": 2, "peer": peer}]
 
 
 async def test_nobody_else_is_in_a_room_of_two(serve: Serve) -> None:

@@ -174,11 +174,13 @@ def test_only_the_last_event_of_a_state_counts() -> None:
 
 def test_the_welcome_of_a_session() -> None:
     rooms = [wire.standing("a", 1, 2, mentions=1), wire.standing("b", 0, 0, live=False)]
+    rooms.append(wire.standing("@dm/ben", 3, 4, peer=User("ben", "Ben")))
     assert wire.session_event(BEN, rooms).payload == {
         "user": "ben",
         "name": "Ben",
         "rooms": [
             {"room": "a", "unread": 1, "last": 2, "mentions": 1},
             {"room": "b", "unread": 0, "last": 0, "live": False},
+            {"room": "@dm/ben", "unread": 3, "last": 4, "peer": {"user": "ben", "name": "Ben"}},
         ],
     }

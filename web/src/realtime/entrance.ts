@@ -55,6 +55,17 @@ export function otherOf(room: string): string | null {
   return room.startsWith(DIRECT) ? room.slice(DIRECT.length) : null;
 }
 
+/** The room that the server calls so: what it says of rooms of two has the ids percent-encoded. */
+export function roomCalled(name: string): string {
+  const other = otherOf(name);
+  if (other === null) return name;
+  try {
+    return directRoom(decodeURIComponent(other));
+  } catch {
+    return name;
+  }
+}
+
 /** The Socket.IO namespace of a room. */
 export function namespaceOf(room: string): string {
   const other = otherOf(room);

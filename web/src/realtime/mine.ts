@@ -1,4 +1,6 @@
 /** The rooms that the user is a member of, and how much is unread in each, as the session tells it. */
+import { otherOf } from "./entrance";
+import { plainName } from "./strangers";
 import type { Standing } from "./wire";
 import * as wire from "./wire";
 
@@ -26,8 +28,13 @@ export class MyRooms {
       if (room === null || !this.rooms.delete(room)) return false;
     } else return false;
     this.shown = [...this.rooms.values()].sort(
-      (a, b) => Number(b.unread > 0) - Number(a.unread > 0) || a.room.localeCompare(b.room),
+      (a, b) => Number(b.unread > 0) - Number(a.unread > 0) || titleOf(a).localeCompare(titleOf(b)),
     );
     return true;
   }
+}
+
+/** What to call a room in a list: a room of two by who the other one is. */
+export function titleOf({ room, peer }: Pick<Standing, "room" | "peer">): string {
+  return peer?.name ?? (plainName(otherOf(room) ?? room) || "?");
 }

@@ -369,15 +369,18 @@ export interface RoomState {
   readonly last: number;
   /** There are too many: it is not kept up to date. */
   readonly live?: false;
-  readonly peer?: Peer;
+  /** The other user, in a room of two. */
+  readonly peer?: Person;
   /** Of the user, in what is unread. */
   readonly mentions?: number;
 }
 
-/** The other user, in a room of two. */
-export interface Peer {
+/** A user as others see them. */
+export interface Person {
   /** Unique among all users. */
   readonly user: string;
+  /** What others read; need not be unique. */
+  readonly name: string;
 }
 
 /** Which mentions. */
@@ -479,14 +482,6 @@ export interface Welcome {
   readonly state: "away" | "online";
   /** The other user, in a room of two. */
   readonly peer?: Person;
-}
-
-/** A user as others see them. */
-export interface Person {
-  /** Unique among all users. */
-  readonly user: string;
-  /** What others read; need not be unique. */
-  readonly name: string;
 }
 
 /** A message says something else now. */

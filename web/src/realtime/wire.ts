@@ -2,6 +2,7 @@
  * What the server says, checked once at the edge: past this module every value has its type.
  * Unknown extra fields are ignored, so that a newer server can talk to an older page.
  */
+import { roomCalled } from "./entrance";
 import { parsePosition, type Position } from "./position";
 import type * as protocol from "./protocol";
 import { plainEmoji, plainName, plainTopic } from "./strangers";
@@ -76,6 +77,8 @@ export interface Welcome {
 export interface Standing {
   readonly room: string;
   readonly unread: number;
+  /** The other user, in a room of two. */
+  readonly peer: User | null;
 }
 
 export interface PresenceDiff {
@@ -224,7 +227,8 @@ export function parseSettings(value: unknown): RoomSettings | null {
 export function parseStanding(value: unknown): Standing | null {
   const standing = fields<protocol.RoomState>(value);
   const room = text(standing?.room);
-  return standing && room ? { room, unread: count(standing.unread) ?? 0 } : null;
+  if (!standing || !room) return null;
+  return { room: roomCalled(room), unread: count(standing.unread) ?? 0, peer: parseUser(standing.peer) };
 }
 
 export function parseMyRooms(value: unknown): Standing[] | null {
@@ -233,7 +237,8 @@ export function parseMyRooms(value: unknown): Standing[] | null {
 }
 
 export function parseRoomLeft(value: unknown): string | null {
-  return text(fields<protocol.RoomLeft>(value)?.room);
+  const room = text(fields<protocol.RoomLeft>(value)?.room);
+  return room === null ? null : roomCalled(room);
 }
 
 export function parsePresence(value: unknown): PresenceDiff | null {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { basePath, directRoom, Memory, namespaceOf, newId, otherOf, readAddress, roomFault, roomName, tokenSubject, withRoom } from "../../src/realtime/entrance";
+import { basePath, directRoom, Memory, namespaceOf, newId, otherOf, readAddress, roomCalled, roomFault, roomName, tokenSubject, withRoom } from "../../src/realtime/entrance";
 import { MemoryStorage } from "../../src/realtime/storage";
 
 test("the token leaves the address, the room stays", () => {
@@ -62,4 +62,5 @@ test("a room of two is named by the other one, whose id may hold anything", () =
   expect([roomFault("@dm/bob"), roomFault("@dm/") === null, roomFault("@me") === null]).toEqual([null, false, false]);
   expect([namespaceOf("tea/green"), namespaceOf("@dm/a,b@x?")]).toEqual(["/tea/green", "/@dm/a%2Cb%40x%3F"]);
   expect([otherOf(directRoom("a/b")), otherOf("tea")]).toEqual(["a/b", null]);
+  expect(["tea%20", "@dm/a%2Cb%40x%3F", "@dm/100%"].map(roomCalled)).toEqual(["tea%20", "@dm/a,b@x?", "@dm/100%"]);
 });

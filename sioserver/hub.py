@@ -52,6 +52,9 @@ class Hub:
         self._rooms: dict[str, LocalRoom] = {}
         self.holders = Holders()
         self.followers = Followers()
+        # rooms that others are in front of, and those others: each way
+        self._fronts: dict[str, str] = {}
+        self._behind: dict[str, str] = {}
         self.moderator: Moderator | None = None
 
     def __len__(self) -> int:
@@ -134,8 +137,8 @@ class Hub:
         client.offset = position.offset
 
     def remove(self, client: Client) -> bool:
-        """Forget the client. True when nobody here has to do with its room any more: it was the
-        last one, and nobody follows the room."""
+        """Forget the client. True when nobody here has to do with its room any more: see
+        `needs`."""
         room = self._rooms.get(client.room)
         if room is None or not room.holds(client):
             return False
@@ -145,7 +148,13 @@ class Hub:
         if room.clients or room.joining or room.behind:
             return False
         del self._rooms[client.room]
-        return client.room not in self.followers.rooms
+        return not self.needs(client.room)
+
+    def put_before(self, front: str, room: str) -> None:
+        """Who is in `front`, which has no log, waits for being in `room`: what was decided there
+        binds them too. For as long as the hub is there; before anybody is in either."""
+        self._fronts[room] = front
+        self._behind[front] = room
 
     # ------------------------------------------------------------ asking
 
@@ -166,14 +175,29 @@ class Hub:
         """Are there clients in the room here?"""
         return room in self._rooms
 
+    def needs(self, room: str) -> bool:
+        """Has anybody here to do with the room: is in it, or in front of it, or follows it?"""
+        return (
+            room in self._rooms
+            or room in self.followers.rooms
+            or self._fronts.get(room, "") in self._rooms
+        )
+
+    def room_for(self, client: Client) -> str:
+        """The room whose rules bind the client: its own, or the one that it is in front of."""
+        return self._behind.get(client.room, client.room)
+
     def live_in(self, room: str) -> list[Client]:
         """The room's live clients here."""
         local = self._rooms.get(room)
         return [] if local is None else [one for _, group in local.groups() for one in group]
 
     def clients(self, room: str | None = None) -> Iterator[Client]:
-        """The clients in the room here, those that are still joining too; None: in all rooms."""
-        rooms = list(self._rooms.values()) if room is None else [self._rooms.get(room)]
+        """The clients in the room here and in front of it, those that are still joining too;
+        None: in all rooms."""
+        rooms: Iterable[LocalRoom | None] = list(self._rooms.values())
+        if room is not None:
+            rooms = [self._rooms.get(name) for name in (room, self._fronts.get(room, ""))]
         for local in rooms:
             if local is not None:
                 for group in [*local.clients.values(), {**local.joining, **local.behind}]:

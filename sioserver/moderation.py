@@ -159,7 +159,8 @@ class Moderation:
     def _binds(self, sanction: Sanction, client: Actor) -> bool:
         """Who may moderate is bound by an operator only: two moderators could put each other out,
         and whoever has stolen one's token all of them."""
-        return sanction.final or not self._policy.may(client.identity, "moderate", client.room)
+        room = self._hub.room_for(client) if isinstance(client, Client) else client.room
+        return sanction.final or not self._policy.may(client.identity, "moderate", room)
 
     # ------------------------------------------------------------ what moderators do
 

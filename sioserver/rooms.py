@@ -465,6 +465,14 @@ class RoomService:
             await self._hooks.joining(room, identity.user, visitor.id)
         return await self.moderation.admit_visitor(visitor)
 
+    async def overhear(self, client: Client, room: str) -> None:
+        """May the client, which is in front of a room (`Hub.put_before`), hear what is said there?
+        Who may not visit the room may not, from the beginning on; what is decided or revoked from
+        now on finds the client, which is in the hub. `forget` it in the end."""
+        self._hub.holders.add(client)
+        await self._check_revoked(client.identity)
+        await self.visit(client.identity, room, client.address)
+
     async def list_rooms(
         self, identity: Identity, request: wire.DirectoryRequest, address: str | None = None
     ) -> Found:

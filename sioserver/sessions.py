@@ -288,7 +288,7 @@ class Sessions:
     def _unwatch(self, *rooms: str) -> None:
         """Nobody follows these rooms any more."""
         for room in rooms:
-            if not self._hub.has(room):
+            if not self._hub.needs(room):
                 self._engine.unwatch(room)
         self._metrics.rooms_followed = len(self._followers.rooms)
 

@@ -81,6 +81,38 @@ def test_rooms_are_apart(hub: Hub, outbox: FakeOutbox) -> None:
     hub.tell("nobody is here", TYPING)
 
 
+def test_who_is_in_front_of_a_room_is_among_those_whom_its_rules_bind(
+    hub: Hub, outbox: FakeOutbox
+) -> None:
+    hub.put_before("@front", "lobby")
+    waiting = enter(hub, client(outbox, "c1", room="@front"))
+    inside = enter(hub, client(outbox, "c2", room="lobby"))
+    other = enter(hub, client(outbox, "c3", room="den"))
+    assert set(hub.clients("lobby")) == {waiting, inside}
+    assert set(hub.clients("den")) == {other}
+    assert set(hub.clients()) == {waiting, inside, other}
+    assert [hub.room_for(one) for one in (waiting, inside, other)] == ["lobby", "lobby", "den"]
+    announce(hub, 1)
+    assert (outbox.offsets(waiting), outbox.offsets(inside)) == ([], [1])
+
+
+def test_a_room_is_needed_by_who_is_in_it_or_in_front_of_it_or_follows_it(
+    hub: Hub, outbox: FakeOutbox
+) -> None:
+    hub.put_before("@front", "lobby")
+    assert not hub.needs("lobby")
+    hub.followers.follow(hub.followers.add("@me:ann"), "lobby")
+    assert hub.needs("lobby")
+    hub.followers.drop("@me:ann")
+    assert not hub.needs("lobby")
+    waiting = enter(hub, client(outbox, "c1", room="@front"))
+    inside = enter(hub, client(outbox, "c2", room="lobby"))
+    assert hub.remove(inside) is False
+    assert hub.needs("lobby")
+    assert hub.remove(waiting) is True
+    assert not hub.needs("lobby")
+
+
 @pytest.mark.parametrize("live", [False, True])
 def test_removing_again_does_nothing(hub: Hub, outbox: FakeOutbox, live: bool) -> None:
     one, other = client(outbox, "c1"), enter(hub, client(outbox, "c2"))

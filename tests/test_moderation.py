@@ -254,6 +254,33 @@ async def test_a_ban_by_address_holds_for_whoever_comes_from_there(house: House)
     await enter(GUEST, "10.0.0.1")
 
 
+async def test_who_is_in_front_of_a_room_is_bound_by_what_is_decided_there(house: House) -> None:
+    house.hub.put_before("@front", "lobby")
+    mod = await house.moderator()
+
+    async def wait(user: User, address: str | None = None, **identity: Any) -> Client:
+        client = house.client(user, "@front", **identity)
+        client.address = address
+        house.hub.begin(client)
+        await house.service.overhear(client, "lobby")
+        house.hub.live(client)
+        return client
+
+    ann, other = house.client(ANN), await wait(BEN, "10.0.0.2")
+    ann.address = "10.0.0.1"
+    await house.join(ann)
+    evader = await wait(GUEST, "10.0.0.1")
+    colleague = await wait(CAT, "10.0.0.1", authenticated=True, grants=(Grant.everywhere(*ALL),))
+    await house.moderation.ban(mod, Order("ann", address=True))
+    await house.engine.members("lobby", limit=1)  # what was learned has been written
+    assert set(house.outbox.closed) == {(ann, "banned"), (evader, "banned")}
+    assert (await refused(wait(GUEST, "10.0.0.1"))).code == "banned"
+    house.outbox.closed.clear()
+    await house.moderation.kick(mod, Order("ben"))
+    await house.moderation.impose_in("lobby", "ban", Order("cat"), "ops")
+    assert house.outbox.closed == [(other, "kicked"), (colleague, "banned")]
+
+
 async def test_without_the_wish_it_is_for_the_user_only(house: House) -> None:
     mod, ann = await house.moderator(), house.client(ANN)
     ann.address = "10.0.0.1"

@@ -1822,6 +1822,25 @@ async def test_hooks_of_visitors(world: World) -> None:
     assert len(asked) == 1
 
 
+async def test_who_overhears_may_visit_and_is_found_by_what_is_revoked(make: Make) -> None:
+    world = await make(RoomRule("vip", join=["ann"]))
+    one = Revocation("token", "j1", world.clock.now + 60.0)
+
+    async def overhear(room: str, **identity: Any) -> Client:
+        who = world.client(ANN, "@front", authenticated=True, **identity)
+        await world.service.overhear(who, room)
+        return who
+
+    heard = await overhear("vip", token_id="j1")
+    assert (await refused(overhear("vip", rooms=("den",)))).code == "forbidden"
+    late = overhear("vip", expires_at=world.clock.now - 1.0)
+    assert (await refused(late)).code == "token_expired"
+    await world.engine.revoke(one)
+    assert world.outbox.closed == [(heard, "token_revoked")]
+    assert (await refused(overhear("vip", token_id="j1"))).code == "unauthorized"
+    world.service.forget(heard)
+
+
 @pytest.mark.parametrize("kind", ["ban", "mute"])
 @pytest.mark.parametrize("room", ["lobby", "*"])
 async def test_what_moderators_decide_holds_for_visitors(

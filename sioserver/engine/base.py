@@ -340,10 +340,11 @@ class Engine(Log, Members, Presence, Tokens, Nodes, Protocol):
         """Finish what was accepted, write everything down, let go. Safe to call twice."""
 
     def watch(self, room: str) -> None:
-        """This node has clients in the room from now on: announce it."""
+        """This node has to do with the room from now on (somebody is in it or in front of it, or
+        follows it): announce it. Again without harm."""
 
     def unwatch(self, room: str) -> None:
-        """The last local client has left the room."""
+        """Nobody here has to do with the room any more."""
 
     def ready(self) -> str | None:
         """None when publishing works as far as is known; else the reason, for `/readyz`."""

@@ -159,11 +159,7 @@ class Door:
             self._plain.begin(connection)
         self._rooms.expect(connection)
         connection.begin(ws)
-        if (
-            connection.talk is self._plain
-            and self._rooms.needs_tokens
-            and connection.token is not None
-        ):
+        if connection.talk is self._plain:
             connection.enqueue(0, self._plain.look, connection)
 
     # ------------------------------------------------------------ connections

@@ -67,7 +67,7 @@ class PlainRooms:
         self.needs_tokens = config.auth.takes_tokens and not config.auth.anonymous
         self.metrics = metrics
         self._rooms = rooms
-        self._anteroom = anteroom.Anteroom(engine, hub)
+        self._anteroom = anteroom.Anteroom(engine, hub, rooms, self.root)
         self._budget = budget
         self._recovery = recovery
         self._clock = clock
@@ -269,34 +269,44 @@ class PlainRooms:
 
     # ------------------------------------------------------------ the anteroom
 
-    def wait(self, connection: PlainConnection) -> PlainClient:
-        """The connection hears from now on what is said in the anteroom."""
-        nobody = Identity(User(GUEST + connection.made_up, "", guest=True))
+    async def wait(
+        self, connection: PlainConnection, identity: Identity | None
+    ) -> PlainClient | None:
+        """The connection hears from now on what is said in the anteroom, as whom its token says
+        (`identity`, just read) or as a guest, until it is ended (`Talk.end`) or stops. None: it may
+        not, and is not told; or it has gone meanwhile."""
+        nobody = identity or _guest(connection)
         client = PlainClient(nobody, anteroom.ROOM, self, NoBucket(), connection)
-        self._anteroom.enter(client)
+        try:
+            await self._anteroom.enter(client)
+        except Refusal as error:
+            log.debug("somebody may not hear what is said before a login: %s", error)
+            return None
+        if connection.closed:
+            self._anteroom.leave(client)
+            return None
+        self._expiry.watch(client)
         return client
 
     def stop_waiting(self, client: PlainClient) -> None:
-        """No more."""
+        """It hears no more. More than once without harm."""
+        self._expiry.forget(client)
         self._anteroom.leave(client)
 
-    async def say(self, client: PlainClient, token: str | None, text: str) -> None:
-        """Somebody in the anteroom says something, which is heard in the default room: by the rules
-        for whoever posts there. `token`: one that was good once."""
-        identity, connection = client.identity, client.session
-        if token is not None and self.takes_tokens:
-            identity = await self.identify(connection, token)
-        most = self._rooms.max_body(self.root)
-        if (size := len(text.encode())) > most:
-            raise Refusal(
-                "too_large",
-                f"the message has {size} bytes, at most {most} are allowed",
-                limit="max_body",
-            )
-        visitor = await self._rooms.visit(identity, self.root, client.address)
-        text = await self._rooms.pass_text(visitor, text)
+    async def say(
+        self,
+        connection: PlainConnection,
+        listener: PlainClient | None,
+        identity: Identity | None,
+        text: str,
+    ) -> None:
+        """Somebody before a login says something, which the others in the anteroom hear.
+        `listener`: who need not hear it; `identity`: of a token that was read just now, None of a
+        guest."""
+        speaker = identity or _guest(connection)
+        text = await self._anteroom.check(speaker, connection.address, text)
         if not connection.closed:
-            self._anteroom.say(client, text)
+            self._anteroom.say(listener, text)
 
     # ------------------------------------------------------------ the hub's outbox
 
@@ -365,7 +375,11 @@ class PlainRooms:
         # not from inside a loop over clients; and in order behind what the client sent, unless its
         # token is no good any more, or it is put out: whatever that waits for, it is told nothing
         # meanwhile
-        if ending.code in AT_ONCE and client.counted and session.handling:
+        if ending.code in AT_ONCE and client.joined and session.handling:
             self._spawn("end", session.talk.end(client, ending))
         else:
             session.enqueue(0, session.talk.end, client, ending)
+
+
+def _guest(connection: PlainConnection) -> Identity:
+    return Identity(User(GUEST + connection.made_up, "", guest=True))

@@ -12,8 +12,10 @@ from collections.abc import Collection
 from typing import Final
 
 from sioserver import wire
+from sioserver.auth import Identity
 from sioserver.errors import Disconnect, Refusal
 from sioserver.gateway import tutorial
+from sioserver.gateway.anteroom import ROOM
 from sioserver.gateway.clients import PlainClient
 from sioserver.gateway.connection import PlainConnection
 from sioserver.gateway.frames import Frames
@@ -47,7 +49,8 @@ class Visitor:
         self.began = False
         # one that was good when it was looked at; or, where none is needed, came with the request
         self.token = token
-        # in the anteroom, or in the room that the anteroom is in front of
+        # hears what is said before a login: while it has not logged in itself, or is in the room
+        # that the anteroom is in front of. Its identity is that of the last token that was good.
         self.listener: PlainClient | None = None
         # as which it is (or was, before its token expired) in a room
         self.login: Said | None = None
@@ -67,27 +70,28 @@ class TutorialTalk:
     def begin(self, connection: PlainConnection) -> None:
         """A connection without a sub-protocol is there."""
         token = None if self._rooms.needs_tokens else connection.token
-        visitor = connection.state = Visitor(token)
+        connection.state = Visitor(token)
         connection.heartbeat, connection.strict = self._heartbeat, False
-        if self._may_come_in(visitor):
-            visitor.listener = self._rooms.wait(connection)
 
     async def look(self, connection: PlainConnection) -> None:
-        """Is the token that came with the request a good one? The first thing that is done for a
-        connection, where it needs one. Of a bad one nothing is said before the first frame: which
-        dialect it speaks is not known yet."""
+        """May it hear what is said before a login? The first thing that is done for a connection;
+        where tokens are needed, the one that came with the request is looked at. Of a bad one, or a
+        ban, nothing is said before the first frame: which dialect it speaks is not known yet, nor
+        who it is going to be."""
         if connection.closed:
             return
         visitor: Visitor = connection.state
-        assert connection.token is not None
-        try:
-            await self._rooms.identify(connection, connection.token)
-        except Refusal as error:
-            log.debug("the token of a handshake was refused: %s", error)
-            return
-        visitor.token = connection.token
-        if not connection.closed:
-            visitor.listener = self._rooms.wait(connection)
+        identity = None
+        if self._rooms.needs_tokens:
+            if connection.token is None:
+                return
+            try:
+                identity = await self._rooms.identify(connection, connection.token)
+            except Refusal as error:
+                log.debug("the token of a handshake was refused: %s", error)
+                return
+            visitor.token = connection.token
+        await self._listen(connection, visitor, identity)
 
     def _may_come_in(self, visitor: Visitor) -> bool:
         return not self._rooms.needs_tokens or visitor.token is not None
@@ -109,10 +113,10 @@ class TutorialTalk:
         try:
             await self._understand(connection, visitor, data)
         except Refusal as error:
-            self._refuse(connection, error)
+            self._refuse(connection, visitor, error)
         except Exception:
             log.exception("a frame could not be handled")
-            self._refuse(connection, Refusal("internal"))
+            self._refuse(connection, visitor, Refusal("internal"))
 
     async def _understand(self, connection: PlainConnection, visitor: Visitor, text: str) -> None:
         said = tutorial.read(text)
@@ -133,9 +137,12 @@ class TutorialTalk:
         elif said.event == "message":
             await self._message(connection, visitor, said)
 
-    def _refuse(self, connection: PlainConnection, refusal: Refusal) -> None:
+    def _refuse(self, connection: PlainConnection, visitor: Visitor, refusal: Refusal) -> None:
         if refusal.code in _NO_TOKEN and not connection.clients:
-            connection.state.token = None
+            visitor.token = None
+            if self._rooms.needs_tokens:
+                self._stop_listening(visitor)
+                self._expect(connection)
         if self._rooms.refused(connection, refusal):
             without = refusal.code in _NO_TOKEN
             connection.write(_NOAUTH if without else Frames([tutorial.error(refusal)]))
@@ -145,9 +152,12 @@ class TutorialTalk:
             raise Refusal("bad_request", "after a login, a frame is a JSON object")
         self._rooms.metrics.count_event("other")
         self._rooms.guard.event(connection, None, "said")
+        identity = None
+        if visitor.token is not None and self._rooms.takes_tokens:
+            identity = await self._rooms.identify(connection, visitor.token)
         if visitor.listener is None:
-            visitor.listener = self._rooms.wait(connection)
-        await self._rooms.say(visitor.listener, visitor.token, text)
+            await self._listen(connection, visitor, identity)
+        await self._rooms.say(connection, visitor.listener, identity, text)
 
     async def _auth(self, connection: PlainConnection, visitor: Visitor, token: str) -> None:
         rooms = self._rooms
@@ -158,15 +168,16 @@ class TutorialTalk:
             return  # pages send one to whatever server they are given
         if client is not None and client.identity.authenticated:
             await rooms.answer(client, "auth", [{"token": token}])
+            identity = client.identity
         else:
-            await rooms.identify(connection, token)
+            identity = await rooms.identify(connection, token)
         visitor.token = token
         if connection.closed:
             return
         if client is None and visitor.login is not None:
             await self._log_in(connection, visitor, visitor.login)  # its token had expired
-        elif client is None and visitor.listener is None:
-            visitor.listener = rooms.wait(connection)
+        elif client is None or (visitor.listener is not None and client.identity is identity):
+            await self._listen(connection, visitor, identity)
 
     async def _log_in(self, connection: PlainConnection, visitor: Visitor, said: Said) -> None:
         rooms = self._rooms
@@ -184,13 +195,14 @@ class TutorialTalk:
             text = tutorial.login(client.user, room, rooms.counts(client.room))
             return [Frames([text], alone=True)]
 
-        if await rooms.enter(connection, room, hello, greet) is None:
+        entered = await rooms.enter(connection, room, hello, greet)
+        if entered is None:
             return
         visitor.login = Said("login", name=said.name, room=room, uid=hello.user)
         if room != rooms.root:
             self._stop_listening(visitor)
-        elif visitor.listener is None and not connection.closed:
-            visitor.listener = rooms.wait(connection)
+        elif visitor.listener is None:
+            await self._listen(connection, visitor, entered.identity)
 
     async def _message(self, connection: PlainConnection, visitor: Visitor, said: Said) -> None:
         if not connection.clients:
@@ -202,6 +214,22 @@ class TutorialTalk:
         self._rooms.guard.event(connection, client, "message")
         if client is not None:
             await self._rooms.answer(client, "message", [said.message])
+
+    async def _listen(
+        self, connection: PlainConnection, visitor: Visitor, identity: Identity | None
+    ) -> None:
+        """From now on it hears what is said before a login as this user (None: a guest), if it
+        may."""
+        before = visitor.listener
+        visitor.listener = await self._rooms.wait(connection, identity)
+        if before is not None:
+            self._rooms.stop_waiting(before)  # behind that, so that nothing is missed
+        if visitor.listener is None:
+            self._expect(connection)
+
+    def _expect(self, connection: PlainConnection) -> None:
+        if not self.may_stay(connection) and not connection.closed and connection.due is None:
+            self._rooms.expect(connection)
 
     def _stop_listening(self, visitor: Visitor) -> None:
         if visitor.listener is not None:
@@ -219,12 +247,15 @@ class TutorialTalk:
     async def end(self, client: PlainClient, ending: Disconnect) -> None:
         """See `Talk`: whose token has expired may show a fresh one, and goes on where it was."""
         connection = client.session
-        visitor: Visitor = connection.state
+        visitor: Visitor | None = connection.state
+        if client.room == ROOM and (visitor is None or client is not visitor.listener):
+            return  # it has stopped meanwhile
         if ending.code == "token_expired":
-            if client.here:
+            if visitor is not None and (client.here or client is visitor.listener):
                 visitor.token = None
                 self._stop_listening(visitor)
-                await self._rooms.leave(client)
+                for one in list(connection.clients.values()):
+                    await self._rooms.leave(one)
                 connection.write(_NOAUTH)
                 self._rooms.expect(connection)
             return
@@ -233,8 +264,8 @@ class TutorialTalk:
         connection.end("", ending.code)
 
     def may_stay(self, connection: PlainConnection) -> bool:
-        """See `Talk`: who needs no token may only listen."""
-        return self._may_come_in(connection.state)
+        """See `Talk`: who has not logged in may only listen, if it may."""
+        return bool(connection.clients) or connection.state.listener is not None
 
     def gone(self, connection: PlainConnection) -> bool:
         """See `Talk`: who closes, as a page does with close(), is told to have left at once; who is

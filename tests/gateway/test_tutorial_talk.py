@@ -9,8 +9,12 @@ from typing import Any
 import jwt
 import pytest
 
-from sioserver.hooks import Hooks, Posting
-from sioserver.model import Revocation
+from sioserver.errors import Refusal
+from sioserver.gateway.anteroom import ROOM
+from sioserver.hooks import Hooks, Joining, Posting
+from sioserver.hub import Client
+from sioserver.model import EVERYWHERE, Revocation
+from sioserver.wire.moderation import Order
 
 from .kit import SECRET, Gone, Place, Plain, configured, place, until
 
@@ -314,7 +318,7 @@ async def test_who_shows_no_token_does_not_stay() -> None:
         assert await (await here.open()).gone() == 3004
     async with place(configured(limits=limits)) as here:
         listener, talker = await here.open(), await here.open()
-        await asyncio.sleep(0.3)
+        await until(lambda: [one.due for one in here.door.connections] == [None] * 2)
         await talker.say("still here")
         assert await listener.hear() == "still here"
 
@@ -469,8 +473,7 @@ async def test_who_may_not_post_in_the_default_room_says_no_texts_there_either()
         assert (await eve.hear())["code"] == "forbidden"
         assert (await mod.ask("settings", {"read_only": False}))["ok"]
         assert (await mod.ask("ban", {"user": "eve"}))["ok"]
-        await eve.say("four")
-        assert (await eve.hear())["code"] == "banned"
+        assert await eve.gone() == 3506
 
 
 async def test_a_revoked_token_says_no_more_texts() -> None:
@@ -480,8 +483,8 @@ async def test_a_revoked_token_says_no_more_texts() -> None:
         await ann.say("one")
         assert await eve.hear() == "one"
         await here.rooms._engine.revoke(Revocation("token", "j1", time.time() + 3600))
-        await eve.say("two")
         assert await eve.hear() == NOAUTH
+        assert await eve.gone() == 3504
 
 
 async def test_hooks_are_asked_about_texts() -> None:
@@ -535,3 +538,262 @@ async def test_who_waits_for_a_slow_hook_has_not_gone_away() -> None:
         done.set()
         assert (await ann.hear_until("message"))["message"] == "one"
         assert (await ann.hear())["message"] == "two"
+
+
+# ---------------------------------------------------------------------------- who only hears
+
+LOBBY_MOD = {"rules": [{"match": "lobby", "moderate": ["mod"]}]}
+BEHIND_A_PROXY = {"trusted_proxies": ["127.0.0.1"]}
+
+
+def bearer(shown: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {shown}"}
+
+
+def from_(address: str) -> dict[str, str]:
+    return {"X-Forwarded-For": address}
+
+
+def listeners(here: Place) -> list[Client]:
+    found: list[Client] = here.rooms._hub.live_in(ROOM)
+    return found
+
+
+async def heard_by(here: Place, number: int) -> None:
+    """Wait until so many hear what is said before a login."""
+    await until(lambda: len(listeners(here)) == number)
+
+
+def nearly_an_hour_passes(here: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For the clock by which tokens end: of what expires in an hour, only a moment is left."""
+    monkeypatch.setattr(here.door._rooms._expiry, "_clock", lambda: time.time() + 3599.9)
+
+
+async def banned_by_address(here: Place, where: str) -> None:
+    """Eve is banned in the default room by its moderator, or everywhere by an operator, with the
+    address that she comes from."""
+    eve = await here.open("sioserver.v1", headers=from_("192.0.2.7"))
+    await eve.join("lobby", token=token("eve"))
+    if where == "lobby":
+        mod = await here.native("lobby", token=token("mod"))
+        assert (await mod.ask("ban", {"user": "eve", "address": True}))["ok"]
+    else:
+        order = Order("eve", address=True)
+        await here.rooms.moderation.impose_in(EVERYWHERE, "ban", order, "ops")
+    assert await eve.gone() == 3506
+
+
+@pytest.mark.parametrize("where", ["lobby", EVERYWHERE])
+async def test_a_ban_by_address_ends_who_only_listens_and_lets_nobody_listen(where: str) -> None:
+    limits = {"connect_timeout": 0.3}
+    config = configured(
+        auth={"secret": SECRET, "anonymous": True},
+        rooms=LOBBY_MOD,
+        server=BEHIND_A_PROXY,
+        limits=limits,
+    )
+    async with place(config) as here:
+        alias = await here.open(headers=from_("192.0.2.7"))
+        other, talker = [await here.open(headers=from_("192.0.2.8")) for _ in range(2)]
+        await heard_by(here, 3)
+        await talker.say("hello")
+        assert [await one.hear() for one in (alias, other)] == ["hello"] * 2
+        await banned_by_address(here, where)
+        assert await alias.gone() == 3506
+        assert here.metrics.disconnects["banned"] == 2
+        back = await here.open(headers=from_("192.0.2.7"))
+        await talker.say("without them")
+        assert await other.hear() == "without them"
+        await back.say("may I?")
+        assert (await back.hear())["code"] == "banned"  # and nothing before
+        assert await back.gone() == 3004  # it neither hears anything nor is anywhere
+        await heard_by(here, 2)
+
+
+async def test_who_waits_for_a_hook_is_put_out_at_once() -> None:
+    hooks, asked, done = Hooks(), asyncio.Event(), asyncio.Event()
+
+    @hooks.on_message
+    async def slow(posting: Posting) -> None:
+        asked.set()
+        await done.wait()
+
+    config = configured(auth={"secret": SECRET}, rooms=LOBBY_MOD)
+    async with place(config, hooks=hooks) as here:
+        mod = await here.native("lobby", token=token("mod"))
+        eve = await here.open(headers=bearer(token("eve")))
+        await eve.say("slowly")
+        await asked.wait()
+        assert (await mod.ask("ban", {"user": "eve"}))["ok"]
+        assert await eve.gone() == 3506
+        done.set()
+        await until(lambda: len(here.door.connections) == 1)
+
+
+async def test_who_is_banned_in_the_default_room_may_be_elsewhere() -> None:
+    config = configured(
+        auth={"secret": SECRET, "anonymous": True}, rooms=LOBBY_MOD, server=BEHIND_A_PROXY
+    )
+    async with place(config) as here:
+        await banned_by_address(here, "lobby")
+        alias = await here.open(headers=from_("192.0.2.7"))
+        assert (await alias.login("Al", "den"))["roomid"] == "den"
+        await alias.say({"message": "hello"})
+        assert (await alias.hear_until("message"))["message"] == "hello"
+        assert not listeners(here)
+
+
+async def test_a_moderator_listens_wherever_a_moderator_has_banned_them() -> None:
+    rules = {"rules": [{"match": "lobby", "moderate": ["mod", "mo"]}]}
+    config = configured(auth={"secret": SECRET}, rooms=rules, server=BEHIND_A_PROXY)
+    async with place(config) as here:
+        mo = await here.open(headers={**bearer(token("mo")), **from_("192.0.2.7")})
+        await heard_by(here, 1)
+        await banned_by_address(here, "lobby")
+        back = await here.open(headers={**bearer(token("mo")), **from_("192.0.2.7")})
+        await mo.say("still here")
+        assert await back.hear() == "still here"
+
+
+async def test_whose_token_expires_hears_no_more_until_a_fresh_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = configured(auth=WITH_TOKENS, limits={"connect_timeout": 3600.0})
+    async with place(config) as here:
+        ann = await here.open(headers=bearer(token("ann", 7200)))
+        await heard_by(here, 1)
+        nearly_an_hour_passes(here, monkeypatch)
+        eve = await here.open(headers=bearer(token("eve", 3600)))
+        assert await eve.hear() == NOAUTH
+        assert [client.user.id for client in listeners(here)] == ["ann"]
+        await ann.say("not for her")
+        await eve.say("what was that?")
+        assert await eve.hear() == NOAUTH
+        await eve.say({"event": "auth", "message": token("eve", 7200)})
+        await heard_by(here, 2)
+        await ann.say("welcome back")
+        assert await eve.hear() == "welcome back"
+
+
+async def test_a_fresh_token_takes_the_place_of_the_one_that_is_about_to_expire() -> None:
+    async with place(configured(auth=WITH_TOKENS)) as here:
+        eve = await here.open(headers=bearer(token("eve", 600)))
+        ann = await here.open(headers=bearer(token("ann")))
+        await heard_by(here, 2)
+
+        def ends() -> int:
+            [hers] = [one for one in listeners(here) if one.user.id == "eve"]
+            assert hers.identity.expires_at is not None
+            return round((hers.identity.expires_at - time.time()) / 600)
+
+        assert ends() == 1
+        await eve.say({"event": "auth", "message": token("eve", 6000)})
+        await until(lambda: ends() == 10)
+        # in the default room, too: whoever is in there hears as whom they are in there
+        await eve.login("Eve")
+        await eve.say({"event": "auth", "message": token("eve", 12000)})
+        await until(lambda: ends() == 20)
+        await ann.say("once")
+        assert await eve.hear() == "once"
+        assert len(here.rooms._hub.holders) == 2
+        await eve.close()
+        await until(lambda: len(here.rooms._hub.holders) == 1)
+
+
+async def test_where_tokens_are_optional_one_that_expires_leaves_a_guest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = configured(auth={"secret": SECRET, "anonymous": True})
+    async with place(config) as here:
+        ann, eve = await here.open(), await here.open()
+        await heard_by(here, 2)
+        nearly_an_hour_passes(here, monkeypatch)
+        await eve.say({"event": "auth", "message": token("eve", 3600)})
+        assert await eve.hear() == NOAUTH
+        await heard_by(here, 1)
+        await eve.say("as a guest")
+        assert await ann.hear() == "as a guest"
+        await ann.say("hello, guest")
+        assert await eve.hear() == "hello, guest"
+
+
+async def test_who_shows_a_bad_token_hears_no_more_where_one_is_needed() -> None:
+    async with place(configured(auth=WITH_TOKENS)) as here:
+        eve = await here.open(headers=bearer(token("eve")))
+        ann = await here.open(headers=bearer(token("ann")))
+        await heard_by(here, 2)
+        await eve.say({"event": "auth", "message": "rubbish"})
+        assert await eve.hear() == NOAUTH
+        assert [client.user.id for client in listeners(here)] == ["ann"]
+        await ann.say("not for her")
+        await eve.say({"event": "auth", "message": token("eve")})
+        await heard_by(here, 2)
+        await ann.say("but this")
+        assert await eve.hear() == "but this"
+
+
+async def test_a_token_that_is_revoked_while_it_is_looked_at_hears_nothing() -> None:
+    hooks, asked, done = Hooks(), asyncio.Event(), asyncio.Event()
+
+    @hooks.on_join
+    async def slow(joining: Joining) -> None:
+        asked.set()
+        await done.wait()
+
+    async with place(configured(auth=WITH_TOKENS), hooks=hooks) as here:
+        eve = await here.open(headers=bearer(token("eve", jti="j1")))
+        await asked.wait()
+        await here.rooms._engine.revoke(Revocation("token", "j1", time.time() + 3600))
+        done.set()
+        assert await eve.hear() == NOAUTH
+        assert await eve.gone() == 3504
+        assert len(here.rooms._hub) == 0
+
+
+async def test_whom_a_hook_does_not_let_join_hears_nothing_either() -> None:
+    hooks = Hooks()
+
+    @hooks.on_join
+    def known(joining: Joining) -> None:
+        if joining.user.guest:
+            raise Refusal("forbidden", "no guests")
+
+    config = configured(auth={"secret": SECRET, "anonymous": True})
+    async with place(config, hooks=hooks) as here:
+        eve = await here.open()
+        ann, ben = await here.open(), await here.open()
+        for one, name in ((ann, "ann"), (ben, "ben")):
+            await one.say({"event": "auth", "message": token(name)})
+        await heard_by(here, 2)
+        await ann.say("among friends")
+        assert await ben.hear() == "among friends"
+        await eve.say("may I?")
+        assert (await eve.hear())["code"] == "forbidden"
+
+
+async def test_who_turns_out_to_speak_the_native_dialect_is_not_ended_for_having_waited() -> None:
+    hooks, asked, done = Hooks(), asyncio.Event(), asyncio.Event()
+
+    @hooks.on_join
+    async def slow(joining: Joining) -> None:
+        if joining.user.guest:
+            asked.set()
+            await done.wait()
+
+    config = configured(
+        auth={"secret": SECRET, "anonymous": True}, rooms=LOBBY_MOD, server=BEHIND_A_PROXY
+    )
+    async with place(config, hooks=hooks) as here:
+        mod = await here.native("lobby", token=token("mod"))  # this node knows the room's rules
+        mo = await here.open(headers=from_("192.0.2.7"))
+        await asked.wait()
+        await mo.say(["join", {"room": "lobby", "token": token("mod")}, 1])
+        [connection] = [one for one in here.door.connections if not one.clients]
+        await until(lambda: connection._inbox)
+        assert (await mod.ask("ban", {"user": "eve", "address": True}))["ok"]
+        here.rooms._engine.moderation.learn("lobby", "eve", ("192.0.2.7",))
+        await until(lambda: len(connection._inbox or ()) == 2)  # the frame, and the end behind it
+        done.set()
+        assert await mo.hear() == ["ack", {"ok": True}, 1]
+        assert (await mo.hear())[0] == "welcome"
+        assert (await mo.ask("message", "still here"))["ok"]

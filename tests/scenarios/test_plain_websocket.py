@@ -1,14 +1,19 @@
 """Plain WebSockets on two nodes that share a Redis: it does not matter which one somebody is at."""
 
 import asyncio
+import itertools
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import jwt
 import pytest
 
+from sioserver import remote
+from sioserver.auth.api_keys import BYTES, make
 from sioserver.client import RoomClient
 from sioserver.testing import ServerProcess
 from sioserver.valkey import Valkey
@@ -33,8 +38,13 @@ class Site:
         self.a, self.b, self._http = a, b, http
         self.clients: list[Plain] = []
 
-    async def open(self, node: ServerProcess, *protocols: str) -> Plain:
-        ws = await self._http.ws_connect(f"{node.url}/ws", protocols=protocols)
+    async def open(self, node: ServerProcess, *protocols: str, **headers: str) -> Plain:
+        """`headers`: their names with _ in place of -."""
+        ws = await self._http.ws_connect(
+            f"{node.url}/ws",
+            protocols=protocols,
+            headers={name.replace("_", "-"): value for name, value in headers.items()},
+        )
         self.clients.append(Plain(ws))
         return self.clients[-1]
 
@@ -45,10 +55,10 @@ class Site:
 
 
 @asynccontextmanager
-async def two(directory: Path) -> AsyncIterator[Site]:
+async def two(directory: Path, **settings: object) -> AsyncIterator[Site]:
     with Valkey(directory / "valkey", port=free_port()) as valkey:
         async with (
-            nodes(2, valkey.tcp_url, settings=QUICK) as (a, b),
+            nodes(2, valkey.tcp_url, settings={**QUICK, **settings}) as (a, b),
             aiohttp.ClientSession() as http,
         ):
             site = Site(a, b, http)
@@ -115,3 +125,75 @@ async def test_who_comes_back_elsewhere_gets_what_it_missed(site: Site) -> None:
     tut = await site.open(site.a)
     await tut.login("Tut", "den", "tut")
     assert [(await tut.hear_until("message"))["message"] for _ in missed] == missed
+
+
+async def heard(talker: Plain, *listeners: Plain) -> None:
+    """Say something before a login until all of these have heard it, and all that was said
+    besides: a node may have to hear first that it is to pass it on."""
+    for number in itertools.count():
+        await talker.say(f"hello {number}")
+        try:
+            async with asyncio.timeout(0.5):
+                for listener in listeners:
+                    while await listener.hear() != f"hello {number}":
+                        pass
+            return
+        except TimeoutError:
+            continue
+
+
+SECRET = "correct horse battery staple, and more"
+KEY, ENTRY = make("ops", ["admin"], b"o" * BYTES)
+WORDS = ["join", "read", "history", "post", "moderate"]
+GUARDED = {
+    "auth.secret": SECRET,
+    "auth.anonymous": True,
+    "api.keys": str(ENTRY),
+    "server.trusted_proxies": "127.0.0.1",
+}
+
+
+def token(user: str, **claims: Any) -> str:
+    return jwt.encode({"sub": user, "exp": time.time() + 600, **claims}, SECRET, "HS256")
+
+
+@pytest.mark.parametrize("where", ["lobby", "everywhere"])
+async def test_a_ban_by_address_ends_who_only_listens_at_the_other_node(
+    tmp_path: Path, where: str, record_property: Any
+) -> None:
+    """Nobody is in the default room at that node, so nothing but the listener makes it watch."""
+    async with two(tmp_path, **GUARDED) as site:
+        eve = await site.open(site.a, "sioserver.v1", X_Forwarded_For="192.0.2.7")
+        await eve.join("lobby", token=token("eve"))
+        alias = await site.open(site.b, X_Forwarded_For="192.0.2.7")
+        other = await site.open(site.b, X_Forwarded_For="192.0.2.8")
+        talker = await site.open(site.a, X_Forwarded_For="192.0.2.8")
+        await heard(talker, alias, other)
+        mod = await site.native(site.a, "lobby", token=token("mod", perms={"*": WORDS}))
+        began = time.monotonic()
+        if where == "lobby":
+            assert (await mod.ask("ban", {"user": "eve", "address": True}))["ok"]
+        else:
+            body = {"user": "eve", "address": True}
+            await asyncio.to_thread(remote.ask, site.a.url, KEY, "POST", "/api/bans", body)
+        assert [await one.gone() for one in (eve, alias)] == [3506] * 2
+        took = time.monotonic() - began
+        record_property("ban", f"{took:.3f} s")
+        assert took < 1.0
+        back = await site.open(site.b, X_Forwarded_For="192.0.2.7")
+        await heard(talker, other)
+        await back.say("may I?")
+        assert (await back.hear())["code"] == "banned"  # and nothing before
+
+
+async def test_a_revoked_token_hears_no_more_at_the_other_node(tmp_path: Path) -> None:
+    async with two(tmp_path, **{**GUARDED, "auth.anonymous": False}) as site:
+        eve = await site.open(site.b, Authorization=f"Bearer {token('eve', jti='j1')}")
+        ann = await site.open(site.a, Authorization=f"Bearer {token('ann')}")
+        await heard(ann, eve)
+        began = time.monotonic()
+        body = {"token": "j1", "until": time.time() + 600}
+        await asyncio.to_thread(remote.ask, site.a.url, KEY, "POST", "/api/revocations", body)
+        assert (await eve.hear_until("noauth"))["event"] == "noauth"
+        assert await eve.gone() == 3504
+        assert time.monotonic() - began < 1.0

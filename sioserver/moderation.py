@@ -55,7 +55,6 @@ class Moderation:
         when its settings were changed."""
         self._configured = configured
         self._hooks = hooks
-        self._webhooks = engine.webhooks
         self._engine = engine.moderation
         self._rules = engine.moderation.rules
         self._hub = hub
@@ -245,7 +244,6 @@ class Moderation:
         act = Act(kind, by, now, order.user, sanction.until, sanction.reason)
         await self._ask(room, act)
         await self._engine.impose(room, sanction, act)
-        await self._note(room, act)
         self._metrics.count_moderation(kind)
         if final:
             log.info("%s decided: %s of %.80r in %.80r", by, kind, order.user, room)
@@ -257,7 +255,6 @@ class Moderation:
         await self._ask(room, act)
         done = await self._engine.lift(room, _KINDS[what], user_id, act)
         if done:
-            await self._note(room, act)
             self._metrics.count_moderation(what)
         return done
 
@@ -269,7 +266,6 @@ class Moderation:
         act = Act("settings", by, self._clock(), settings=changes)
         await self._ask(room, act)
         own = await self._engine.configure(room, changes, act)
-        await self._note(room, act)
         self._metrics.count_moderation("settings")
         self._configured(room, own.topic)
         return _filled(own, self._policy.rule(room))
@@ -277,14 +273,6 @@ class Moderation:
     async def _ask(self, room: str, act: Act) -> None:
         if self._hooks is not None:
             await self._hooks.moderating(room, act)
-
-    async def _note(self, room: str, act: Act) -> None:
-        """For webhooks. Behind the act: what was refused here for want of the store is done, and
-        noted when it is asked for again."""
-        if self._webhooks is not None:
-            payload = wire.act_payload(act)
-            del payload["number"], payload["at"]
-            await self._webhooks.note(room, "moderation", payload, act.at)
 
     async def bans_in(self, room: str, request: wire.ListRequest) -> tuple[list[Sanction], bool]:
         """A page of the sanctions in a room or `EVERYWHERE`, and whether there are more."""

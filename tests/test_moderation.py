@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -19,6 +20,7 @@ from sioserver.hooks import Moderating
 from sioserver.hub import Client
 from sioserver.model import EVERYWHERE, User
 from sioserver.moderation import KICK_KEPT
+from sioserver.webhooks import payload
 from sioserver.wire.moderation import ListRequest, LogRequest, Order
 
 from .fakes import ANN, BEN, CAT, GUEST, StagedEngine
@@ -501,18 +503,20 @@ async def test_webhooks_are_told_what_moderators_did(make: Callable[..., Any]) -
     await house.moderation.configure(mod, {"topic": "tea"})
     assert await house.moderation.lift_in("lobby", "unban", "ann", "mod") is False
     notes = await house.engine.webhooks.notes("lobby", after=0, limit=9)
-    now = house.clock()
-    assert [(note.kind, note.data) for note in notes] == [
-        (
-            "moderation",
-            {
-                "what": "ban",
-                "by": "mod",
-                "user": "ann",
-                "until": round((now + 60) * 1000),
-                "reason": "spam",
-            },
-        ),
-        ("moderation", {"what": "unban", "by": "mod", "user": "ann"}),
-        ("moderation", {"what": "settings", "by": "mod", "settings": {"topic": "tea"}}),
+    told = [json.loads(payload.note("lobby", note).body) for note in notes]
+    at = round(house.clock() * 1000)
+    head = {"type": "moderation", "room": "lobby", "at": at, "by": "mod"}
+    for event, note in zip(told, notes, strict=True):
+        assert event.pop("generation") == note.number
+        assert event.pop("id") == f"lobby@{note.number}"
+    assert told == [
+        {
+            **head,
+            "what": "ban",
+            "user": "ann",
+            "until": at + 60_000,
+            "reason": "spam",
+        },
+        {**head, "what": "unban", "user": "ann"},
+        {**head, "what": "settings", "settings": {"topic": "tea"}},
     ]

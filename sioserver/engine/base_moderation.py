@@ -31,7 +31,10 @@ class ModerationListener(Protocol):
 
 class Moderation(Protocol):
     """What moderators decided. Durable. `room` is a room or `EVERYWHERE`, which every node watches
-    as long as it runs. At most `MOST` sanctions in each."""
+    as long as it runs. At most `MOST` sanctions in each.
+
+    An `Act` is recorded in the atomic step that does it, and noted in it where a webhook wants to
+    know (see `base_webhooks`); what is refused, or finds nothing to do, is neither."""
 
     @property
     def rules(self) -> Mapping[str, Rules]:

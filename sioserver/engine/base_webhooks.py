@@ -1,8 +1,10 @@
 """The part of the contract that webhooks need: marks of how far each has got, and notes.
 
 What a room's log holds is sent from there: it is the queue, as durable and as long as it is. What
-is in no log (who came, who left) is noted. A lane's mark in a room is set forward when an endpoint
-has taken what lies before it, so what was stored and not taken is found again after any crash.
+is in no log (who came, who left, what moderators did) is noted, by the parts of the engine that
+know it, in the atomic step in which it happens. A lane's mark in a room is set forward when an
+endpoint has taken what lies before it, so what was stored and not taken is found again after any
+crash.
 
 Who may work on a lane in a room holds its claim, for a while; it ends by itself when the node dies.
 """
@@ -30,6 +32,7 @@ class Note(msgspec.Struct, frozen=True):
     time): of two notes about the same user, the higher is the newer."""
     kind: str
     data: dict[str, Any]
+    """Of `join` and `leave`: user, name, guest; of `moderation`: the fields of the `Act`."""
     at: int
     """Milliseconds since 1970."""
 
@@ -40,7 +43,8 @@ class Webhooks(Protocol):
     A lane gets its first mark in a room before the first message is stored there, or the first note
     made, after the endpoint was configured: what was before is not sent. Presence notes `join` and
     `leave` in the same step in which it announces them (`Presence.sweep`); people whom a crash has
-    ended have left by the time their rooms are looked after again. At most `webhooks.queue` notes
+    ended have left by the time their rooms are looked after again. Moderation notes `moderation` in
+    the step that decides: after a crash both are there, or neither. At most `webhooks.queue` notes
     of a room are kept, the newest, and none that all lanes have passed.
     """
 
@@ -65,9 +69,6 @@ class Webhooks(Protocol):
 
     async def give_back(self, lane: Lane, room: str, wait: float) -> None:
         """End the work though something waits; it is due again in `wait` seconds, or sooner."""
-
-    async def note(self, room: str, kind: str, data: dict[str, Any], now: float) -> None:
-        """Note an event, if some lane of the room wants it. Durable when this returns."""
 
     async def notes(self, room: str, *, after: int, limit: int) -> list[Note]:
         """The oldest notes with a number beyond `after`."""

@@ -134,7 +134,7 @@ class EmbeddedEngine:
         self._secrets: dict[str, bytes] = {}
         self._revocations = Revocations()
         # Decisions about people and rooms.
-        self.moderation = EmbeddedModeration(self._journal)
+        self.moderation = EmbeddedModeration(self._journal, self.webhooks)
         self.mentions = EmbeddedMentions(self._journal)
         self.search = EmbeddedSearch(
             self._journal, Scan(self.history, search_scan), self._first, search_scan

@@ -7,7 +7,7 @@ no change falls between a reading and what comes after it. What a rule means is 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from sioserver.engine import moderated
 from sioserver.engine.base_moderation import ModerationListener
 from sioserver.engine.embedded_store import Journal
 from sioserver.engine.embedded_tables import Tables
+from sioserver.engine.embedded_webhooks import EmbeddedWebhooks
 from sioserver.engine.moderated import Rules, name_of, name_of_setting, too_many
 from sioserver.errors import Refusal
 from sioserver.model import EVERYWHERE, Act, RoomSettings, Sanction, SanctionKind
@@ -31,8 +32,10 @@ PRUNE_ROWS: Final = 10_000
 class EmbeddedModeration:
     """See `base_moderation.Moderation`."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, webhooks: EmbeddedWebhooks | None = None) -> None:
+        """`webhooks`: what keeps the notes of acts."""
         self._journal = journal
+        self._webhooks = webhooks
         self._copies: dict[str, Rules | None] = {}
         """The rooms that are watched; None: not read yet."""
         self._rules: dict[str, Rules] = {}
@@ -127,12 +130,21 @@ class EmbeddedModeration:
         self, room: str, puts: Sequence[Put], act: Act, *, full: bool = False
     ) -> bool:
         """`full`: there may be too many. False: there was nothing to take away."""
-        write: Callable[[Tables], bool | None] = partial(
-            _write, room=room, puts=puts, act=act, most=moderated.MOST if full else None
-        )
-        done = await self._journal.write(
-            write, lambda done: self._changed(room, puts if done else [])
-        )
+        data, webhooks = moderated.pack_act(act), self._webhooks
+        note = webhooks and webhooks.noting(room, "moderation", data, act.at)
+
+        def write(tables: Tables) -> tuple[bool | None, int]:
+            most = moderated.MOST if full else None
+            done = _write(tables, room, puts, act.at, data, most)
+            return done, note(tables) if done and note else 0
+
+        def written(found: tuple[bool | None, int]) -> None:
+            done, dropped = found
+            self._changed(room, puts if done else [])
+            if done and note and webhooks:
+                webhooks.noted(room, dropped)
+
+        done, _ = await self._journal.write(write, written)
         if done is None:
             raise too_many()
         return done
@@ -183,9 +195,10 @@ def _read(tables: Tables, room: str) -> dict[str, bytes]:
 
 
 def _write(
-    tables: Tables, room: str, puts: Sequence[Put], act: Act, most: int | None
+    tables: Tables, room: str, puts: Sequence[Put], at: float, act: bytes, most: int | None
 ) -> bool | None:
-    """False: nothing was taken away. None: there would be more than `most`."""
+    """`act`: the line of the record. False: nothing was taken away. None: there would be more than
+    `most`."""
     run = tables.connection.execute
     taken = 0
     for name, value, until in puts:
@@ -205,10 +218,7 @@ def _write(
         )
     if most is None and not taken:
         return False
-    run(
-        "INSERT INTO act (room, at, data) VALUES (?, ?, ?)",
-        (room, act.at, moderated.pack_act(act)),
-    )
+    run("INSERT INTO act (room, at, data) VALUES (?, ?, ?)", (room, at, act))
     run(
         "DELETE FROM act WHERE room = ?1 AND number <= "
         "(SELECT number FROM act WHERE room = ?1 ORDER BY number DESC LIMIT 1 OFFSET ?2)",

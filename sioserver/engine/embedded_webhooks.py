@@ -90,7 +90,7 @@ def write_people(tables: Tables, subscriptions: Subscriptions, people: People, n
                 "DELETE FROM hook_online WHERE room = ? AND user = ?", (room, user.id)
             )
         if subscriptions.notes(room, kind):
-            dropped += write_note(tables, subscriptions, room, kind, person(user), now)
+            dropped += write_note(tables, subscriptions, room, kind, _encode(person(user)), now)
     return dropped
 
 
@@ -104,10 +104,10 @@ def write_note(
     subscriptions: Subscriptions,
     room: str,
     kind: str,
-    data: dict[str, Any],
+    data: bytes,
     now: float,
 ) -> int:
-    """See `Webhooks.note`. How many older ones were dropped for it."""
+    """Note an event; `data`: what is noted, packed. How many older ones were dropped for it."""
     execute = tables.connection.execute
     last = execute("SELECT value FROM meta WHERE name = 'note'").fetchone()
     number = max(round(now * 1_000_000), 0 if last is None else last[0] + 1)
@@ -118,7 +118,7 @@ def write_note(
     )
     execute(
         "INSERT INTO hook_note (room, number, kind, data, at) VALUES (?, ?, ?, ?, ?)",
-        (room, number, kind, _encode(data), round(now * 1000)),
+        (room, number, kind, data, round(now * 1000)),
     )
     kept = execute(
         "SELECT number FROM hook_note WHERE room = ? ORDER BY number DESC LIMIT 1 OFFSET ?",
@@ -250,15 +250,6 @@ class EmbeddedWebhooks:
         """See `Webhooks.give_back`."""
         self._claims.discard((lane, room))
 
-    async def note(self, room: str, kind: str, data: dict[str, Any], now: float) -> None:
-        """See `Webhooks.note`."""
-        if self._subscriptions.notes(room, kind):
-            await self._journal.write(
-                lambda tables: write_note(tables, self._subscriptions, room, kind, data, now),
-                self._drop,
-            )
-            self.touch(room)
-
     async def notes(self, room: str, *, after: int, limit: int) -> list[Note]:
         """See `Webhooks.notes`."""
         return await self._journal.read(lambda tables: notes(tables, room, after, limit))
@@ -273,6 +264,20 @@ class EmbeddedWebhooks:
         """Something was stored or noted in the room."""
         if self.touched is not None and self._subscriptions.lanes(room):
             self.touched(room)
+
+    def noting(
+        self, room: str, kind: str, data: bytes, now: float
+    ) -> Callable[[Tables], int] | None:
+        """What notes such an event, for the transaction in which it happens, and answers how many
+        notes were dropped; None where nobody wants it. To be told by `noted` when it lasts."""
+        if not self._subscriptions.notes(room, kind):
+            return None
+        return lambda tables: write_note(tables, self._subscriptions, room, kind, data, now)
+
+    def noted(self, room: str, dropped: int) -> None:
+        """See `noting`."""
+        self._drop(dropped)
+        self.touch(room)
 
     def people(self, room: str, joined: Iterable[User], left: Iterable[User]) -> None:
         """People came to a room and left it; written down by `write`."""
@@ -315,4 +320,4 @@ class EmbeddedWebhooks:
     def _drop(self, dropped: int) -> None:
         if dropped:
             self._dropped += dropped
-            log.warning("webhooks: notes of who came and left were dropped: too many wait")
+            log.warning("webhooks: notes were dropped: too many wait")

@@ -94,7 +94,6 @@ class RedisEngine:
         self._members = RedisMembers(redis, keys, peer.id)
         self._secrets = RedisSecrets(redis, keys)
         self._revocations = RedisRevocations(redis, keys, on_revoked=self._on_revoked)
-        self.moderation = RedisModeration(redis, keys)
         self.mentions = RedisMentions(redis, keys)
         self.search = Scan(self.history, config.rooms.search_scan)
         self.directory = RedisDirectory(redis, keys)
@@ -112,6 +111,9 @@ class RedisEngine:
             if subscriptions
             else None
         )
+        self.moderation = RedisModeration(
+            redis, keys, timeout=settings.timeout, webhooks=self.webhooks
+        )
         self._presence = RedisPresence(
             redis,
             keys,
@@ -120,7 +122,8 @@ class RedisEngine:
             timeout=settings.timeout,
             on_diff=self._on_diff,
             on_left=self._on_gone,
-            **({} if self.webhooks is None else {"noted": self.webhooks.keys_of}),
+            noted=self._noted,
+            on_reaped=self._on_reaped,
         )
         self.seen = RedisSeen(redis, keys)
         self._policy = Policy(config)
@@ -540,6 +543,14 @@ class RedisEngine:
             self.webhooks.touch(room)
         if room in self._watch.rooms:
             self._listener.on_presence(room, diff)
+
+    def _noted(self, room: str) -> Sequence[str]:
+        return () if self.webhooks is None else self.webhooks.keys_of(room)
+
+    def _on_reaped(self, room: str) -> None:
+        """A dead node may have left something in the room that it had yet to send."""
+        if self.webhooks is not None:
+            self.webhooks.touch(room)
 
     def _on_gone(self, room: str, user_id: str, at: float) -> None:
         if self._policy.rule(room).presence:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from math import inf
 from typing import Any, Final
@@ -24,6 +25,7 @@ from sioserver.engine.redis_keys import Keys
 from sioserver.engine.redis_replies import answer
 from sioserver.engine.redis_scripts import load_script
 from sioserver.engine.redis_servers import Redis
+from sioserver.engine.redis_webhooks import RedisWebhooks
 from sioserver.errors import Refusal
 from sioserver.model import EVERYWHERE, Act, RoomSettings, Sanction, SanctionKind
 
@@ -88,9 +90,17 @@ class _Copy:
 class RedisModeration:
     """See `base_moderation.Moderation`."""
 
-    def __init__(self, redis: Redis, keys: Keys) -> None:
+    def __init__(
+        self, redis: Redis, keys: Keys, *, timeout: float, webhooks: RedisWebhooks | None = None
+    ) -> None:
+        """`timeout`: seconds that a command may take. `webhooks`: what keeps the notes of acts."""
         self._redis = redis
         self._keys = keys
+        self._webhooks = webhooks
+        # as long as the connection may send a call again
+        self._once = round((timeout + 1) * 1000)
+        self._prefix = secrets.token_hex(8)
+        self._calls = 0
         self._copies: dict[str, _Copy] = {}
         self._by_channel: dict[str, _Copy] = {}
         self._rules: dict[str, Rules] = {}
@@ -408,28 +418,38 @@ class RedisModeration:
         self, room: str, what: str, records: Sequence[tuple[str, bytes, float]], act: Act | None
     ) -> bool:
         keys = self._keys.moderation(room)
+        noted: list[str] = []
+        if act is not None and self._webhooks is not None:
+            noted = await self._webhooks.keys_of_acts(room)
+        self._calls += 1
+        once = self._keys.once(room, f"{self._prefix}{self._calls}")
         publish = "SPUBLISH" if self._redis.cluster else "PUBLISH"
-        arguments = [
+        arguments: list[str | bytes | float] = [
             what,
             b"" if act is None else moderated.pack_act(act),
+            0 if act is None else round(act.at * 1000),
             keys.channel,
             publish,
             moderated.ADDRESSES if what == "learn" else moderated.MOST,
             moderated.ACTS,
             round(moderated.ACTS_AGE),
             KEPT,
+            self._once,
         ]
         for name, data, until in records:
             arguments += (name, data, repr(until))
-        call = self._redis.script(MODERATE, (keys.decisions, keys.ends, keys.acts), arguments)
-        state, last, version, values = await answer(call)
+        names = (keys.decisions, keys.ends, keys.acts, once, *noted)
+        state, last, version, values = await answer(self._redis.script(MODERATE, names, arguments))
         if state < 0:
             raise too_many()
+        if noted and state:
+            assert self._webhooks is not None
+            self._webhooks.touch(room)
         copy = self._copies.get(room)
         if state and copy is not None and copy.version == str(last):
             self._at(copy, str(version))  # this node need not hear of it first
-            names = [name for name, _, _ in records]
-            self._apply(copy, list(zip(names, values, strict=True)))
+            changed = [name for name, _, _ in records]
+            self._apply(copy, list(zip(changed, values, strict=True)))
         return bool(state)
 
     async def _learn(self, room: str, records: Sequence[tuple[str, bytes, float]]) -> None:

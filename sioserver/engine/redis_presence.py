@@ -28,7 +28,7 @@ from sioserver.engine.redis_link import Unavailable
 from sioserver.engine.redis_replies import RETRY_AFTER, answer
 from sioserver.engine.redis_servers import Redis, load_script
 from sioserver.errors import Refusal
-from sioserver.model import Counts, PresenceDiff, State, User
+from sioserver.model import EVERYWHERE, Counts, PresenceDiff, State, User
 
 log = logging.getLogger(__name__)
 
@@ -53,12 +53,14 @@ class RedisPresence:
         on_diff: Callable[[str, PresenceDiff], None],
         on_left: Callable[[str, str, float], None],
         noted: Callable[[str], Sequence[str]] = lambda _: (),
+        on_reaped: Callable[[str], None] = lambda _: None,
     ) -> None:
         """`grace`: seconds between a user's last exit and the leave. `timeout`: seconds until a
         command is refused. `on_diff` is called for a room whether it is watched or not. `on_left`
         is called with a room, a user who is no guest and when they were there last (seconds since
         1970), on the one node that has taken them away. `noted` says the keys under which it is
-        noted who comes to a room and goes; mostly none."""
+        noted who comes to a room and goes; mostly none. `on_reaped` is called with each room
+        of a dead node, when its people have been taken away, and with `EVERYWHERE`."""
         self._redis = redis
         self._keys = keys
         self._node = node
@@ -66,6 +68,7 @@ class RedisPresence:
         self._timeout = timeout
         self._grace = grace
         self._on_left = on_left
+        self._on_reaped = on_reaped
         self._enter = load_script("enter")
         self._sweep = load_script("sweep")
         self._counts = load_script("counts")
@@ -248,6 +251,7 @@ class RedisPresence:
         number of nodes may do it at once: each user is taken, and told of, once. Raises a
         `Refusal`; then it is to be called again."""
         key = self._keys.rooms(lease)
+        self._on_reaped(EVERYWHERE)
         while True:
             found = await self._result(self._redis.command(key, "SRANDMEMBER", key, _ROUND))
             if not found:
@@ -257,6 +261,7 @@ class RedisPresence:
             await self._all(calls)
             for room, call in zip(rooms, calls, strict=True):
                 self._gone(room, call.result()[0], ended)
+                self._on_reaped(room)
             empty = [room for room, call in zip(rooms, calls, strict=True) if not call.result()[1]]
             if empty:
                 await self._result(self._redis.command(key, "SREM", key, *empty))

@@ -38,7 +38,6 @@ _CLAIM: Final = load_script("hook_claim")
 _ADVANCE: Final = load_script("hook_advance")
 _RELEASE: Final = load_script("hook_release")
 _FORGET: Final = load_script("hook_forget")
-_NOTE: Final = load_script("hook_note")
 
 
 class RedisWebhooks:
@@ -64,7 +63,6 @@ class RedisWebhooks:
         self._lease = lease
         # who may still be about to store something that it was told it may
         self._expect_ms = round((EXPECTED * 2 + timeout) * 1000)
-        self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(dict[str, Any]).decode
         self.touched: Callable[[str], None] | None = None
         self._expected: dict[str, float] = {}
@@ -80,7 +78,17 @@ class RedisWebhooks:
 
     def keys_of(self, room: str) -> list[str]:
         """What sweep.lua needs to note who comes and goes; nothing where nobody wants to know."""
-        if not self._subscriptions.from_(room, "notes"):
+        return self._keys_for(room, "join", "leave")
+
+    async def keys_of_acts(self, room: str) -> list[str]:
+        """The same for moderate.lua, which may be called from now on. Raises `Refusal`."""
+        keys = self._keys_for(room, "moderation")
+        if keys:
+            await self.expect(room)
+        return keys
+
+    def _keys_for(self, room: str, *kinds: str) -> list[str]:
+        if not any(self._subscriptions.notes(room, kind) for kind in kinds):
             return []
         keys = self._keys.room(room)
         return [keys.hooks, keys.notes]
@@ -160,11 +168,14 @@ class RedisWebhooks:
         keys = self._keys.room(room)
         found = await answer(self._redis.script(_CLAIM, (keys.hooks,), arguments))
         if not found:
-            # it is another's, or was forgotten: nobody need look at it for a while
             score, call = self._put(str(lane), room, claim)
             self._scores[lane, room] = score
             await answer(call)
             await self._forget_if_unknown(lane, room)
+            return None
+        if not found[0]:
+            # another works there: to be looked at when its claim has ended, should it be dead
+            await answer(self._put(str(lane), room, found[1] / 1000)[1])
             return None
         self._scores[lane, room], call = self._put(str(lane), room, claim)
         await answer(call)
@@ -218,23 +229,13 @@ class RedisWebhooks:
     async def _release(self, lane: Lane, room: str, in_any_case: str) -> int:
         keys = self._keys.room(room)
         arguments = (str(lane), self._node, in_any_case)
-        call = self._redis.script(_RELEASE, (keys.meta, keys.hooks, keys.on), arguments)
+        call = self._redis.script(_RELEASE, (keys.meta, keys.hooks, keys.on, keys.notes), arguments)
         found: int = await answer(call)
         return found
 
     async def _forget(self, lane: Lane, room: str, score: str) -> None:
         key = self._keys.due(str(lane))
         await answer(self._redis.script(_FORGET, (key,), (room, score)))
-
-    async def note(self, room: str, kind: str, data: dict[str, Any], now: float) -> None:
-        """See `Webhooks.note`."""
-        if not self._subscriptions.notes(room, kind):
-            return
-        await self.expect(room)
-        keys = self._keys.room(room)
-        arguments = (kind, round(now * 1000), self._encode(data))
-        await answer(self._redis.script(_NOTE, (keys.hooks, keys.notes), arguments))
-        self.touch(room)
 
     async def notes(self, room: str, *, after: int, limit: int) -> list[Note]:
         """See `Webhooks.notes`."""

@@ -14,7 +14,7 @@ import msgspec
 from sioserver import wire
 from sioserver._version import __version__
 from sioserver.engine.base_webhooks import Note
-from sioserver.model import Message, Position
+from sioserver.model import Act, Message, Position
 
 MOST_BYTES: Final = 1_000_000
 """Of the events of one request, unless one alone has more."""
@@ -74,6 +74,9 @@ def gap(room: str, first: int, after: Position, at: int) -> Event:
 
 def note(room: str, told: Note) -> Event:
     """Of what is in no log."""
+    fields = told.data
+    if told.kind == "moderation":
+        fields = wire.act_details(msgspec.convert(fields, Act))
     return Event(
         Position("", told.number),
         told.at,
@@ -84,7 +87,7 @@ def note(room: str, told: Note) -> Event:
                 "room": room,
                 "at": told.at,
                 "generation": told.number,
-                **told.data,
+                **fields,
             }
         ),
     )

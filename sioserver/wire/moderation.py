@@ -181,14 +181,9 @@ def bans_answer(sanctions: Sequence[Sanction], more: bool) -> dict[str, Any]:
     return answer
 
 
-def act_payload(act: Act) -> dict[str, Any]:
-    """Something that was done, as moderators are told."""
-    payload: dict[str, Any] = {
-        "number": act.number,
-        "what": act.what,
-        "by": act.by,
-        "at": _milliseconds(act.at),
-    }
+def act_details(act: Act) -> dict[str, Any]:
+    """Something that was done, but for when, as moderators and webhooks are told."""
+    payload: dict[str, Any] = {"what": act.what, "by": act.by}
     if act.what == "settings":
         return {**payload, "settings": act.settings}
     payload["user"] = act.user
@@ -199,7 +194,10 @@ def act_payload(act: Act) -> dict[str, Any]:
 
 def log_answer(acts: Sequence[Act], more: bool) -> dict[str, Any]:
     """The ack of `moderation_log`; `more`: there is more before the last of these."""
-    return {"ok": True, "items": [act_payload(act) for act in acts], "more": more}
+    items = [
+        {"number": act.number, "at": _milliseconds(act.at), **act_details(act)} for act in acts
+    ]
+    return {"ok": True, "items": items, "more": more}
 
 
 def _milliseconds(time: float) -> int | None:

@@ -34,6 +34,7 @@ class Node:
         self.diffs: list[tuple[str, PresenceDiff]] = []
         self.events: list[tuple[str, Event]] = []
         self.gone: list[tuple[str, str, float]] = []
+        self.reaped: list[str] = []
         self.received = 0
         """Messages of rooms that came over the bus."""
         self.subscribed: set[str] = set()
@@ -57,6 +58,7 @@ class Node:
             timeout=settings.timeout,
             on_diff=lambda *told: self.diffs.append(told),
             on_left=lambda *told: self.gone.append(told),
+            on_reaped=self.reaped.append,
         )
         self.lease = Lease(
             redis, keys, self.peer, self.presence, self.nodes, seconds=lease, grace=grace

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from hashlib import sha256
+from math import inf
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -13,12 +14,14 @@ import msgspec
 import pytest
 
 from sioserver.config.schema import Store, Webhook, Webhooks
+from sioserver.engine import moderated
 from sioserver.engine.base import Engine
 from sioserver.engine.base_webhooks import Webhooks as Marks
 from sioserver.engine.embedded import EmbeddedEngine
 from sioserver.engine.redis import RedisEngine
 from sioserver.engine.redis_webhooks import RedisWebhooks
-from sioserver.model import Draft, Peer, Position, User
+from sioserver.errors import Refusal
+from sioserver.model import EVERYWHERE, Act, Draft, Peer, Position, Sanction, User
 from sioserver.subscriptions import Lane
 
 from .conftest import DURABLE, GRACE, KINDS, PATIENCE, REDIS, Harness, Keep, config, until
@@ -32,14 +35,21 @@ ENDPOINTS = Webhooks(
     endpoints=[
         Webhook(name="crm", rooms=["a", "b", "c", "many*"]),
         Webhook(name="audit", rooms=["c"], events=["leave"]),
+        Webhook(name="police", rooms=["p", "[*]"], events=["moderation"]),
     ],
 )
+POLICE = Lane("police", "notes")
+NOW = 1_700_000_000.0
 
 
-def build(kind: str, directory: Path, endpoints: Webhooks = ENDPOINTS) -> Engine:
+def build(
+    kind: str, directory: Path, endpoints: Webhooks = ENDPOINTS, *, lease: float = 15.0
+) -> Engine:
     if kind in REDIS:
         prefix = sha256(str(directory).encode()).hexdigest()[:12]
-        whole = msgspec.structs.replace(config(kind, prefix, timeout=PATIENCE), webhooks=endpoints)
+        whole = msgspec.structs.replace(
+            config(kind, prefix, lease=lease, timeout=PATIENCE), webhooks=endpoints
+        )
         return RedisEngine(whole, Peer(token_hex(4)))
     path = directory / "rooms.db" if kind == "embedded-file" else ":memory:"
     return EmbeddedEngine(Store(durability="normal"), grace=GRACE, path=path, endpoints=endpoints)
@@ -48,8 +58,8 @@ def build(kind: str, directory: Path, endpoints: Webhooks = ENDPOINTS) -> Engine
 class Place(Harness):
     """Knows how to give its store to a second engine, too."""
 
-    def __init__(self, kind: str, directory: Path) -> None:
-        super().__init__(lambda: build(kind, directory))
+    def __init__(self, kind: str, directory: Path, **options: float) -> None:
+        super().__init__(lambda: build(kind, directory, **options))
         self.kind = kind
         self.directory = directory
 
@@ -209,27 +219,86 @@ async def test_notes_stay_until_the_last_lane_has_passed(place: Place) -> None:
         assert len(await place.marks.notes("c", after=0, limit=9)) == left
 
 
+async def ban(engine: Engine, room: str, user: str = "ann", at: float = NOW) -> None:
+    act = Act("ban", "mod", at, user, inf, "spam")
+    await engine.moderation.impose(room, Sanction("ban", user, inf, at, "mod", "spam"), act)
+
+
+@pytest.mark.parametrize("room", ["p", EVERYWHERE])
+async def test_what_moderators_do_is_noted_with_it(place: Place, room: str) -> None:
+    touched: list[str] = []
+    place.marks.touched = touched.append
+    moderation = place.engine.moderation
+    await ban(place.engine, room)
+    kick = Sanction("kick", "ben", NOW + 60, NOW, "mod")
+    await moderation.impose(room, kick, Act("kick", "mod", NOW, "ben", kick.until))
+    assert await moderation.lift(room, "ban", "ann", Act("unban", "mod", NOW, "ann"))
+    act = Act("settings", "mod", NOW + 1, settings={"topic": "tea", "read_only": None})
+    await moderation.configure(room, act.settings, act)
+    assert touched == [room] * 4
+    assert await place.marks.due(POLICE, limit=9) == [room]
+    mark = await claimed(place.marks, POLICE, room)
+    notes = await place.marks.notes(room, after=mark.offset, limit=9)
+    assert {note.kind for note in notes} == {"moderation"}
+    assert [note.at for note in notes] == [1_700_000_000_000] * 3 + [1_700_000_001_000]
+    found = [msgspec.convert(note.data, Act) for note in notes]
+    recorded = await moderation.acts(room, limit=9)
+    assert found == [msgspec.structs.replace(act, number=0) for act in reversed(recorded)]
+    assert [act.what for act in found] == ["ban", "kick", "unban", "settings"]
+
+
+async def test_what_is_not_done_is_not_noted(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    moderation = place.engine.moderation
+    assert not await moderation.lift("p", "ban", "ann", Act("unban", "mod", NOW, "ann"))
+    monkeypatch.setattr(moderated, "MOST", 1)
+    await ban(place.engine, "p", "ann")
+    with pytest.raises(Refusal, match="lift some"):
+        await ban(place.engine, "p", "ben")
+    moderation.learn("p", "ann", ("10.0.0.1",))
+    await ban(place.engine, "p", "ann", NOW + 1)
+    assert await noted(place.marks, "p", 2) == [("moderation", "ann")] * 2
+
+
+async def test_what_nobody_wants_to_know_of_moderators_is_not_noted(place: Place) -> None:
+    touched: list[str] = []
+    place.marks.touched = touched.append
+    await ban(place.engine, "a")
+    await ban(place.engine, "nobody asked")
+    assert await place.marks.notes("a", after=0, limit=9) == []
+    assert touched == []
+
+
+async def test_notes_of_moderators_outlive_the_engine(durable: Place) -> None:
+    for room in ("p", EVERYWHERE):
+        await ban(durable.engine, room)
+    await durable.restart()
+    assert set(await durable.marks.due(POLICE, limit=9)) == {"p", EVERYWHERE}
+    for room in ("p", EVERYWHERE):
+        assert await noted(durable.marks, room, 1) == [("moderation", "ann")]
+
+
 async def test_the_newest_notes_are_kept(place: Place) -> None:
     for number in range(8):
-        await place.marks.note("a", "leave", {"user": f"u{number}"}, 1_700_000_000.0 + number)
-    assert await noted(place.marks, "a", 5) == [("leave", f"u{number}") for number in range(3, 8)]
-    await claimed(place.marks, NOTES, "a")
+        await ban(place.engine, "p", f"u{number}", NOW + number)
+    assert await noted(place.marks, "p", 5) == [("moderation", f"u{n}") for n in range(3, 8)]
+    await claimed(place.marks, POLICE, "p")
     assert place.marks.stats()["webhook_notes_dropped_total"] == 3
 
 
 async def test_numbers_rise_when_the_clock_goes_back(place: Place) -> None:
-    for now in (1_700_000_100.0, 1_700_000_050.0, 1_700_000_050.0):
-        await place.marks.note("a", "join", {"user": "ann"}, now)
-    numbers = [note.number for note in await place.marks.notes("a", after=0, limit=9)]
+    for at in (NOW + 100, NOW + 50, NOW + 50):
+        await ban(place.engine, "p", at=at)
+    numbers = [note.number for note in await place.marks.notes("p", after=0, limit=9)]
+    assert len(numbers) == 3
     assert numbers == sorted(set(numbers))
 
 
-async def test_what_nobody_wants_is_not_noted(place: Place) -> None:
-    await come_and_go(place.engine, "nobody asked", 1_700_000_000.0)
-    await place.marks.note("nobody asked", "join", {}, 1_700_000_000.0)
-    await place.marks.note("a", "join", {"user": "ben"}, 1_700_000_000.0)
-    assert await noted(place.marks, "a", 1) == [("join", "ben")]
-    assert await place.marks.notes("nobody asked", after=0, limit=9) == []
+async def test_who_comes_where_nobody_wants_to_know_is_not_noted(place: Place) -> None:
+    for room in ("nobody asked", "p", "a"):
+        await come_and_go(place.engine, room, NOW)
+    assert await noted(place.marks, "a", 2) == [("join", "ann"), ("leave", "ann")]
+    for room in ("nobody asked", "p"):
+        assert await place.marks.notes(room, after=0, limit=9) == []
     assert await place.marks.claim(NOTES, "nobody asked") is None
 
 
@@ -299,6 +368,60 @@ async def test_a_dead_nodes_work_is_taken_over(
         await dead.engine.stop()
 
 
+async def test_who_finds_it_taken_looks_again_when_that_claim_ends(shared: Place) -> None:
+    """Also who would hold it longer, and may find that the other is dead."""
+    other = Place(shared.kind, shared.directory)
+    await other.start()
+    try:
+        for place, seconds in ((shared, 3600.0), (other, 9 * 3600.0)):
+            assert isinstance(place.engine, RedisEngine)
+            assert place.engine.webhooks is not None
+            place.engine.webhooks._claim_of = lambda _, seconds=seconds: seconds  # type: ignore[method-assign]
+        await post(shared.engine, "a")
+        await claimed(shared.marks, LOG, "a")
+        assert await other.marks.claim(LOG, "a") is None
+        assert isinstance(other.engine, RedisEngine)
+        redis, key = other.engine._redis, other.engine._keys.due(str(LOG))
+        score = float(await redis.command(key, "ZSCORE", key, "a"))
+        assert abs(score / 1000 - redis.server_time(key) - 3600) < PATIENCE
+    finally:
+        await other.engine.stop()
+
+
+async def test_what_a_dead_node_had_not_begun_to_send_is_found_with_its_people(
+    shared: Place,
+) -> None:
+    dead, other = (Place(shared.kind, shared.directory, lease=1.0) for _ in range(2))
+    await dead.start()
+    await other.start()
+    touched: list[str] = []
+    other.marks.touched = touched.append
+    try:
+        await dead.engine.enter("a", ANN, "c1")
+        await dead.engine.sweep(NOW)
+        top = await post(dead.engine, "a")
+        for lane in (LOG, NOTES):  # all is sent, so the room is not due for a minute
+            mark = await claimed(dead.marks, lane, "a")
+            notes = await dead.marks.notes("a", after=mark.offset, limit=9)
+            end = top if lane is LOG else Position(mark.epoch, notes[-1].number)
+            assert await dead.marks.advance(lane, "a", end)
+            assert await dead.marks.release(lane, "a")
+        await post(dead.engine, "a", "last words")
+        assert isinstance(dead.engine, RedisEngine)
+        assert dead.engine._lease._task is not None
+        dead.engine._lease._task.cancel()
+        await until(lambda: "a" in touched, "the other has taken the people away", PATIENCE)
+        mark = await claimed(other.marks, LOG, "a")
+        page = await other.engine.history("a", after=mark.offset, limit=9)
+        assert [message.body for message in page.messages] == ["last words"]
+        mark = await claimed(other.marks, NOTES, "a")
+        found = await other.marks.notes("a", after=mark.offset, limit=9)
+        assert [(note.kind, note.data["user"]) for note in found] == [("leave", "ann")]
+    finally:
+        await other.engine.stop()
+        await dead.engine.stop()
+
+
 async def test_a_room_in_which_nothing_happens_any_more_leaves_nothing_behind(
     shared: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -317,6 +440,13 @@ async def test_a_room_in_which_nothing_happens_any_more_leaves_nothing_behind(
     for lane in (LOG, NOTES):
         key = keys.due(str(lane))
         assert await redis.command(key, "ZRANGE", key, 0, -1) == []
+    await ban(engine, "p")
+    mark = await claimed(shared.marks, POLICE, "p")
+    (note,) = await shared.marks.notes("p", after=mark.offset, limit=9)
+    assert await shared.marks.advance(POLICE, "p", Position(mark.epoch, note.number))
+    assert await shared.marks.release(POLICE, "p")
+    for key in keys.room("p").hooks, keys.room("p").notes:
+        assert await redis.command(key, "PEXPIRE", key, 60_000) == 0, "there is no such key"
     # and the next message is found all the same, by whoever has not just said that it may come
     engine.webhooks._expected.clear()
     await post(engine, "a")

@@ -4,15 +4,17 @@ engine."""
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
 from math import inf
 from typing import Any
 
 import pytest
 
-from sioserver.config.schema import Store
+from sioserver.config.schema import Store, Webhook, Webhooks
 from sioserver.engine import moderated
 from sioserver.engine.embedded import EmbeddedEngine
+from sioserver.errors import Refusal
 from sioserver.model import EVERYWHERE, Act, Sanction
 
 from .conftest import GRACE, Listener
@@ -91,3 +93,34 @@ async def test_what_is_there_is_counted(engine: EmbeddedEngine) -> None:
     await engine.moderation.impose(EVERYWHERE, BAN, ACT)
     stats = engine.stats()
     assert (stats["rooms_moderated"], stats["sanctions"]) == (1, 1)
+
+
+async def test_what_cannot_be_noted_is_not_done(
+    listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are one transaction."""
+    endpoint = Webhook(name="crm", events=["moderation"])
+    engine = EmbeddedEngine(
+        Store(), grace=GRACE, path=":memory:", endpoints=Webhooks(endpoints=[endpoint])
+    )
+    await engine.start(listener)
+    engine.watch("lobby")
+    await engine.moderation.look("lobby")
+
+    def full(*_: Any) -> int:
+        error = sqlite3.OperationalError("database or disk is full")
+        error.sqlite_errorcode = sqlite3.SQLITE_FULL
+        raise error
+
+    monkeypatch.setattr("sioserver.engine.embedded_webhooks.write_note", full)
+    with pytest.raises(Refusal) as refused:
+        await engine.moderation.impose("lobby", BAN, ACT)
+    assert refused.value.code == "unavailable"
+    assert [await rows(engine, table) for table in ("decision", "act", "hook_note")] == [0] * 3
+    assert listener.sanctions == []
+    assert "lobby" not in engine.moderation.rules
+    monkeypatch.undo()
+    await engine.moderation.impose("lobby", BAN, ACT)
+    assert [await rows(engine, table) for table in ("decision", "act", "hook_note")] == [1] * 3
+    assert listener.sanctions == [("lobby", BAN)]
+    await engine.stop()

@@ -89,7 +89,7 @@ def test_rooms_are_not_remembered_without_end(
 def test_the_oldest_notes_are_dropped(tables: Tables) -> None:
     tables.begin()
     dropped = [
-        write_note(tables, SUBSCRIPTIONS, "a", "join", {"user": str(number)}, 1.7e9)
+        write_note(tables, SUBSCRIPTIONS, "a", "join", b"\x81\xa4user\xa1%d" % number, 1.7e9)
         for number in range(5)
     ]
     tables.commit()

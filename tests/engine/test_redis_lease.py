@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sioserver.errors import Refusal
-from sioserver.model import Counts
+from sioserver.model import EVERYWHERE, Counts
 from sioserver.valkey import Valkey
 from tests.redis_servers import ask, standalone
 from tests.redis_servers import settings as redis_settings
@@ -61,6 +61,7 @@ async def test_a_dead_nodes_people_are_gone_within_a_lease(server: Valkey, size:
             assert await node.ids("a") == ["ben", crowd[0].id]
             assert await node.presence.counts("b") == Counts(0, 0)
         assert sum(node.lease.stats()["leases_expired_total"] for node in others) >= 1
+        assert {room for node in others for room in node.reaped} == {"a", "b", EVERYWHERE}
         left = ask(server, "KEYS", f"{dead.keys.rooms(dead.lease.id)}*")
         assert left == ask(server, "ZRANGE", dead.keys.dying, 0, -1) == []
         assert others[0].nodes.peers().keys() == {node.peer.id for node in others[1:]}

@@ -21,7 +21,7 @@ from sioserver.errors import Refusal
 from sioserver.model import EVERYWHERE, Act, RoomSettings, Sanction
 from tests.redis_servers import ask, settings
 
-from .conftest import Listener, server, until
+from .conftest import PATIENCE, Listener, server, until
 
 NOW = time.time()
 BAN = Sanction("ban", "ann", NOW + 86400, NOW, "mod", "why")
@@ -41,7 +41,7 @@ class Node:
             on_connected=lambda: None,
             on_lost=lambda reason: None,
         )
-        self.part = RedisModeration(self.redis, keys)
+        self.part = RedisModeration(self.redis, keys, timeout=PATIENCE)
         self.bus = Bus(
             self.redis,
             on_message=self._heard,
@@ -239,6 +239,35 @@ async def test_versions_go_on_rising_when_redis_has_lost_the_decisions(
     await until(lambda: len(two.told.sanctions) == 2, "what comes next is heard")
     numbers = [act.number for act in await two.part.acts(ROOM, limit=9)]
     assert numbers == sorted(numbers, reverse=True)
+
+
+async def test_a_call_that_the_connection_sends_again_is_done_once(start: Start) -> None:
+    """Its answer is the one that was lost: also to who lifts what is lifted by then."""
+    one, two = await start(), await start()
+    await one.part.impose(ROOM, BAN, ACT)
+    (act,) = await one.part.acts(ROOM, limit=9)
+    one.part._calls -= 1
+    await one.part.impose(ROOM, BAN, ACT)
+    assert await one.part.acts(ROOM, limit=9) == [act]
+    assert await one.part.lift(ROOM, "ban", "ann", ACT)
+    one.part._calls -= 1
+    assert await one.part.lift(ROOM, "ban", "ann", ACT)
+    assert not await one.part.lift(ROOM, "ban", "ann", ACT)
+    await until(lambda: two.told.lifted, "the other node hears of the end")
+    assert len(await one.part.acts(ROOM, limit=9)) == 2
+    assert one.told.sanctions == two.told.sanctions == [(ROOM, BAN)]
+    assert one.told.lifted == two.told.lifted == [(ROOM, BAN)]
+
+
+async def test_what_was_done_though_the_answer_was_lost_is_known(start: Start) -> None:
+    one = await start()
+    one.deaf = True
+    await one.part.impose(ROOM, BAN, ACT)
+    one.part._copies[ROOM].rules.drop(name_of("ban", "ann"))  # as if it had not been told
+    one.part._copies[ROOM].version = "0"
+    one.part._calls -= 1
+    await one.part.impose(ROOM, BAN, ACT)
+    assert one.part.rules[ROOM].find("ban", "ann", NOW) == BAN
 
 
 async def test_many_who_wait_share_a_reading(start: Start) -> None:

@@ -1,9 +1,12 @@
 """What an endpoint is sent, and the proof that goes with it."""
 
 import json
+from math import inf
+
+import msgspec
 
 from sioserver.engine.base_webhooks import Note
-from sioserver.model import Message, Position
+from sioserver.model import Act, Message, Position
 from sioserver.webhooks.payload import (
     MOST_BYTES,
     Event,
@@ -68,6 +71,23 @@ def test_who_came() -> None:
         "user": "ann",
         "name": "Ann",
         "guest": False,
+    }
+
+
+def test_what_a_moderator_did() -> None:
+    act = Act("ban", "mod", 1_700_000_000.0, "ann", inf, "spam")
+    told = Note(7, "moderation", msgspec.to_builtins(act), 1_700_000_000_000)
+    assert json.loads(note("*", told).body) == {
+        "id": "*@7",
+        "type": "moderation",
+        "room": "*",
+        "at": 1_700_000_000_000,
+        "generation": 7,
+        "what": "ban",
+        "by": "mod",
+        "user": "ann",
+        "until": None,
+        "reason": "spam",
     }
 
 

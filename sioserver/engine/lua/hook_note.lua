@@ -1,14 +1,15 @@
--- Note an event that is in no log; sweep.lua does the same for those who come and go.
--- KEYS: hooks, notes. ARGV: kind, at (ms), what is noted.
--- Answers 1.
-local time = redis.call('TIME')
-local number = math.max(time[1] * 1000000 + time[2], tonumber(redis.call('HGET', KEYS[1], 'n') or 0) + 1)
-local text = string.format('%.0f', number)
-redis.call('XADD', KEYS[2], text .. '-0', 'k', ARGV[1], 'a', ARGV[2], 'd', ARGV[3])
-redis.call('HSET', KEYS[1], 'n', text)
-local most = redis.call('HGET', KEYS[1], 'q') or '10000'
-local dropped = redis.call('XTRIM', KEYS[2], 'MAXLEN', most)
-if dropped > 0 then
-  redis.call('HINCRBY', KEYS[1], 'x', dropped)
+-- Notes events that are in no log, for webhooks, in the step in which they happen; part of the scripts in which they do.
+-- `noted` is {kind, what is noted} for each, in order; `time` is the answer of TIME, `at` when they happened (ms).
+local function note_events(hooks, notes, time, at, noted)
+  local last = tonumber(redis.call('HGET', hooks, 'n') or 0)
+  for _, event in ipairs(noted) do
+    last = math.max(time[1] * 1000000 + time[2], last + 1)
+    redis.call('XADD', notes, string.format('%.0f', last) .. '-0', 'k', event[1], 'a', string.format('%.0f', at), 'd', event[2])
+  end
+  redis.call('HSET', hooks, 'n', string.format('%.0f', last))
+  local dropped = redis.call('XTRIM', notes, 'MAXLEN', redis.call('HGET', hooks, 'q') or '10000')
+  if dropped > 0 then
+    redis.call('HINCRBY', hooks, 'x', dropped)
+  end
 end
-return 1
+

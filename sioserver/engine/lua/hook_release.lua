@@ -1,5 +1,5 @@
 -- End the work on a lane in a room: as nothing waits, or in any case.
--- KEYS: meta, hooks, on. ARGV: lane, who, 1 to end it in any case or "".
+-- KEYS: meta, hooks, on, notes. ARGV: lane, who, 1 to end it in any case or "".
 -- Answers 0: ended, and the room is still alive; 1: something waits, and the claim stays; 2: ended, and nothing is going to
 -- happen in the room that was not expected anew; 3: another holds it.
 local lane = ARGV[1]
@@ -35,6 +35,6 @@ for _, value in ipairs({ 'until', 'q', 'n', 'x' }) do
   rest = rest + (redis.call('HGET', KEYS[2], value) and 1 or 0)
 end
 if redis.call('HLEN', KEYS[2]) == rest then
-  redis.call('DEL', KEYS[2])
+  redis.call('DEL', KEYS[2], KEYS[4])
 end
 return 2

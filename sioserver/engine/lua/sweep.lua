@@ -1,3 +1,4 @@
+-- with: hook_note
 -- A lease lets users of a room go, their devices begin or cease to rest, and the coming of users is told; whatever is to be told is published as one diff. So are counts
 -- that are not those told last: somebody who was counted may go before the coming was told.
 -- KEYS: meta, members, on, here, at (what this lease holds), swept; where webhooks want to know, also hooks, notes.
@@ -102,13 +103,10 @@ for _, id in ipairs(looked) do
   end
 end
 
--- Webhooks want to know: see hook_note.lua.
 if KEYS[7] and #joined + #left > 0 then
-  local last = tonumber(redis.call('HGET', KEYS[7], 'n') or 0)
+  local noted = {}
   local function note(kind, person)
-    last = math.max(time[1] * 1000000 + time[2], last + 1)
-    local what = cmsgpack.pack({ user = person[1], name = person[2], guest = person[3] == '1' })
-    redis.call('XADD', KEYS[8], string.format('%.0f', last) .. '-0', 'k', kind, 'a', string.format('%.0f', now), 'd', what)
+    noted[#noted + 1] = { kind, cmsgpack.pack({ user = person[1], name = person[2], guest = person[3] == '1' }) }
   end
   for _, person in ipairs(left) do
     note('leave', person)
@@ -116,11 +114,7 @@ if KEYS[7] and #joined + #left > 0 then
   for _, person in ipairs(joined) do
     note('join', person)
   end
-  redis.call('HSET', KEYS[7], 'n', string.format('%.0f', last))
-  local dropped = redis.call('XTRIM', KEYS[8], 'MAXLEN', redis.call('HGET', KEYS[7], 'q') or '10000')
-  if dropped > 0 then
-    redis.call('HINCRBY', KEYS[7], 'x', dropped)
-  end
+  note_events(KEYS[7], KEYS[8], time, now, noted)
 end
 
 local answer = ''

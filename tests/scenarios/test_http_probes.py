@@ -195,7 +195,7 @@ async def test_a_thousand_that_never_end_are_closed_in_time(
             while open_now:
                 for writer in list(open_now.values()):
                     writer.write(b"x")
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.05)  # that slowly: it is the attack
 
         for _, writer in opened:
             writer.write(beginning)

@@ -160,7 +160,9 @@ async def test_nobody_slips_in_while_they_are_banned(tmp_path: Path) -> None:
         clients = [Bare(b.url, "websocket", token=token("eve")) for _ in range(20)]
 
         async def come(client: Bare, after: float) -> bool:
-            await asyncio.sleep(after)
+            await asyncio.sleep(
+                after
+            )  # one behind the other, so that the ban is between some of them
             stack.push_async_exit(client)
             return await comes_in(client)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,7 +19,7 @@ from sioserver.client import RoomClient
 from sioserver.testing import ServerProcess
 from sioserver.valkey import Valkey
 
-from ..gateway.kit import Plain
+from ..gateway.kit import PATIENCE, Plain
 from ..redis_servers import free_port
 from .kit import nodes
 
@@ -47,6 +48,17 @@ class Site:
         )
         self.clients.append(Plain(ws))
         return self.clients[-1]
+
+    async def proven(self, node: ServerProcess, number: int) -> None:
+        """Wait until the node has written down so often how far somebody has provably got."""
+        written = re.compile(r"^sioserver_engine_cursors_written_total ([\d.]+)$", re.MULTILINE)
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                async with self._http.get(f"{node.url}/metrics") as answer:
+                    found = written.search(await answer.text())
+                if found is not None and float(found[1]) >= number:
+                    return
+                await asyncio.sleep(0.02)
 
     async def native(self, node: ServerProcess, room: str, **options: Any) -> Plain:
         client = await self.open(node, "sioserver.v1")
@@ -112,7 +124,7 @@ async def test_who_comes_back_elsewhere_gets_what_it_missed(site: Site) -> None:
     await ann.ask("message", "seen")
     position = (await ben.hear_until("message"))[2]
     await tut.hear_until("message")
-    await asyncio.sleep(1.5)  # a heartbeat: what has been seen is proven
+    await site.proven(site.b, 2)
     await site.b.kill()
     assert await ben.gone() != 1000
     for number in range(3):

@@ -40,7 +40,7 @@ class Actor(Protocol):
 
 
 class Visitor(msgspec.Struct, frozen=True):
-    """Somebody without a connection, for the length of one request: made by `RoomService.visit`,
+    """Somebody without a connection, for the length of one request: made by `Visitors.visit`,
     which has asked what a client is asked when it joins."""
 
     room: str

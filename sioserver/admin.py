@@ -44,7 +44,7 @@ class Admin:
         clock: Callable[[], float],
         identify: Identify,
     ) -> None:
-        """`identify`: who has this token, see `RoomService.identify`."""
+        """`identify`: who has this token, see `Identities.identify`."""
         self._keys = ApiKeys(config.api.keys)
         self._takes_tokens = config.auth.takes_tokens
         self._lifetime = config.auth.max_lifetime + config.auth.leeway

@@ -259,10 +259,10 @@ def create_app(
         policy,
         metrics,
         time.time,
-        lambda token: rooms.identify(wire.Hello(token=token), ""),
+        lambda token: rooms.identities.identify(wire.Hello(token=token), ""),
     )
     callers = Callers(operator, policy, admission, metrics, time.time, server.eio.address_of)
-    visits = Visits(rooms, callers, budget, time.time)
+    visits = Visits(rooms.visitors, callers, budget, time.time)
     bounds = Bounds(
         body=config.limits.max_payload,
         messages=config.rooms.history_page,

@@ -28,7 +28,7 @@ class Outbox(Protocol):
 
     def fell_behind(self, client: Client) -> None:
         """The client is told nothing more: give it the log from `client.offset` on when it has
-        space again, then make it live (`RoomService.catch_up`). Soon, not from inside this call."""
+        space again, then make it live (`Replay.catch_up`). Soon, not from inside this call."""
 
     def close(self, client: Client, ending: Disconnect) -> None:
         """End the client's connection to its room, soon."""

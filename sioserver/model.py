@@ -179,6 +179,12 @@ class Membership(msgspec.Struct, frozen=True):
     """How many messages (not operations) there were up to `read`. When that was moved to a place
     that the log does not hold any more: up to the beginning of the log."""
 
+    @property
+    def is_new(self) -> bool:
+        """A new member, or one who was given nothing yet: whoever knows of it notes it twice
+        without harm."""
+        return self.cursor == self.read == self.joined
+
 
 class Standing(msgspec.Struct, frozen=True):
     """How far a user has got in a room, and how far the room has."""

@@ -50,7 +50,7 @@ class Moderation:
         hooks: HookCalls | None = None,
         configured: Callable[[str, str | None], None] = lambda room, topic: None,
     ) -> None:
-        """`check`: may the client ask for something at all? See `RoomService`. `hooks`: an
+        """`check`: may the client ask for something at all? See `Identities`. `hooks`: an
         embedder's. `configured`: called with a room and the topic that is set there (None: none),
         when its settings were changed."""
         self._configured = configured

@@ -33,7 +33,7 @@ class Search:
         budget: Budget,
         check: Callable[[Actor], float],
     ) -> None:
-        """`check`: may the client ask for something at all? See `RoomService`."""
+        """`check`: may the client ask for something at all? See `Identities`."""
         self._engine = engine
         self._policy = policy
         self._budget = budget

@@ -20,7 +20,7 @@ from sioserver.matching import parse_query
 from sioserver.model import Counts, User
 
 from .fakes import ANN, BEN, CAT, GUEST, StagedEngine
-from .test_rooms import World, config
+from .world import World, config
 
 RULES = [
     RoomRule(match="vault", public=True, join=["cat"]),
@@ -196,10 +196,10 @@ async def test_without_a_connection(world: World) -> None:
     await enter(world, "lobby")
     world.service.directory.sweep(world.clock())
     asked = wire.parse_directory([])
-    found = await world.service.list_rooms(Identity(BEN), asked)
+    found = await world.service.visitors.list_rooms(Identity(BEN), asked)
     assert [one.room for one, _ in found.rooms] == ["lobby"]
     visitor = Visitor("den", Identity(BEN, authenticated=True))
-    await world.service.post(visitor, wire.SendRequest("hi", None))
+    await world.service.visitors.post(visitor, wire.SendRequest("hi", None))
     assert await names(world) == ["lobby", "den"]
 
 

@@ -16,7 +16,7 @@ from sioserver.mentions import counted, shown
 from sioserver.model import Event, Mention, Position, User
 
 from .fakes import ANN, BEN, CAT, StagedEngine
-from .test_rooms import Make, World, config
+from .world import Make, World, config
 
 MENTION = Mention(7, "den", "m3", 3, "ben", "Ben", 1234)
 
@@ -97,11 +97,11 @@ async def test_unread_mentions_are_counted_in_the_rooms(world: World) -> None:
     ann, ben = await world.enter(), await world.enter(BEN)
     for number in range(3):
         await mention(world, ben, "ann", id=f"m{number}")
-    await world.service.read(ann, 1)
+    await world.service.people.read(ann, 1)
     session = await open_session(world)
     (welcome,) = world.outbox.told[session.id]
     assert welcome.payload["rooms"] == [{"room": "lobby", "unread": 2, "last": 3, "mentions": 2}]
-    await world.service.read(ann, 3)
+    await world.service.people.read(ann, 3)
     (room,) = await world.service.sessions.rooms(session)
     assert room == {"room": "lobby", "unread": 0, "last": 3}
 

@@ -8,7 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sioserver import model
-from sioserver.model import MAX_OFFSET, Counts, Credentials, Event, Position, Revocation, User
+from sioserver.model import (
+    MAX_OFFSET,
+    Counts,
+    Credentials,
+    Event,
+    Membership,
+    Position,
+    Revocation,
+    User,
+)
 
 EPOCHS = st.text("abcXYZ0189", min_size=1, max_size=32)
 OFFSETS = st.integers(0, MAX_OFFSET)
@@ -119,3 +128,16 @@ def test_a_token_without_an_id_has_none() -> None:
 def test_joined_rules_do_what_both_do() -> None:
     one, two = Revocation("user", "a", 9.0, 1.0), Revocation("user", "a", 5.0, 2.0)
     assert one.joined(two) == two.joined(one) == Revocation("user", "a", 9.0, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("membership", "new"),
+    [
+        (Membership(3, 3, 3, 1), True),
+        (Membership(3, 4, 3, 1), False),
+        (Membership(3, 4, 4, 1), False),
+        (Membership(3, 3, 4, 1), False),
+    ],
+)
+def test_who_is_a_new_member(membership: Membership, new: bool) -> None:
+    assert membership.is_new is new

@@ -24,7 +24,7 @@ from sioserver.webhooks import payload
 from sioserver.wire.moderation import ListRequest, LogRequest, Order
 
 from .fakes import ANN, BEN, CAT, GUEST, StagedEngine
-from .test_rooms import GRACE, World, config, refused
+from .world import GRACE, World, config, refused
 
 MOD, ADMIN = User("mod", "Mo"), User("admin", "Ada")
 ALL = ("join", "read", "history", "post", "moderate")
@@ -109,12 +109,12 @@ async def test_who_is_muted_is_told_and_heard_no_more(house: House) -> None:
     house.clock.pass_(20)
     for attempt in (
         house.post(ann, "hello"),
-        lambda: house.service.typing(ann, True),
+        lambda: house.service.people.typing(ann, True),
         lambda: house.service.relay(ann, "cursor", [1]),
     ):
         refusal = await refused(attempt)
         assert (refusal.code, refusal.retry_after) == ("muted", 40)
-    house.service.typing(ann, False)
+    house.service.people.typing(ann, False)
     await house.post(ben, "hello")
     assert (await house.service.history(ann, wire.HistoryRequest(None, None, 9))).messages
     late = await house.enter(ANN)

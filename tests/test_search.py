@@ -19,7 +19,7 @@ from sioserver.matching import parse_query
 from sioserver.model import User
 
 from .fakes import ANN, BEN, StagedEngine
-from .test_rooms import World, config
+from .world import World, config
 
 TEA = wire.SearchRequest(parse_query("tea"), None, 5)
 
@@ -65,7 +65,7 @@ async def test_how_often(world: World) -> None:
     world.clock.pass_(1.0)
     await search(world, ann)
     operator = Identity(User("", "ops", guest=True), operator=True)
-    visitor = await world.service.visit(operator, "lobby")
+    visitor = await world.service.visitors.visit(operator, "lobby")
     for _ in range(5):
         await world.service.search.find(visitor, TEA)
 
@@ -73,7 +73,7 @@ async def test_how_often(world: World) -> None:
 async def test_how_many_at_a_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "WAITING", 2)
     operator = Identity(User("", "ops", guest=True), operator=True)
-    visitor = await world.service.visit(operator, "lobby")
+    visitor = await world.service.visitors.visit(operator, "lobby")
     running = most = 0
     go_on = asyncio.Event()
 

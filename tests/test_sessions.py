@@ -18,7 +18,7 @@ from sioserver.hub import Client
 from sioserver.model import Event, Position, User
 
 from .fakes import ANN, BEN, CAT, GUEST, StagedEngine
-from .test_rooms import World, config
+from .world import World, config
 
 NEWS = Event("news", {"of": "something"})
 
@@ -72,7 +72,7 @@ async def test_all_sessions_of_a_user_are_told_and_nobody_else(world: World) -> 
     phone, page = await open_session(world), await open_session(world)
     other = await open_session(world, BEN)
     in_a_room = await world.enter(ANN)
-    world.service.tell_user("ann", NEWS)
+    world.service.sessions.tell("ann", NEWS)
     told = world.outbox.told
     assert (told[phone.id][1:], told[page.id][1:], told[other.id][1:]) == ([NEWS], [NEWS], [])
     assert NEWS not in told[in_a_room.id]
@@ -80,7 +80,7 @@ async def test_all_sessions_of_a_user_are_told_and_nobody_else(world: World) -> 
 
 async def test_a_guest_has_a_session_too(world: World) -> None:
     guest = await open_session(world, GUEST)
-    world.service.tell_user(GUEST.id, NEWS)
+    world.service.sessions.tell(GUEST.id, NEWS)
     assert world.outbox.told[guest.id][1:] == [NEWS]
 
 
@@ -88,11 +88,11 @@ async def test_who_has_gone_is_told_nothing(world: World) -> None:
     phone, page = await open_session(world), await open_session(world)
     await world.service.leave(phone)
     await world.service.leave(phone)
-    world.service.tell_user("ann", NEWS)
+    world.service.sessions.tell("ann", NEWS)
     assert (world.outbox.told[phone.id][1:], world.outbox.told[page.id][1:]) == ([], [NEWS])
     await world.service.leave(page)
     assert len(world.hub) == 0
-    world.service.tell_user("ann", NEWS)
+    world.service.sessions.tell("ann", NEWS)
 
 
 async def test_who_leaves_while_it_comes_in(world: World) -> None:
@@ -114,7 +114,7 @@ async def test_nothing_is_left_of_who_could_not_come_in(world: World) -> None:
         await open_session(world)
     assert len(world.hub) == 0
     session = await open_session(world)
-    world.service.tell_user("ann", NEWS)
+    world.service.sessions.tell("ann", NEWS)
     assert world.outbox.told[session.id][1:] == [NEWS]
 
 
@@ -130,7 +130,7 @@ async def test_the_rooms_of_a_user(world: World) -> None:
     await world.enter(ANN, "a")
     await world.enter(BEN, "c")
     await world.post(ben, 1, 2, 3)
-    await world.service.read(ann, 1)
+    await world.service.people.read(ann, 1)
     session = await open_session(world)
     rooms = [room("a", 0, 0), room("b", 2, 3)]
     (welcome,) = world.outbox.told[session.id]
@@ -205,10 +205,10 @@ async def test_reading_on_one_device_is_told_to_the_others(world: World) -> None
     phone, ben = await world.enter(), await world.enter(BEN)
     await world.post(ben, *range(5))
     session = await open_session(world)
-    await world.service.read(phone, 3)
+    await world.service.people.read(phone, 3)
     await until(lambda: news(world, session) == [("unread", ["lobby", 2, 5])])
-    await world.service.read(phone, 3)
-    await world.service.read(phone, 9)
+    await world.service.people.read(phone, 3)
+    await world.service.people.read(phone, 9)
     await until(lambda: news(world, session)[1:] == [("unread", ["lobby", 0, 5])])
 
 
@@ -222,7 +222,7 @@ async def test_what_is_done_to_messages_is_not_unread(world: World) -> None:
     await world.service.operations.react(ben, wire.ReactRequest(target, "+", True))
     await world.post(ben, "z")
     await until(lambda: news(world, session)[1:] == [("unread", ["lobby", 2, 4])])
-    await world.service.read(ann, 2)
+    await world.service.people.read(ann, 2)
     await until(lambda: news(world, session)[2:] == [("unread", ["lobby", 1, 4])])
     assert await world.service.sessions.rooms(session) == [room("lobby", 1, 4)]
 
@@ -310,7 +310,7 @@ async def test_what_happens_while_a_session_comes_in(world: World) -> None:
     entering = asyncio.create_task(world.service.sessions.enter(session))
     await gate.reached.wait()
     await world.post(ben, 1)
-    world.service.tell_user("ann", NEWS)
+    world.service.sessions.tell("ann", NEWS)
     gate.open()
     rooms = await entering
     await world.post(ben, 2)
@@ -322,7 +322,7 @@ async def test_what_happens_while_a_session_comes_in(world: World) -> None:
 async def test_a_second_session_comes_in_beside_the_first(world: World) -> None:
     first = world.client(ANN, "@me:ann")
     rooms = await world.service.sessions.enter(first)
-    world.service.tell_user("ann", NEWS)
+    world.service.sessions.tell("ann", NEWS)
     second = await open_session(world)
     assert [event.name for event in world.outbox.told[second.id]] == ["welcome"]
     assert world.service.sessions.go_live(first, rooms)[1:] == [NEWS]

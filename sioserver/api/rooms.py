@@ -128,7 +128,7 @@ class Rooms:
             wanted["limit"] = number(wanted["limit"])
         page = wire.parse_directory([wanted])
         address = self._visits.address(request, caller)
-        found = await self._rooms.list_rooms(caller.acting(None), page, address)
+        found = await self._rooms.visitors.list_rooms(caller.acting(None), page, address)
         listed = [(one.room, one.topic, counts) for one, counts in found.rooms]
         told = wire.directory_answer(listed, found.next)
         following = urlencode({**asked, "after": told.get("next", "")})
@@ -138,7 +138,8 @@ class Rooms:
 
     async def _get_room(self, request: web.Request) -> web.Response:
         visitor = await self._visits.of(request, "")
-        counts, permissions = await self._rooms.counts(visitor)
+        counts = await self._rooms.people.counts(visitor)
+        permissions = self._rooms.moderation.permissions(visitor)
         return answer(
             {
                 "ok": True,
@@ -156,7 +157,9 @@ class Rooms:
         if everybody is None:
             raise Refusal("bad_request", "all is true or false")
         visitor = await self._visits.visit(request, caller, user_of(asked.get("as")))
-        return answer(wire.members_answer(*await self._rooms.members(visitor, everybody=everybody)))
+        return answer(
+            wire.members_answer(*await self._rooms.people.members(visitor, everybody=everybody))
+        )
 
     # ------------------------------------------------------------ messages
 
@@ -202,7 +205,7 @@ class Rooms:
             raise Refusal("bad_request", "an API key is nobody: say as whom it posts (as)")
         visitor = await self._visits.visit(request, caller, user)
         wanted = wire.parse_send([body, options], self._rooms.max_body(visitor.room))
-        published = await self._rooms.post(visitor, wanted)
+        published = await self._rooms.visitors.post(visitor, wanted)
         # the first time's answer is that of a message that is there already
         status = 200 if published.duplicate else 201
         where = {"Location": f"messages/{published.position.offset}"}

@@ -17,7 +17,7 @@ from sioserver.config.api_keys import ROOMS
 from sioserver.errors import Refusal
 from sioserver.limits import COSTS, Budget
 from sioserver.model import User
-from sioserver.rooms import RoomService
+from sioserver.visitors import Visitors
 
 ROOM: Final = "/api/rooms/{room}"
 WHO: Final = "user"
@@ -29,12 +29,12 @@ class Visits:
 
     def __init__(
         self,
-        rooms: RoomService,
+        visitors: Visitors,
         callers: Callers,
         budget: Budget,
         clock: Callable[[], float],
     ) -> None:
-        self._rooms = rooms
+        self._visitors = visitors
         self._callers = callers
         self._budget = budget
         self._clock = clock
@@ -55,7 +55,7 @@ class Visits:
         self, request: web.Request, caller: Caller, user: User | None = None
     ) -> Visitor:
         address = self.address(request, caller)
-        return await self._rooms.visit(caller.acting(user), request.match_info["room"], address)
+        return await self._visitors.visit(caller.acting(user), request.match_info["room"], address)
 
     def address(self, request: web.Request, caller: Caller) -> str | None:
         """The user's. An operator's is that of a back end, and has nothing to do with the user."""

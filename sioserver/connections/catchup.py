@@ -4,7 +4,7 @@ A replay after a join that is too long to be written at once, and a live client 
 slowly than its room writes, are the same thing here. Nothing is read from the log for a connection
 before it has taken most of what was written, so what waits for it stays bounded, however far behind
 it is; and one that takes nothing at all is closed. Knows sessions and rooms; what is told, and
-whether it is complete, is `RoomService`'s business.
+whether it is complete, is `Replay`'s business.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol
 from sioserver.connections.clients import ConnectedClient
 from sioserver.errors import Refusal
 from sioserver.model import Event
-from sioserver.rooms import RoomService
+from sioserver.replay import Replay
 from sioserver.timers import Deadline, Wheel
 
 CHUNK: Final = 262_144
@@ -99,7 +99,7 @@ class CatchUp:
 
     def __init__(
         self,
-        rooms: RoomService,
+        replay: Replay,
         wheel: Wheel,
         spawn: Spawn,
         encode: Callable[[Any, Event], Any],
@@ -113,7 +113,7 @@ class CatchUp:
         client's session; `written` is called when something durable was
         written to a session, `stalled` when a session is to be closed because it has taken nothing
         for `slow_after` seconds. `queue`: bytes that may wait for a session."""
-        self._rooms = rooms
+        self._replay = replay
         self._wheel = wheel
         self._spawn = spawn
         self._encode = encode
@@ -159,13 +159,13 @@ class CatchUp:
     def go_live(self, client: ConnectedClient) -> bool:
         """The client has the whole log: hand out what was announced since it was read. False: it
         is behind (again), and has to be added."""
-        session, rooms, known = client.session, self._rooms, client.offset
-        for number, event in rooms.states(client):
+        session, replay, known = client.session, self._replay, client.offset
+        for number, event in replay.states(client):
             if not session.offer(self._encode(client, event)):
-                rooms.lag(client, known)
+                replay.lag(client, known)
                 return False
             client.told_states = number
-        rest = rooms.go_live(client)
+        rest = replay.go_live(client)
         for event in rest or ():
             if not session.offer(self._encode(client, event)):
                 rest = None
@@ -173,7 +173,7 @@ class CatchUp:
             assert event.position is not None
             known = event.position.offset
         if rest is None:
-            rooms.lag(client, known)
+            replay.lag(client, known)
             return False
         self._written(session)
         return True
@@ -211,10 +211,10 @@ class CatchUp:
 
     async def _turn(self, line: Line, client: ConnectedClient) -> bool:
         """Give a client the next page. True when it is live, or gone."""
-        session, rooms = client.session, self._rooms
+        session, replay = client.session, self._replay
         try:
             async with self._reads:
-                missed = await rooms.catch_up(client, line.page)
+                missed = await replay.catch_up(client, line.page)
         except Refusal as refusal:
             if not client.here or not refusal.temporary:
                 return True
@@ -235,7 +235,7 @@ class CatchUp:
                     line.below = min(self._below, max(0, self._queue - size))
                 break
             session.write(out)
-            rooms.handed(client, event.position)
+            replay.handed(client, event.position)
             written += size
             told += 1
         if told:
@@ -246,7 +246,7 @@ class CatchUp:
             line.page = min(2 * line.page, LARGEST_PAGE)
             if client.offset >= missed.top.offset:
                 return self._reached_top(line, client, bool(told))
-        rooms.lag(client, client.offset)
+        replay.lag(client, client.offset)
         return False
 
     def _reached_top(self, line: Line, client: ConnectedClient, news: bool) -> bool:

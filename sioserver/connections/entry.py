@@ -12,7 +12,7 @@ from sioserver import wire
 from sioserver.admission import Admission
 from sioserver.auth import Identity
 from sioserver.errors import Refusal
-from sioserver.rooms import RoomService
+from sioserver.identities import Identities
 
 
 class Speaker(Protocol):
@@ -26,9 +26,9 @@ class Entry:
     """Asks who it is. Methods raise `Refusal`."""
 
     def __init__(
-        self, rooms: RoomService, admission: Admission, clock: Callable[[], float]
+        self, identities: Identities, admission: Admission, clock: Callable[[], float]
     ) -> None:
-        self._rooms = rooms
+        self._identities = identities
         self._admission = admission
         self._clock = clock
 
@@ -36,12 +36,12 @@ class Entry:
         """Who is it? Who guesses tokens is made to wait, before any is verified. `address`: under
         what it is counted (`admission.whose`); `made_up`: an id for a guest."""
         if hello.token is None:
-            return await self._rooms.identify(hello, made_up)
+            return await self._identities.identify(hello, made_up)
         wait = self._admission.try_token(address, self._clock())
         if wait:
             raise Refusal("rate_limited", "too many bad tokens; try later", retry_after=wait)
         try:
-            return await self._rooms.identify(hello, "")
+            return await self._identities.identify(hello, "")
         except Refusal as error:
             self.note(address, error)
             raise

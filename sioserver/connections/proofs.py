@@ -1,6 +1,6 @@
 """What has provably arrived at connections: pings are asked for, and answers move positions.
 
-An answer proves everything that was written before its ping, for TCP is ordered; `RoomService`
+An answer proves everything that was written before its ping, for TCP is ordered; `Replay`
 keeps the proven positions. Decides nothing and sends nothing but pings.
 """
 
@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 
 from sioserver.connections.clients import ConnectedClient
 from sioserver.hub import Hub
-from sioserver.rooms import RoomService
+from sioserver.replay import Replay
 from sioserver.timers import Wheel
 
 Sent = list[tuple[ConnectedClient, int]]
@@ -45,7 +45,7 @@ class Proofs:
 
     def __init__(
         self,
-        rooms: RoomService,
+        replay: Replay,
         hub: Hub,
         wheel: Wheel,
         clock: Callable[[], float],
@@ -55,7 +55,7 @@ class Proofs:
     ) -> None:
         """`pause`: seconds between two pings whose only purpose is to prove something; `crowd`
         counts the connections, and when there are many the pause is longer: see `PROOFS`."""
-        self._rooms = rooms
+        self._replay = replay
         self._hub = hub
         self._wheel = wheel
         self._clock = clock
@@ -108,7 +108,7 @@ class Proofs:
     def proven(self, session: Session, sent: Sent | None) -> None:
         """What `written` returned before has arrived."""
         for client, offset in sent or ():
-            self._rooms.delivered(client, offset)
+            self._replay.delivered(client, offset)
         # of a polling client the next poll is the proof
         if session.ws is not None and self.written(session):
             self.confirm(session)

@@ -13,7 +13,7 @@ import msgspec
 from sioserver import wire
 from sioserver.auth import Signer
 from sioserver.errors import Refusal
-from sioserver.rooms import Joined
+from sioserver.replay import Joined
 
 
 class Claim(msgspec.Struct, frozen=True):

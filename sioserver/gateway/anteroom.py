@@ -66,8 +66,8 @@ class Anteroom:
                 f"the message has {size} bytes, at most {most} are allowed",
                 limit="max_body",
             )
-        visitor = await self._rooms.visit(identity, self._room, address)
-        return await self._rooms.pass_text(visitor, text)
+        visitor = await self._rooms.visitors.visit(identity, self._room, address)
+        return await self._rooms.visitors.pass_text(visitor, text)
 
     def say(self, client: Client | None, text: str) -> None:
         """All but the client hear it: here at once, elsewhere soon, or never. Does not wait."""

@@ -31,8 +31,9 @@ from sioserver.hub import Client, Hub
 from sioserver.limits import Budget, NoBucket
 from sioserver.metrics import Metrics
 from sioserver.model import Counts, Event, User
+from sioserver.replay import Joined
 from sioserver.requests import Answer, Pages, Requests
-from sioserver.rooms import Joined, RoomService
+from sioserver.rooms import RoomService
 from sioserver.timers import Wheel
 
 log = logging.getLogger(__name__)
@@ -74,11 +75,13 @@ class PlainRooms:
         self._wheel = wheel
         self._spawn = spawn
         self._connect_timeout = limits.connect_timeout
-        self.entry = Entry(rooms, admission, clock)
+        self.entry = Entry(rooms.identities, admission, clock)
         self.guard = Guard(budget, metrics, clock, self._expel)
-        self.proofs = Proofs(rooms, hub, wheel, clock, pause=config.delivery.confirm, crowd=crowd)
+        self.proofs = Proofs(
+            rooms.replay, hub, wheel, clock, pause=config.delivery.confirm, crowd=crowd
+        )
         self._catch_up = CatchUp(
-            rooms,
+            rooms.replay,
             wheel,
             spawn,
             self._encode,
@@ -195,7 +198,7 @@ class PlainRooms:
         for out in missed or ():
             session.write(out)
         if missed is None:
-            self._rooms.lag(client, joined.after.offset)
+            self._rooms.replay.lag(client, joined.after.offset)
         live = missed is not None and self._catch_up.go_live(client)
         self._expiry.watch(client)
         if not live:

@@ -15,6 +15,7 @@ class People:
 
     def __init__(self, rooms: RoomService) -> None:
         self._rooms = rooms
+        self._people = rooms.people
         self.in_room: Handlers = {
             "members": self._members,
             "read": self._read,
@@ -25,18 +26,18 @@ class People:
 
     async def _members(self, client: ConnectedClient, args: list[Any]) -> Answer:
         everybody = wire.parse_members(args)
-        return wire.members_answer(*await self._rooms.members(client, everybody=everybody))
+        return wire.members_answer(*await self._people.members(client, everybody=everybody))
 
     async def _read(self, client: ConnectedClient, args: list[Any]) -> Answer:
-        return {"ok": True, "unread": await self._rooms.read(client, wire.parse_read(args))}
+        return {"ok": True, "unread": await self._people.read(client, wire.parse_read(args))}
 
     async def _typing(self, client: ConnectedClient, args: list[Any]) -> Answer:
-        self._rooms.typing(client, wire.parse_typing(args))
+        self._people.typing(client, wire.parse_typing(args))
         return {"ok": True}
 
     async def _status(self, client: ConnectedClient, args: list[Any]) -> Answer:
         state = wire.parse_status(args)
-        self._rooms.status(client, state)
+        self._people.status(client, state)
         return {"ok": True, "state": state}
 
     def relay(self, client: ConnectedClient, name: str, args: list[Any]) -> Answer:

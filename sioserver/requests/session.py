@@ -19,6 +19,7 @@ class Session:
     def __init__(self, rooms: RoomService, refreshed: Callable[[ConnectedClient], None]) -> None:
         """`refreshed` is called when a client has shown a fresh token."""
         self._rooms = rooms
+        self._identities = rooms.identities
         self._refreshed = refreshed
         self.in_room: Handlers = {"auth": self._auth, "leave": self._leave}
         self.in_session: Handlers = {
@@ -29,7 +30,7 @@ class Session:
         }
 
     async def _auth(self, client: ConnectedClient, args: list[Any]) -> Answer:
-        identity = await self._rooms.refresh(client, wire.parse_auth(args))
+        identity = await self._identities.refresh(client, wire.parse_auth(args))
         self._refreshed(client)
         return {"ok": True, "expires_at": identity.expires_at}
 
@@ -59,12 +60,12 @@ class Session:
 
     async def _auth_session(self, client: ConnectedClient, args: list[Any]) -> Answer:
         token = wire.parse_auth(args)
-        identity = await self._rooms.identify(wire.Hello(token=token), made_up="")
+        identity = await self._identities.identify(wire.Hello(token=token), made_up="")
         if identity.user.id != client.user.id:
             raise Refusal("forbidden", "the token is another user's; open a new connection")
         if not client.here:
             raise Refusal("not_member")
-        self._rooms.adopt(client, identity)
+        self._identities.adopt(client, identity)
         self._refreshed(client)
         for other in list(client.beside):
             if not private.is_session(other.room) and other.identity.authenticated:
@@ -73,7 +74,7 @@ class Session:
 
     async def _refresh_too(self, client: ConnectedClient, token: str) -> None:
         try:
-            await self._rooms.refresh(client, token)
+            await self._identities.refresh(client, token)
         except Refusal:
             return  # the token is not for this room: here the old one counts until its end
         self._refreshed(client)

@@ -36,8 +36,9 @@ from sioserver.limits import Budget
 from sioserver.metrics import Metrics
 from sioserver.model import Event
 from sioserver.origins import Origins
+from sioserver.replay import Joined
 from sioserver.requests import Pages, Requests
-from sioserver.rooms import Joined, RoomService
+from sioserver.rooms import RoomService
 from sioserver.transport.clients import RoomClient, RoomConnection
 from sioserver.transport.edge import token_in_address
 from sioserver.transport.frames import Outgoing
@@ -107,7 +108,7 @@ class RoomServer(AsyncServer):
         self._config = config
         self._rooms = rooms
         self._budget = budget
-        self._entry = Entry(rooms, admission, clock)
+        self._entry = Entry(rooms.identities, admission, clock)
         self._recovery = recovery
         self._metrics = metrics
         self._clock = clock
@@ -119,7 +120,7 @@ class RoomServer(AsyncServer):
         self._guard = Guard(budget, metrics, clock, self._expel)
         wheel = self.eio.wheel
         self._witness = Witness(
-            rooms,
+            rooms.replay,
             hub,
             metrics,
             wheel,
@@ -130,7 +131,7 @@ class RoomServer(AsyncServer):
         )
         self.eio.hooks = self._witness
         self._catch_up = CatchUp(
-            rooms,
+            rooms.replay,
             wheel,
             spawn,
             lambda client, event: self.encode_event(client.namespace, event),
@@ -307,7 +308,7 @@ class RoomServer(AsyncServer):
             if missed is not None:
                 self._write(session, missed)
         if missed is None:
-            self._rooms.lag(client, joined.after.offset)
+            self._rooms.replay.lag(client, joined.after.offset)
         live = missed is not None and self._catch_up.go_live(client)
         self._metrics.clients += 1
         self._expiry.watch(client)

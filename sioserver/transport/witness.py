@@ -1,7 +1,7 @@
 """Watches the sessions from above: what has provably arrived at them, and what is to be counted.
 
 An Engine.IO PONG proves everything that was written before its PING, a new poll the answer to the
-one before; `RoomService` keeps the proven positions. Decides nothing and sends nothing but pings.
+one before; `Replay` keeps the proven positions. Decides nothing and sends nothing but pings.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final
 from sioserver.connections.proofs import Proofs
 from sioserver.hub import Hub
 from sioserver.metrics import Metrics
-from sioserver.rooms import RoomService
+from sioserver.replay import Replay
 from sioserver.timers import Wheel
 from sioserver.transport.clients import RoomConnection
 from sioserver.transport.edge import TOKEN_IN_ADDRESS, TOO_LARGE
@@ -28,7 +28,7 @@ class Witness(Proofs, Hooks):
 
     def __init__(
         self,
-        rooms: RoomService,
+        replay: Replay,
         hub: Hub,
         metrics: Metrics,
         wheel: Wheel,
@@ -39,7 +39,7 @@ class Witness(Proofs, Hooks):
         spend: Callable[[Session], None] = lambda session: None,
     ) -> None:
         """`spend` takes an event from what a session's client may do; the others as of `Proofs`."""
-        super().__init__(rooms, hub, wheel, clock, pause=pause, crowd=crowd)
+        super().__init__(replay, hub, wheel, clock, pause=pause, crowd=crowd)
         self._metrics = metrics
         self._spend = spend
 

@@ -132,7 +132,7 @@ class Scene:
         self.written: list[FakeSession] = []
         wheel: Any = self.wheel
         self.catch_up = CatchUp(
-            self.rooms,
+            self.rooms.replay,
             wheel,
             self.spawn,
             lambda client, event: (client.namespace, event),
@@ -184,7 +184,7 @@ class Scene:
             out: Any = (client.namespace, event)
             session.write(out)
         if not few:
-            self.rooms.lag(client, joined.after.offset)
+            self.rooms.replay.lag(client, joined.after.offset)
         if not few or not self.catch_up.go_live(client):
             self.catch_up.add(client)
 
@@ -316,7 +316,7 @@ async def test_the_page_follows_what_fits(scene: Scene) -> None:
     scene = Scene(queue=4 * catchup.LARGEST_PAGE * 10)
     scene.engine.history, history = noted, scene.engine.history  # type: ignore[method-assign]
     session, client = await scene.live()
-    scene.rooms.lag(client, 0)
+    scene.rooms.replay.lag(client, 0)
     scene.engine.post(2000)
     limits.clear()
     scene.catch_up.add(client)

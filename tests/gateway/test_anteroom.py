@@ -47,6 +47,7 @@ class Rooms:
     """The rules of the room behind."""
 
     def __init__(self) -> None:
+        self.visitors = self  # which is a part of it
         self.forgotten: list[str] = []
         self.asked: list[Any] = []
         self.banned: set[str] = set()

@@ -96,7 +96,8 @@ class Service:
     def __init__(self) -> None:
         self.asked: list[tuple[Any, ...]] = []
         self.moderation = ModerationService(self.asked)
-        self.activity = self
+        # its parts, in one
+        self.activity = self.identities = self.people = self
         self.uses: list[tuple[ConnectedClient, float]] = []
         self.refreshed = Identity(ALICE, expires_at=7.0)
         self.closed_to_tokens = ""

@@ -1654,12 +1654,12 @@ async def test_a_user_is_told_something_wherever_they_are(serve: Serve, transpor
         await client.connect("/@me", {"user": "alice"})
         await client.event("welcome", "/@me")
     assert running.metrics.clients == 3
-    running.app[ROOMS].tell_user("alice", Event("news", {"about": "x"}))
+    running.app[ROOMS].sessions.tell("alice", Event("news", {"about": "x"}))
     for client in (phone, page):
         assert await client.event("news", "/@me") == [{"about": "x"}]
     await phone.write(stock.DISCONNECT, "/@me")
     await bob.connect("/@me", {"user": "bob"})
-    running.app[ROOMS].tell_user("alice", Event("news", {"about": "y"}))
+    running.app[ROOMS].sessions.tell("alice", Event("news", {"about": "y"}))
     assert await page.event("news", "/@me") == [{"about": "y"}]
     await bob.call("rooms", room="/@me")
     assert bob.events("/@me", "news") == []

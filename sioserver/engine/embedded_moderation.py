@@ -162,11 +162,16 @@ class EmbeddedModeration:
         rules = self._copies.get(room)
         if rules is None:
             return
+        settings: RoomSettings | None = None
         for name, data, _ in puts:
             change = rules.drop(name) if data is None else rules.put(name, data)
             self._review(room, rules)
-            if change is not None:
+            if isinstance(change, RoomSettings):
+                settings = change
+            elif change is not None:
                 self._announce(room, change, lifted=data is None)
+        if settings is not None:  # once: they were set in one step
+            self._announce(room, settings, lifted=False)
 
     def _announce(self, room: str, change: Sanction | RoomSettings, *, lifted: bool) -> None:
         try:

@@ -387,11 +387,16 @@ class RedisModeration:
         copy.changes += 1
 
     def _apply(self, copy: _Copy, changes: Sequence[tuple[str, bytes]]) -> None:
+        settings: RoomSettings | None = None
         for name, data in changes:
             change = self._put(copy.rules, name, data) if data else copy.rules.drop(name)
             self._review(copy)
-            if change is not None and self._copies.get(copy.room) is copy:
+            if isinstance(change, RoomSettings):
+                settings = change
+            elif change is not None and self._copies.get(copy.room) is copy:
                 self._announce(copy.room, change, lifted=not data)
+        if settings is not None and self._copies.get(copy.room) is copy:
+            self._announce(copy.room, settings, lifted=False)  # once: they were set in one step
 
     def _review(self, copy: _Copy) -> None:
         if self._copies.get(copy.room) is not copy:

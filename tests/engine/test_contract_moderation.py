@@ -127,7 +127,7 @@ async def test_settings_are_kept_and_announced(engine: Engine, listener: Listene
     )
     assert (await moderation.look("lobby")).settings == RoomSettings(None, 2.5, read_only=True)
     assert moderation.rules["lobby"].settings.read_only
-    assert listener.settings[0][0] == "lobby"
+    assert listener.settings[0] == ("lobby", RoomSettings("Küche", 2.5))  # both at once
     assert listener.settings[-1] == ("lobby", RoomSettings(None, 2.5, read_only=True))
     await moderation.configure("lobby", {"read_only": None, "slow_mode": None}, act())
     assert "lobby" not in moderation.rules

@@ -14,6 +14,7 @@ import orjson
 
 from sioserver.gateway.tutorial import binary
 from sioserver.model import Event
+from sioserver.wire.names import SERVER_EVENTS
 from sioserver.wire.strict import MAX_DEPTH, StrictJSON, check_plain, depth
 
 JOIN: Final = "join"
@@ -53,12 +54,12 @@ def read(frame: Any) -> Ask:
 
 def event_frame(event: Event) -> list[Any]:
     """[event, data], [event, data, position] of what is in the log, or [event, first argument,
-    null, more..., sender] of what a room passes on."""
-    if event.before:
-        first, *more = event.before
-        return [event.name, first, None, *more, event.payload]
+    null, more..., sender] of what a room passes on (the first null where there is none)."""
     if event.position is not None:
         return [event.name, event.payload, str(event.position)]
+    if event.before or event.name not in SERVER_EVENTS:
+        first, *more = event.before or (None,)
+        return [event.name, first, None, *more, event.payload]
     return [event.name, event.payload]
 
 

@@ -80,6 +80,7 @@ def test_events_as_frames() -> None:
     assert native.event_frame(durable) == ["message", payload, "e.5"]
     relayed = Event("draw", payload, before=(1, 2))
     assert native.event_frame(relayed) == ["draw", 1, None, 2, payload]
+    assert native.event_frame(Event("draw", payload)) == ["draw", None, None, payload]
     assert native.ack_frame({"ok": True}, 5) == ["ack", {"ok": True}, 5]
 
 

@@ -103,7 +103,7 @@ async def test_events_that_the_room_passes_on() -> None:
         ann, ben = await here.native(user="ann"), await here.native(user="ben")
         sender = {"user": "ann", "name": "ann"}
         for frame, told in (
-            (["cursor"], ["cursor", sender]),
+            (["cursor"], ["cursor", None, None, sender]),
             (["cursor", {"x": 1}], ["cursor", {"x": 1}, None, sender]),
             (["cursor", {"x": 1}, None, 2], ["cursor", {"x": 1}, None, 2, sender]),
         ):

@@ -129,7 +129,10 @@ class Admin:
             raise Refusal("bad_request", "until has to be a time to come, in seconds since 1970")
         rule = await self._engine.revoke(Revocation(kind, id, until, before))
         self._metrics.count_revocation(kind)
-        log.info("%s revoked: %s %.80r, issued before %.3f", by, kind, id, before)
+        if kind == "token":
+            log.info("%s revoked: the token %.80r", by, id)
+        else:
+            log.info("%s revoked: %s %.80r, issued before %.3f", by, kind, id, before)
         return rule
 
     def _past(self, before: float | None) -> float:

@@ -44,9 +44,17 @@ def ask(
         reason = str(found["error"]["message"])
     except (ValueError, LookupError, TypeError):
         reason = "this is no answer of sioserver; look at the address"
-    if response.status == 404:
+    if response.status == 404 and not _is_told(answer):
         reason += "; is it the right address, and has the server an api.keys entry?"
     raise RemoteError(f"{url} answers {response.status}: {reason}")
+
+
+def _is_told(answer: bytes) -> bool:
+    """Does the server itself say that something is not there? It is the right address then."""
+    try:
+        return bool(json.loads(answer)["error"]["code"] == "not_found")
+    except (ValueError, LookupError, TypeError):
+        return False
 
 
 def _connection(url: str) -> tuple[http.client.HTTPConnection, str]:

@@ -93,7 +93,10 @@ def _seconds(ttl: str) -> int:
     parts = re.fullmatch(r"([0-9]{1,9})([smhd]?)", ttl)
     if parts is None:
         raise NoToken(f'--ttl is a number of seconds, or one such as 30m, 12h or 7d, not "{ttl}"')
-    return int(parts[1]) * _UNITS[parts[2]]
+    seconds = int(parts[1]) * _UNITS[parts[2]]
+    if not seconds:
+        raise NoToken("--ttl is more than 0, or exp is in the past when the token is printed")
+    return seconds
 
 
 def _perms(text: str) -> list[str] | dict[str, list[str]]:

@@ -73,6 +73,16 @@ def test_a_refusal_in_the_server_s_words(server: Server) -> None:
         ask(server.url, "x", "GET", "/")
 
 
+def test_what_is_not_there_is_told_from_an_address_that_is_not(server: Server) -> None:
+    server.status = 404
+    server.answer = b'{"ok": false, "error": {"code": "not_found", "message": "no such ban"}}'
+    with pytest.raises(RemoteError, match=r"answers 404: no such ban$"):
+        ask(server.url, "x", "GET", "/")
+    server.answer = b'{"ok": false, "error": {"code": "bad_request", "message": "nothing here"}}'
+    with pytest.raises(RemoteError, match=r"nothing here; is it the right address"):
+        ask(server.url, "x", "GET", "/")
+
+
 @pytest.mark.parametrize("answer", [b"", b"<html>", b"[]", b'{"ok": false}', b"\xff", b"5"])
 @pytest.mark.parametrize("status", [200, 404])
 def test_what_is_no_answer_of_ours(server: Server, status: int, answer: bytes) -> None:

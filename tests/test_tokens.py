@@ -93,6 +93,7 @@ def test_the_algorithm_is_one_that_is_taken() -> None:
         (AUTH, {"sub": "guest:1"}, "does not begin with"),
         (AUTH, {"ttl": "1000d"}, "max_lifetime allows; shorten it"),
         (AUTH, {"ttl": "0"}, "in the past"),
+        (AUTH, {"ttl": "0s"}, "--ttl is more than 0"),  # not only where there is no leeway
         (AUTH, {"ttl": "soon"}, 'such as 30m, 12h or 7d, not "soon"'),
         (AUTH, {"ttl": "-1"}, "--ttl is"),
         (AUTH, {"perms": "join,fly"}, "'fly' is no permission; there are join, read"),

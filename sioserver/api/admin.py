@@ -75,7 +75,7 @@ def routes(admin: Admin, let_in: Guard) -> list[Route]:
         by = await let_in(request, ADMIN)
         kind = KINDS[request.match_info["kind"]]
         if not await admin.lift(kind, request.match_info.get("id", ""), by):
-            raise web.HTTPNotFound
+            raise Refusal("not_found", "there is no such rule")
         return answer({"ok": True})
 
     return [

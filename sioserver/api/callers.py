@@ -7,6 +7,7 @@ paced by address, as those of clients are: then none is looked at, but a good ke
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 import msgspec
 from aiohttp import web
@@ -18,9 +19,13 @@ from sioserver.auth import Identity, Policy
 from sioserver.auth.bearer import bearer
 from sioserver.auth.identity import Grant
 from sioserver.auth.policy import ADMIN
+from sioserver.config.api_keys import ROOMS
 from sioserver.errors import Refusal
 from sioserver.metrics import Metrics
 from sioserver.model import User
+
+_NEEDED: Final = {ROOMS: "a token, or an API key for rooms, is needed"}
+"""What is said to who shows nothing, where it is not only for operators."""
 
 Guard = Callable[[web.Request, str], Awaitable[str]]
 """Lets those in who may do what the word says, and answers with a name for the log. Raises
@@ -107,7 +112,7 @@ class Callers:
             raise Refusal("rate_limited", "too many bad keys; try later", retry_after=wait)
         try:
             if token is None:
-                raise Refusal("unauthorized", NEEDED)
+                raise Refusal("unauthorized", _NEEDED.get(perm, NEEDED))
             identity = await admin.identify(token)
         except Refusal as error:
             if error.code == "unauthorized" and shown is not None:

@@ -17,6 +17,7 @@ from sioserver.api.callers import Guard
 from sioserver.api.table import Route
 from sioserver.api.visits import number, query
 from sioserver.config.api_keys import ADMIN
+from sioserver.errors import Refusal
 from sioserver.model import EVERYWHERE, SanctionKind
 from sioserver.moderation import Lift, Moderation
 from sioserver.protocol import shapes
@@ -66,7 +67,7 @@ def _about(moderation: Moderation, let_in: Guard, kind: SanctionKind, end: Lift)
         by = await let_in(request, ADMIN)
         _asked(request)
         if not await moderation.lift_in(EVERYWHERE, end, request.match_info["user"], by):
-            raise web.HTTPNotFound
+            raise Refusal("not_found", f"there is no {kind} of this user in all rooms")
         return answer({"ok": True})
 
     path = f"/api/{kind}s"

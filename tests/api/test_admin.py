@@ -88,6 +88,7 @@ async def test_a_rule_is_made_told_and_lifted(http: Http) -> None:
     assert await listed(http) == {"ok": True, "items": []}
     async with http.delete(where, headers=OPS) as answer:
         assert answer.status == 404
+        assert (await answer.json())["error"]["message"] == "there is no such rule"
 
 
 async def test_every_kind(http: Http) -> None:

@@ -43,7 +43,9 @@ async def test_a_ban_is_made_told_and_lifted(http: Http) -> None:
     assert (await ask(http, "GET", "/api/rooms/lobby/bans"))[1]["items"] == []
     where = "/api/bans/eve%20%2F%20%C3%A4"
     assert await ask(http, "DELETE", where) == (200, {"ok": True})
-    assert (await ask(http, "DELETE", where))[0] == 404
+    status, gone = await ask(http, "DELETE", where)
+    assert (status, gone["error"]["code"]) == (404, "not_found")
+    assert gone["error"]["message"] == "there is no ban of this user in all rooms"
     status, record = await ask(http, "GET", "/api/moderation_log")
     assert [(act["what"], act["by"]) for act in record["items"]] == [
         ("unban", "the key ops"),

@@ -313,6 +313,13 @@ async def test_who_shows_nothing_good(
         assert code(answer) == (status, word)
 
 
+async def test_who_shows_nothing_is_told_what_there_is_to_show(http: Http) -> None:
+    _, answer = await get(http, at("lobby"), {})
+    assert answer["error"]["message"] == "a token, or an API key for rooms, is needed"
+    _, answer = await get(http, "/api/bans", {})
+    assert "a token that permits admin" in answer["error"]["message"]
+
+
 async def test_a_key_for_rooms_revokes_nothing(http: Http) -> None:
     async with http.post("/api/revocations", json={"user": "ann"}, headers=BACK_END) as answer:
         assert answer.status == 403

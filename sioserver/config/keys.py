@@ -11,7 +11,8 @@ from typing import Annotated, Any, Final, NamedTuple, get_args, get_origin
 from msgspec import NODEFAULT, Meta
 from msgspec.structs import fields
 
-from sioserver.config.schema import Config, RoomRule, Section, Webhook
+from sioserver.config.schema import Config, RoomRule, Webhook
+from sioserver.config.sections.settings import Section
 
 PREFIX: Final = "SIOSERVER_"
 RULES: Final = "rooms.rules"

@@ -25,7 +25,8 @@ from sioserver.config.keys import (
     nearest,
 )
 from sioserver.config.lines import Path, line_numbers
-from sioserver.config.schema import Config, Section
+from sioserver.config.schema import Config
+from sioserver.config.sections.settings import Section
 from sioserver.config.values import accept, json_text, parse, refused, shown
 
 FLAGS: Final = {

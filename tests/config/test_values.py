@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Meta
 
-from sioserver.config.schema import Count, Port, Positive, RoomRule, Seconds
+from sioserver.config.schema import RoomRule
+from sioserver.config.sections.settings import Count, Port, Positive, Seconds
 from sioserver.config.values import accept, expected, parse, shown
 
 Choice = Literal["full", "normal"]

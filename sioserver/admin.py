@@ -48,7 +48,7 @@ class Admin:
         self._keys = ApiKeys(config.api.keys)
         self._takes_tokens = config.auth.takes_tokens
         self._lifetime = config.auth.max_lifetime + config.auth.leeway
-        self._engine = engine
+        self._tokens = engine.tokens
         self._policy = policy
         self._metrics = metrics
         self._clock = clock
@@ -127,7 +127,7 @@ class Admin:
             until = now + self._lifetime  # none lives longer
         elif not now < until <= MAX_TIME:
             raise Refusal("bad_request", "until has to be a time to come, in seconds since 1970")
-        rule = await self._engine.revoke(Revocation(kind, id, until, before))
+        rule = await self._tokens.revoke(Revocation(kind, id, until, before))
         self._metrics.count_revocation(kind)
         if kind == "token":
             log.info("%s revoked: the token %.80r", by, id)
@@ -146,7 +146,7 @@ class Admin:
 
     async def lift(self, kind: str, id: str, by: str) -> bool:
         """End a rule before its time. False: there is none."""
-        lifted = await self._engine.lift(kind, id)
+        lifted = await self._tokens.lift(kind, id)
         if lifted:
             self._metrics.count_revocation("lifted")
             log.info("%s lifted: %s %.80r", by, kind, id)
@@ -156,7 +156,7 @@ class Admin:
         self, after: tuple[str, str] | None, limit: int
     ) -> tuple[list[Revocation], bool]:
         """A page of the rules in force, and whether there are more."""
-        found = await self._engine.revocations(self._clock(), after=after, limit=limit + 1)
+        found = await self._tokens.revocations(self._clock(), after=after, limit=limit + 1)
         return found[:limit], len(found) > limit
 
 

@@ -74,7 +74,7 @@ class Identities:
         """Raises `InvalidToken` for one whose token was revoked."""
         if identity.authenticated:
             token = credentials(identity)
-            if await self._engine.revoked(token, self._clock()):
+            if await self._engine.tokens.revoked(token, self._clock()):
                 self._metrics.count_invalid_token("revoked")
                 raise InvalidToken("revoked", "it was revoked")
 

@@ -42,7 +42,7 @@ async def test_a_token_decides_who_it_is(world: World) -> None:
 async def test_a_revoked_token(world: World) -> None:
     hello = wire.Hello(token=token(jti="t1"))
     await world.service.identities.identify(hello, "")
-    await world.engine.revoke(Revocation("token", "t1", world.clock() + 100))
+    await world.engine.tokens.revoke(Revocation("token", "t1", world.clock() + 100))
     assert (await refused(world.service.identities.identify(hello, ""))).code == "unauthorized"
 
 
@@ -136,7 +136,7 @@ async def test_a_fresh_token(world: World) -> None:
 async def test_a_token_that_is_no_better(
     world: World, claims: dict[str, Any] | None, code: str
 ) -> None:
-    await world.engine.revoke(Revocation("token", "revoked", world.clock() + 100))
+    await world.engine.tokens.revoke(Revocation("token", "revoked", world.clock() + 100))
     who = await world.enter()
     before = who.identity
     fresh = "garbage" if claims is None else token(**claims)
@@ -145,7 +145,7 @@ async def test_a_token_that_is_no_better(
 
 
 async def test_tokens_that_are_refused_are_counted_by_reason(world: World) -> None:
-    await world.engine.revoke(Revocation("token", "revoked", world.clock() + 100))
+    await world.engine.tokens.revoke(Revocation("token", "revoked", world.clock() + 100))
     who = await world.enter()
     for text in ("garbage", token(jti="revoked"), token(expires=1_600_000_000), token()):
         for ask in (

@@ -745,7 +745,7 @@ async def test_who_overhears_may_visit_and_is_found_by_what_is_revoked(make: Mak
     assert (await refused(overhear("vip", rooms=("den",)))).code == "forbidden"
     late = overhear("vip", expires_at=world.clock.now - 1.0)
     assert (await refused(late)).code == "token_expired"
-    await world.engine.revoke(one)
+    await world.engine.tokens.revoke(one)
     assert world.outbox.closed == [(heard, "token_revoked")]
     assert (await refused(overhear("vip", token_id="j1"))).code == "unauthorized"
     world.service.forget(heard)

@@ -19,11 +19,11 @@ from sioserver.engine.base_mentions import Mentions
 from sioserver.engine.base_moderation import Moderation, ModerationListener
 from sioserver.engine.base_search import Search
 from sioserver.engine.base_seen import Seen
+from sioserver.engine.base_tokens import Tokens, TokensListener
 from sioserver.engine.base_webhooks import Webhooks
 from sioserver.errors import Refusal
 from sioserver.model import (
     Counts,
-    Credentials,
     Draft,
     Event,
     Membership,
@@ -34,7 +34,6 @@ from sioserver.model import (
     Position,
     PresenceDiff,
     Published,
-    Revocation,
     Standing,
     State,
     User,
@@ -88,7 +87,7 @@ class Unlimited:
 UNLIMITED: Final[Quota] = Unlimited()
 
 
-class EngineListener(ModerationListener, Protocol):
+class EngineListener(ModerationListener, TokensListener, Protocol):
     """What an engine calls (satisfied by the hub). Calls come on the event loop; they must not
     block."""
 
@@ -113,11 +112,6 @@ class EngineListener(ModerationListener, Protocol):
 
     def on_left(self, room: str, user_id: str) -> None:
         """Through another node a user left a watched room for good: end their clients here."""
-
-    def on_revoked(self, rule: Revocation) -> None:
-        """Tokens are refused from now on that were not, through whichever node: end the clients
-        here that showed one of them. Comes within a second, and if this node could not be told,
-        when it can be told again; a rule may come more than once."""
 
 
 class Log(Protocol):
@@ -258,30 +252,6 @@ class Presence(Protocol):
         grace is over."""
 
 
-class Tokens(Protocol):
-    """Secrets and revocations. Durable."""
-
-    async def secret(self, name: str) -> bytes:
-        """32 random bytes, made on first use and the same ever after, on every node."""
-
-    async def revoke(self, rule: Revocation) -> Revocation:
-        """Refuse tokens from now on, and announce it on every node. Another rule of the same kind
-        and id is joined with this one: the later of both times counts; what is returned is in
-        force. Too many rules are a `Refusal("too_many")`."""
-
-    async def lift(self, kind: str, id: str) -> bool:
-        """End a rule before its time. False: there was none."""
-
-    async def revoked(self, token: Credentials, now: float) -> bool:
-        """Is the token refused? Looks at what is known here, and only asks elsewhere when this node
-        may not have heard of everything."""
-
-    async def revocations(
-        self, now: float, *, after: tuple[str, str] | None = None, limit: int
-    ) -> list[Revocation]:
-        """The rules in force, by kind and id, at most `limit` behind that kind and id."""
-
-
 class Nodes(Protocol):
     """Who else serves clients. An engine for one node knows nobody, and has nothing to do here."""
 
@@ -305,7 +275,7 @@ class Nodes(Protocol):
         """The other nodes that were alive when this one last looked, by id."""
 
 
-class Engine(Log, Members, Presence, Tokens, Nodes, Protocol):
+class Engine(Log, Members, Presence, Nodes, Protocol):
     """Everything that is shared."""
 
     @property
@@ -329,6 +299,10 @@ class Engine(Log, Members, Presence, Tokens, Nodes, Protocol):
         """Searching in the logs."""
 
     @property
+    def tokens(self) -> Tokens:
+        """Which tokens are refused."""
+
+    @property
     def webhooks(self) -> Webhooks | None:
         """What webhooks need; None when none is configured."""
 
@@ -338,6 +312,9 @@ class Engine(Log, Members, Presence, Tokens, Nodes, Protocol):
 
     async def stop(self) -> None:
         """Finish what was accepted, write everything down, let go. Safe to call twice."""
+
+    async def secret(self, name: str) -> bytes:
+        """32 random bytes, made on first use and the same ever after, on every node. Durable."""
 
     def watch(self, room: str) -> None:
         """This node has to do with the room from now on (somebody is in it or in front of it, or

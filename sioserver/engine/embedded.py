@@ -1,9 +1,11 @@
 """The embedded engine: rooms in the memory of one process, journalled to one SQLite file.
 
 See `base` for the contract. Numbers are given and kept by the journal (`embedded_store`); this
-module keeps what was committed (each room's newest messages and counts), joins drafts that are
-still under way, and announces in the order in which the journal hands its results out. It knows
-no SQL and no thread.
+module joins drafts that are still under way, keeps what was committed in the rooms that are in
+memory (`embedded_rooms`), and announces in the order in which the journal hands its results out.
+What waits for its time has modules of its own: proven cursors (`embedded_cursors`), what is kept
+for too long (`embedded_retention`), joins and leaves (`embedded_presence`). It knows no SQL and no
+thread.
 """
 
 from __future__ import annotations
@@ -17,55 +19,41 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-from msgspec.structs import replace
 
 from sioserver.config.schema import Store
 from sioserver.config.schema import Webhooks as Endpoints
 from sioserver.engine import embedded_members as member_rows
-from sioserver.engine import embedded_operations as operations
 from sioserver.engine import embedded_pages as pages
-from sioserver.engine import embedded_tokens as token_rows
-from sioserver.engine.base import (
-    UNLIMITED,
-    EngineListener,
-    Quota,
-    Retention,
-    ambiguous,
-    not_found,
-    not_theirs,
-    too_many,
-    too_many_reactions,
-    too_soon,
-)
+from sioserver.engine.base import UNLIMITED, EngineListener, Quota, Retention, too_many
+from sioserver.engine.embedded_cursors import Cursors
 from sioserver.engine.embedded_directory import EmbeddedDirectory
+from sioserver.engine.embedded_entries import RETRY_AFTER, Append, Entry, Operate
 from sioserver.engine.embedded_members import Known
 from sioserver.engine.embedded_mentions import EmbeddedMentions
 from sioserver.engine.embedded_moderation import EmbeddedModeration
+from sioserver.engine.embedded_pages import Loaded
 from sioserver.engine.embedded_presence import Presence
+from sioserver.engine.embedded_retention import RetentionRules
 from sioserver.engine.embedded_rooms import Room, RoomCache
 from sioserver.engine.embedded_search import EmbeddedSearch
 from sioserver.engine.embedded_seen import EmbeddedSeen
-from sioserver.engine.embedded_store import RETRY_AFTER, Journal, refusal
-from sioserver.engine.embedded_tables import Append, Entry, Loaded, Operate, Rule
+from sioserver.engine.embedded_store import Journal
+from sioserver.engine.embedded_tokens import EmbeddedTokens, find_secret, make_secret
 from sioserver.engine.embedded_webhooks import EmbeddedWebhooks, Marking
-from sioserver.engine.revocations import Revocations
 from sioserver.engine.scan import Scan
 from sioserver.engine.tail import TAIL_BYTES
 from sioserver.errors import Refusal
 from sioserver.model import (
     Counts,
-    Credentials,
     Draft,
     Event,
     Membership,
-    Message,
     Operation,
     Page,
     Peer,
     Position,
     PresenceDiff,
     Published,
-    Revocation,
     Standing,
     State,
     User,
@@ -99,40 +87,34 @@ class EmbeddedEngine:
         ":memory:"; `store.path` is not looked at. `endpoints`: the webhooks; `clock` is for those.
         `tells`: does a room tell who is in it? `search_scan`: messages that one search looks at."""
         subscriptions = Subscriptions(endpoints or Endpoints())
+        self._encode = msgspec.msgpack.Encoder().encode
+        # Rooms.
         self._cached_messages = store.cached_messages
+        self._watched: set[str] = set()
+        self._rooms = RoomCache(self._fetch_room, self._is_needed, idle=store.cached_rooms)
         self._journal = Journal(
             path,
             full=store.durability == "full",
             dedup_window=store.dedup_window,
             queue=store.queue,
             on_entry=self._entered,
-            on_first=self._trimmed,
+            on_first=self._rooms.trimmed,
             watcher=Marking(subscriptions) if subscriptions else None,
         )
         self.webhooks = (
             EmbeddedWebhooks(self._journal, subscriptions, clock) if subscriptions else None
         )
-        self._encode = msgspec.msgpack.Encoder().encode
-        # Rooms.
-        self._watched: set[str] = set()
-        self._rooms = RoomCache(self._fetch_room, self._is_needed, idle=store.cached_rooms)
-        self._rules: dict[str, Rule] = {}
-        """What the rooms keep that were trimmed here, by name, while they are watched or cached."""
+        self._retention = RetentionRules(self._journal, self._rooms, self._watched)
         # People.
         self._presence = Presence(grace)
         self._grace = grace
         self._tells = tells
         self.seen = EmbeddedSeen(self._journal)
-        self._cursors: dict[tuple[str, str], int] = {}
-        """Proven cursors that are still to be written down, by (room, user id)."""
-        self._cursors_under_way: dict[tuple[str, str], int] = {}
-        self._cursors_before: dict[tuple[str, str], int] = {}
-        """The lot that was written last. Who read a cursor before may look at it only then."""
+        self._cursors = Cursors(self._journal)
         # Drafts that may be sent again before their fate is known, by (room, user id, id).
         self._under_way: dict[tuple[str, str, str], Append] = {}
-        # Tokens.
         self._secrets: dict[str, bytes] = {}
-        self._revocations = Revocations()
+        self.tokens = EmbeddedTokens(self._journal)
         # Decisions about people and rooms.
         self.moderation = EmbeddedModeration(self._journal, self.webhooks)
         self.mentions = EmbeddedMentions(self._journal)
@@ -144,7 +126,6 @@ class EmbeddedEngine:
         )
         # Times of the last rounds.
         self._tidied = float("-inf")
-        self._reviewed = float("-inf")
         self._probed = float("-inf")
         self._pruning = False
         # The life of the engine.
@@ -159,8 +140,7 @@ class EmbeddedEngine:
         self._listener = listener
         self._loop = asyncio.get_running_loop()
         await self._journal.start()
-        for rule in await self._journal.read(token_rows.revocations):
-            self._revocations.put(rule)
+        await self.tokens.start(listener)
         await self.moderation.start(listener)
         if self.webhooks is not None:
             await self.webhooks.start()
@@ -170,11 +150,21 @@ class EmbeddedEngine:
         """See `Engine.stop`."""
         if self._running:
             self._running = False
-            self._write_cursors()
+            self._cursors.write()
             for room, user, due in self._presence.leaving():
                 self._gone(room, user, due)
             self.seen.write()
         await self._journal.stop()
+
+    async def secret(self, name: str) -> bytes:
+        """See `Engine.secret`."""
+        value = self._secrets.get(name)
+        if value is None:
+            value = await self._journal.read(lambda tables: find_secret(tables, name))
+            if value is None:
+                value = await self._journal.write(lambda tables: make_secret(tables, name))
+            self._secrets[name] = value
+        return value
 
     def watch(self, room: str) -> None:
         """See `Engine.watch`."""
@@ -195,14 +185,14 @@ class EmbeddedEngine:
     def stats(self) -> Mapping[str, float]:
         """See `Engine.stats`."""
         return {
-            "revocations": len(self._revocations),
+            **self.tokens.stats(),
             **self.moderation.stats(),
             **self.seen.stats(),
             "rooms_cached": len(self._rooms),
             "rooms_watched": len(self._watched),
             "rooms_with_people": len(self._presence),
             "tail_bytes": self._rooms.tail_bytes,
-            "cursors_waiting": len(self._cursors) + len(self._cursors_under_way),
+            "cursors_waiting": len(self._cursors),
             **self._journal.stats(),
             **(self.webhooks.stats() if self.webhooks is not None else {}),
         }
@@ -220,7 +210,7 @@ class EmbeddedEngine:
             self._journal.append(append)  # before anything is awaited: callers keep their order
             if draft.resendable:
                 self._under_way[room, draft.user.id, draft.id] = append
-            if self._cursors or self._rules:
+            if self._cursors.waiting or self._retention.rules:
                 self._enters(room, keep)
         # A future for each caller, so that one who is cancelled takes nobody along.
         waiter: asyncio.Future[Published] = self._loop.create_future()
@@ -253,10 +243,8 @@ class EmbeddedEngine:
 
     def _enters(self, room: str, keep: Retention) -> None:
         """Something is on its way into the room's log."""
-        if room in self._rules:
-            self._rules[room] = Rule(room, keep.history_length, keep.history_age)
-        if self._cursors and not self._cursors_under_way:
-            self._write_cursors()
+        self._retention.posted(room, keep)
+        self._cursors.write()
 
     async def history(
         self,
@@ -283,47 +271,21 @@ class EmbeddedEngine:
 
     async def trim(self, room: str, keep: Retention, now: float) -> None:
         """See `Log.trim`."""
-        rule = self._rules[room] = Rule(room, keep.history_length, keep.history_age)
-        try:
-            state = await self._rooms.need(room)
-            if state.is_due(rule.length, rule.age, round(now * 1000)):
-                if self._journal.trouble is None:
-                    self._journal.post(lambda tables: tables.apply([rule], now))
-                least = state.first
-                self._hide({room: await self._journal.read(
-                    lambda tables: tables.horizon(rule, least, now)
-                )})  # fmt: skip
-        except Refusal as error:
-            log.debug("the room %r could not be trimmed: %s", room, error)
-
-    def _hide(self, horizons: Mapping[str, tuple[int, int]]) -> None:
-        """Show nothing of these rooms that lies before an offset."""
-        for room, (first, oldest) in horizons.items():
-            state = self._rooms.get(room)
-            if state is not None and first >= state.first:
-                state.drop_before(first)
-                if first <= state.top:
-                    state.oldest = oldest
+        await self._retention.trim(room, keep, now)
 
     def _entered(self, entry: Entry) -> None:
         """The fate of a draft or an operation is known: keep it, announce it, tell who waits."""
-        if isinstance(entry, Append):
-            draft = entry.draft
-            id, target = draft.id, 0
-            if draft.resendable:
-                del self._under_way[entry.room, draft.user.id, id]
-        else:
-            assert isinstance(entry, Operate)
-            id, target = entry.id, entry.target
+        if isinstance(entry, Append) and entry.draft.resendable:
+            del self._under_way[entry.room, entry.draft.user.id, entry.id]
         waiters = entry.waiters
         if entry.problem is not None:
             for waiter in waiters:
                 if not waiter.done():
-                    waiter.set_exception(_refusal_of(entry))
+                    waiter.set_exception(entry.refusal())
             return
         epoch = self._journal.epoch
         if not entry.duplicate:
-            message = _message_of(entry)
+            message = entry.announced()
             state = self._rooms.get(entry.room)
             if state is not None:
                 state.append(message, entry.size, self._cached_messages)
@@ -335,18 +297,12 @@ class EmbeddedEngine:
             if self.webhooks is not None:
                 self.webhooks.touch(entry.room)
         position = Position(epoch, entry.offset)
-        published = Published(id, position, entry.at, entry.duplicate, target)
+        published = Published(entry.id, position, entry.at, entry.duplicate, entry.target)
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(published)
             if not published.duplicate:
-                published = Published(id, position, entry.at, duplicate=True)
-
-    def _trimmed(self, room: str, first: int) -> None:
-        state = self._rooms.get(room)
-        if state is not None:
-            state.stored = first
-            state.drop_before(first)
+                published = Published(entry.id, position, entry.at, duplicate=True)
 
     # -- members ----------------------------------------------------------------------------------
 
@@ -367,7 +323,7 @@ class EmbeddedEngine:
         # Looked up before it is written, so that members get in while nothing can be written.
         stored = await self._journal.read(lambda tables: member_rows.find(tables, room, user.id))
         if stored is not None and stored.name == user.name:
-            return self._as_proven(room, user.id, stored.standing).membership
+            return self._cursors.as_proven(room, user.id, stored.standing).membership
         if stored is None and quota.members_per_room:
             state = await self._rooms.need(room)
             if state.members >= quota.members_per_room:
@@ -377,7 +333,7 @@ class EmbeddedEngine:
         )
         if isinstance(known, str):
             raise too_many(known)
-        return self._as_proven(room, user.id, known.standing).membership
+        return self._cursors.as_proven(room, user.id, known.standing).membership
 
     async def leave(self, room: str, user_id: str) -> None:
         """See `Members.leave`."""
@@ -387,9 +343,7 @@ class EmbeddedEngine:
 
     def advance(self, room: str, user_id: str, offset: int) -> None:
         """See `Members.advance`."""
-        who = room, user_id
-        if offset > self._cursors.get(who, 0):
-            self._cursors[who] = offset
+        self._cursors.advance(room, user_id, offset)
 
     async def read(self, room: str, user_id: str, offset: int) -> Standing:
         """See `Members.read`."""
@@ -400,7 +354,7 @@ class EmbeddedEngine:
             state = await self._rooms.need(room)
             top, number = state.top, state.number
             return Standing(Membership(top, top, top, number), top, number)
-        return self._as_proven(room, user_id, known.standing)
+        return self._cursors.as_proven(room, user_id, known.standing)
 
     async def members(self, room: str, *, limit: int) -> list[User]:
         """See `Members.members`."""
@@ -415,7 +369,10 @@ class EmbeddedEngine:
         rooms = await self._journal.read(
             lambda tables: member_rows.rooms_of(tables, user_id, limit)
         )
-        return {room: self._as_proven(room, user_id, standing) for room, standing in rooms.items()}
+        return {
+            room: self._cursors.as_proven(room, user_id, standing)
+            for room, standing in rooms.items()
+        }
 
     def _joined(self, room: str, known: Known | str) -> None:
         state = self._rooms.get(room)
@@ -426,39 +383,6 @@ class EmbeddedEngine:
         state = self._rooms.get(room)
         if state is not None and was_member:
             state.members -= 1
-
-    def _as_proven(self, room: str, user_id: str, stored: Standing) -> Standing:
-        """As stored, but with the cursor that is not written down yet."""
-        who = room, user_id
-        lots = self._cursors, self._cursors_under_way, self._cursors_before
-        proven = max(lot.get(who, 0) for lot in lots)
-        cursor = min(proven, stored.top)
-        if cursor <= stored.membership.cursor:
-            return stored
-        return replace(stored, membership=replace(stored.membership, cursor=cursor))
-
-    def _write_cursors(self) -> None:
-        """Write the proven cursors down with the next batch, one lot at a time."""
-        if not self._cursors or self._cursors_under_way:
-            return
-        lot = self._cursors
-        try:
-            self._journal.post(
-                lambda tables: member_rows.advance(tables, lot),
-                done=self._cursors_written,
-                failed=self._cursors_not_written,
-            )
-        except Refusal:
-            return  # they stay until the next time
-        self._cursors, self._cursors_under_way = {}, lot
-
-    def _cursors_written(self, _: None) -> None:
-        self._cursors_before, self._cursors_under_way = self._cursors_under_way, {}
-
-    def _cursors_not_written(self, _: Refusal) -> None:
-        lot, self._cursors_under_way = self._cursors_under_way, {}
-        for (room, user_id), offset in lot.items():
-            self.advance(room, user_id, offset)
 
     # -- presence ---------------------------------------------------------------------------------
 
@@ -521,7 +445,7 @@ class EmbeddedEngine:
                     log.exception("presence could not be announced")
         if self.webhooks is not None:
             self.webhooks.write(now)
-        self._write_cursors()
+        self._cursors.write()
         self.seen.write()
         self._tidy(now)
 
@@ -533,51 +457,6 @@ class EmbeddedEngine:
     def _counts(self, room: str, state: Room) -> Counts:
         online, guests = self._presence.counts(room)
         return Counts(online, state.members + guests)
-
-    # -- tokens -----------------------------------------------------------------------------------
-
-    async def secret(self, name: str) -> bytes:
-        """See `Tokens.secret`."""
-        value = self._secrets.get(name)
-        if value is None:
-            value = await self._journal.read(lambda tables: token_rows.find_secret(tables, name))
-            if value is None:
-                value = await self._journal.write(
-                    lambda tables: token_rows.make_secret(tables, name)
-                )
-            self._secrets[name] = value
-        return value
-
-    async def revoke(self, rule: Revocation) -> Revocation:
-        """See `Tokens.revoke`."""
-        self._revocations.check_space(rule)
-        return await self._journal.write(
-            lambda tables: token_rows.revoke(tables, rule), self._revoked
-        )
-
-    async def lift(self, kind: str, id: str) -> bool:
-        """See `Tokens.lift`."""
-        return await self._journal.write(
-            lambda tables: token_rows.lift(tables, kind, id),
-            lambda _: self._revocations.drop(kind, id),
-        )
-
-    async def revoked(self, token: Credentials, now: float) -> bool:
-        """See `Tokens.revoked`."""
-        return self._revocations.refuses(token, now)
-
-    async def revocations(
-        self, now: float, *, after: tuple[str, str] | None = None, limit: int
-    ) -> list[Revocation]:
-        """See `Tokens.revocations`."""
-        return self._revocations.page(now, after, limit)
-
-    def _revoked(self, rule: Revocation) -> None:
-        if self._revocations.put(rule):
-            try:
-                self._listener.on_revoked(rule)
-            except Exception:
-                log.exception("a revocation could not be announced")
 
     # -- other nodes: none ------------------------------------------------------------------------
 
@@ -604,7 +483,7 @@ class EmbeddedEngine:
         """Keep the store small, and see whether it has recovered. Waits for nothing."""
         if not self._running:
             return
-        self._apply_rules(now)
+        self._retention.tidy(now)
         if self._journal.trouble is not None:
             if not 0 <= now - self._probed < RETRY_AFTER:
                 self._probed = now
@@ -617,44 +496,12 @@ class EmbeddedEngine:
                 self._journal.post(lambda tables: tables.trim(now))
                 self.moderation.tidy(now)
                 self.seen.tidy(now)
-                if self._revocations.forget(now):
-                    self._journal.post(lambda tables: token_rows.forget(tables, now))
+                self.tokens.tidy(now)
             if round_is_due or self._pruning:
                 self._pruning = False
                 self._journal.post(lambda tables: tables.prune(now), done=self._pruned)
         except Refusal:
             return  # the store is being closed
-
-    def _apply_rules(self, now: float) -> None:
-        """Trim the rooms here that nobody may be posting in. What is too old is hidden even while
-        it cannot be deleted."""
-        if 0 <= now - self._reviewed < _TIDY_EVERY:
-            return
-        self._reviewed = now
-        at = round(now * 1000)
-        hide: list[tuple[Rule, int]] = []
-        delete: list[Rule] = []
-        for rule in list(self._rules.values()):
-            state = self._rooms.get(rule.room)
-            if state is None:
-                if rule.room not in self._watched:
-                    del self._rules[rule.room]
-                continue
-            is_due = state.is_due(rule.length, rule.age, at)
-            if is_due:
-                hide.append((rule, state.first))
-            if is_due or state.stored < state.first:
-                delete.append(rule)
-        if delete and self._journal.trouble is None:
-            self._journal.post(lambda tables: tables.apply(delete, now))
-        if hide:
-            self._journal.post(
-                lambda tables: {
-                    rule.room: tables.horizon(rule, least, now) for rule, least in hide
-                },
-                done=self._hide,
-                writes=False,
-            )
 
     def _pruned(self, more: bool) -> None:
         self._pruning = more
@@ -673,55 +520,3 @@ class EmbeddedEngine:
 
     def _is_needed(self, room: str) -> bool:
         return room in self._watched or room in self._presence
-
-
-def _message_of(entry: Entry) -> Message:
-    """The entry, as it is announced."""
-    if isinstance(entry, Append):
-        draft = entry.draft
-        return Message(
-            draft.id,
-            entry.offset,
-            draft.user.id,
-            draft.user.name,
-            draft.body,
-            entry.at,
-            entry.number,
-            "message",
-            draft.reply_to,
-            draft.mentions,
-        )
-    assert isinstance(entry, Operate)
-    operation = entry.operation
-    return Message(
-        entry.id,
-        entry.offset,
-        operation.user.id,
-        operation.user.name,
-        operation.body if operation.kind == "edit" else None,
-        entry.at,
-        entry.number,
-        operation.kind,
-        target=entry.target,
-        emoji=operation.emoji,
-        on=operation.on,
-        count=entry.count,
-    )
-
-
-_PROBLEMS: Final[Mapping[str, Callable[[], Refusal]]] = {
-    operations.NOT_FOUND: not_found,
-    operations.AMBIGUOUS: ambiguous,
-    operations.NOT_THEIRS: not_theirs,
-    operations.TOO_MANY: too_many_reactions,
-}
-
-
-def _refusal_of(entry: Entry) -> Refusal:
-    assert entry.problem is not None
-    if entry.problem == "rate_limited":
-        assert isinstance(entry, Append)
-        return too_soon(entry.wait)
-    if (told := _PROBLEMS.get(entry.problem)) is not None:
-        return told()
-    return refusal(entry.problem)

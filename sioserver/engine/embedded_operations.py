@@ -11,16 +11,17 @@ from typing import Final, NamedTuple
 import msgspec
 
 from sioserver.engine.base import MAX_EMOJI, SEARCHED
+from sioserver.engine.embedded_entries import (
+    AMBIGUOUS,
+    NOT_FOUND,
+    NOT_THEIRS,
+    TOO_MANY,
+    Operate,
+)
 from sioserver.engine.embedded_pages import KINDS, MESSAGE, Fold, folds
-from sioserver.engine.embedded_tables import Head, Operate, Tables
+from sioserver.engine.embedded_tables import Head, Tables
 from sioserver.engine.folding import reacted
 from sioserver.model import NO_REACTIONS, Operation
-
-NOT_FOUND: Final = "not_found"
-AMBIGUOUS: Final = "ambiguous"
-NOT_THEIRS: Final = "not_theirs"
-TOO_MANY: Final = "too_many_reactions"
-"""What may be wrong with an operation (`Operate.problem`)."""
 
 _NOTHING: Final = b""
 """Where a body was: no encoded one is empty."""

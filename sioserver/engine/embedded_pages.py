@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from sioserver.engine.embedded_tables import Damaged, Head, Loaded, Tables, marks, parts
+from sioserver.engine.embedded_tables import Damaged, Head, Tables, marks, parts
 from sioserver.engine.tail import Stretch, bounds, span
 from sioserver.model import NO_REACTIONS, Message, Page, Position
 
@@ -41,6 +41,21 @@ class Fold(NamedTuple):
     body: bytes | None = None
     """Encoded, when it was edited."""
     reactions: Mapping[str, tuple[str, ...]] = NO_REACTIONS
+
+
+class Loaded(NamedTuple):
+    """What the engine keeps in memory of a room."""
+
+    top: int
+    first: int
+    oldest: int
+    """Milliseconds since 1970 of the message at `first`; 0 when there is none."""
+    tail: list[Message]
+    sizes: list[int]
+    """Bytes of the tail's bodies, encoded."""
+    members: int
+    number: int = 0
+    """How many of the entries up to `top` were messages."""
 
 
 def page(

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
 
-from sioserver.engine.embedded_tables import Loaded
+from sioserver.engine.embedded_pages import Loaded
 from sioserver.engine.tail import Tail
 from sioserver.errors import Refusal
 from sioserver.model import Message
@@ -101,6 +101,13 @@ class RoomCache:
         waiter: asyncio.Future[Room] = asyncio.get_running_loop().create_future()
         waiters.append(waiter)
         return await waiter
+
+    def trimmed(self, name: str, first: int) -> None:
+        """The store holds nothing of the room before this offset any more."""
+        room = self._rooms.get(name)
+        if room is not None:
+            room.stored = first
+            room.drop_before(first)
 
     def review(self, name: str) -> None:
         """Whether the room is needed may have changed."""

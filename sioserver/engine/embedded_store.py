@@ -19,8 +19,9 @@ from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeVar
 
 from sioserver.engine.base import StoreError
+from sioserver.engine.embedded_entries import RETRY_AFTER, Entry, refusal
 from sioserver.engine.embedded_file import StoreFile
-from sioserver.engine.embedded_tables import Entry, Tables, Watcher
+from sioserver.engine.embedded_tables import Tables, Watcher
 from sioserver.engine.embedded_writer import Batch, Call, Writer
 from sioserver.errors import Refusal
 
@@ -28,8 +29,6 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-RETRY_AFTER: Final = 1.0
-"""Seconds after which a refused caller may try again."""
 _SLICE: Final = 0.01
 """Seconds for which results are handed out before the event loop may do something else: a batch
 can hold thousands of messages, each for a thousand clients."""
@@ -303,11 +302,6 @@ class Journal:
         except RuntimeError:
             return False
         return True
-
-
-def refusal(code: str) -> Refusal:
-    """Why a job failed: a new exception for everybody who waits."""
-    return Refusal(code, retry_after=RETRY_AFTER)
 
 
 def _finish(call: Call) -> None:

@@ -14,10 +14,8 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any, Final, NamedTuple, Protocol
 
-import msgspec
-
+from sioserver.engine.embedded_entries import TOO_SOON, Append, Entry
 from sioserver.engine.embedded_file import has_trigrams
-from sioserver.model import Draft, Message, Operation
 
 TRIM_EVERY: Final = 64
 """Publishes of a room from one trim to the next: its log is at most that much too long."""
@@ -44,82 +42,10 @@ _PLAIN: Final = "INSERT INTO message (room, offset, id, user, name, at, body) VA
 _SPECIAL: Final = (
     "INSERT INTO message (room, offset, id, user, name, at, body, ops, more) VALUES {}"
 )
-_encode: Final = msgspec.msgpack.Encoder().encode
 
 
 class Damaged(Exception):
     """The tables contradict themselves."""
-
-
-class Entry:
-    """Something on its way into a room's log, and what became of it."""
-
-    __slots__ = (
-        "at", "body", "duplicate", "keep_age", "keep_length", "number", "offset", "problem", "room",
-        "size", "waiters",
-    )  # fmt: skip
-
-    def __init__(self, room: str, at: int, body: bytes, keep_length: int, keep_age: float) -> None:
-        self.room = room
-        self.at = at
-        self.body = body
-        """Encoded."""
-        self.size = len(body)
-        """Bytes that it takes, beside the little that each one does."""
-        self.keep_length = keep_length
-        self.keep_age = keep_age
-        self.offset = 0
-        self.number = 0
-        self.duplicate = False
-        self.problem: str | None = None
-        """The code of a refusal, or what is wrong with an operation."""
-        self.waiters: list[Any] = []
-        """Who waits for it on the event loop; of no concern here."""
-
-
-class Append(Entry):
-    """A draft."""
-
-    __slots__ = ("draft", "more", "wait")
-
-    def __init__(
-        self, room: str, draft: Draft, body: bytes, keep_length: int, keep_age: float
-    ) -> None:
-        super().__init__(room, draft.at, body, keep_length, keep_age)
-        self.draft = draft
-        self.more: bytes | None = None
-        """Encoded, what few messages have: `embedded_pages` reads it."""
-        if draft.mentions or draft.reply_to is not None:
-            self.more = _encode((draft.reply_to, draft.mentions))
-            self.size += len(self.more)
-        self.wait = 0.0
-        """Seconds after which the draft would not have been refused for its pause."""
-
-
-class Operate(Entry):
-    """An operation on a message."""
-
-    __slots__ = ("count", "id", "least", "operation", "target")
-
-    def __init__(
-        self,
-        room: str,
-        operation: Operation,
-        body: bytes,
-        keep_length: int,
-        keep_age: float,
-        *,
-        least: int = 1,
-    ) -> None:
-        """`least`: messages before this offset are as good as deleted."""
-        super().__init__(room, operation.at, body, keep_length, keep_age)
-        self.operation = operation
-        self.least = least
-        self.id = ""
-        """The message's."""
-        self.target = 0
-        self.count = 0
-        """Of a reaction: how many users have this emoji on the message now."""
 
 
 class Head:
@@ -165,21 +91,6 @@ class Rule(NamedTuple):
     room: str
     length: int
     age: float
-
-
-class Loaded(NamedTuple):
-    """What the engine keeps in memory of a room."""
-
-    top: int
-    first: int
-    oldest: int
-    """Milliseconds since 1970 of the message at `first`; 0 when there is none."""
-    tail: list[Message]
-    sizes: list[int]
-    """Bytes of the tail's bodies, encoded."""
-    members: int
-    number: int = 0
-    """How many of the entries up to `top` were messages."""
 
 
 class Watcher(Protocol):
@@ -281,7 +192,7 @@ class Tables:
 
     def append(self, appends: Sequence[Append]) -> None:
         """Number and store drafts in their order; what was published before becomes a duplicate,
-        and what comes too soon has the problem `rate_limited`."""
+        and what comes too soon has the problem `TOO_SOON`."""
         if not appends:
             return
         heads = [self.touch(append.room) for append in appends]
@@ -351,7 +262,7 @@ class Tables:
         if last is not None:
             left = last + append.draft.pause * 1000 - append.at
             if left > 0:
-                append.problem = "rate_limited"
+                append.problem = TOO_SOON
                 # a clock that was set back makes nobody wait for longer
                 append.wait = min(append.draft.pause, left / 1000)
                 return True

@@ -15,8 +15,9 @@ from typing import Any, Final
 
 import msgspec
 
+from sioserver.engine.embedded_entries import Append, Entry, Operate
 from sioserver.engine.embedded_operations import operate
-from sioserver.engine.embedded_tables import Append, Damaged, Entry, Operate, Tables
+from sioserver.engine.embedded_tables import Damaged, Tables
 from sioserver.errors import Refusal
 
 log = logging.getLogger(__name__)

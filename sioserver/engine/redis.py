@@ -44,7 +44,6 @@ from sioserver.errors import Refusal
 from sioserver.model import (
     EVERYWHERE,
     Counts,
-    Credentials,
     Draft,
     Event,
     Membership,
@@ -54,7 +53,6 @@ from sioserver.model import (
     Position,
     PresenceDiff,
     Published,
-    Revocation,
     Standing,
     State,
     User,
@@ -93,7 +91,7 @@ class RedisEngine:
         self._log = RedisLog(redis, keys, settings, watched=watch.rooms, on_own=watch.on_own)
         self._members = RedisMembers(redis, keys, peer.id)
         self._secrets = RedisSecrets(redis, keys)
-        self._revocations = RedisRevocations(redis, keys, on_revoked=self._on_revoked)
+        self.tokens = RedisRevocations(redis, keys)
         self.mentions = RedisMentions(redis, keys)
         self.search = Scan(self.history, config.rooms.search_scan)
         self.directory = RedisDirectory(redis, keys)
@@ -163,7 +161,7 @@ class RedisEngine:
             self._bus.subscribe(self._keys.nodes)
             self._bus.subscribe(self._keys.tokens)
             self._bus.subscribe(self._everywhere)
-            await self._revocations.start()
+            await self.tokens.start(listener)
             await self.moderation.start(listener)
             await self._lease.start()
         except Refusal as error:
@@ -201,7 +199,7 @@ class RedisEngine:
 
     async def _shut_down(self) -> None:
         self._watch.stop()
-        await self._revocations.stop()
+        await self.tokens.stop()
         await self.moderation.stop()
         await self._lease.stop()
         await self._members.write_rest()
@@ -211,6 +209,11 @@ class RedisEngine:
         await self._bus.stop()
         await self._redis.stop()
         await asyncio.sleep(0)  # whoever was answered announces it now
+
+    async def secret(self, name: str) -> bytes:
+        """See `Engine.secret`."""
+        self._check_running()
+        return await self._secrets.secret(name)
 
     def watch(self, room: str) -> None:
         """See `Engine.watch`."""
@@ -241,7 +244,7 @@ class RedisEngine:
             **self.seen.stats(),
             **self._nodes.stats(),
             **self._lease.stats(),
-            **self._revocations.stats(),
+            **self.tokens.stats(),
             **self.moderation.stats(),
             **({} if self.webhooks is None else self.webhooks.stats()),
             "publish_late_total": self._log.late,
@@ -397,42 +400,13 @@ class RedisEngine:
         if not self._running:
             return
         self._members.write(now)
-        self._revocations.tick(now)
+        self.tokens.tick(now)
         self.moderation.tick(now)
         if not 0 <= now - self._tidied < _TIDY_EVERY:
             self._tidied = now
             self._watch.tidy(now)
         await self._presence.sweep(now)
         self.seen.write()
-
-    # -- tokens -----------------------------------------------------------------------------------
-
-    async def secret(self, name: str) -> bytes:
-        """See `Tokens.secret`."""
-        self._check_running()
-        return await self._secrets.secret(name)
-
-    async def revoke(self, rule: Revocation) -> Revocation:
-        """See `Tokens.revoke`."""
-        self._check_running()
-        return await self._revocations.revoke(rule)
-
-    async def lift(self, kind: str, id: str) -> bool:
-        """See `Tokens.lift`."""
-        self._check_running()
-        return await self._revocations.lift(kind, id)
-
-    async def revoked(self, token: Credentials, now: float) -> bool:
-        """See `Tokens.revoked`."""
-        self._check_running()
-        return await self._revocations.revoked(token, now)
-
-    async def revocations(
-        self, now: float, *, after: tuple[str, str] | None = None, limit: int
-    ) -> list[Revocation]:
-        """See `Tokens.revocations`."""
-        self._check_running()
-        return await self._revocations.page(now, after, limit)
 
     # -- other nodes ------------------------------------------------------------------------------
 
@@ -467,7 +441,7 @@ class RedisEngine:
         if self._running:
             self._watch.on_connected()
             self._secrets.restore()
-            self._revocations.on_connected()
+            self.tokens.on_connected()
             self.moderation.on_connected()
             self._lease.doubt()
 
@@ -488,7 +462,7 @@ class RedisEngine:
             if channel == self._keys.nodes and kind == b"n":
                 self._nodes.on_bus(payload[1:])
             elif channel == self._keys.tokens and kind == b"r":
-                self._revocations.on_bus(payload[1:])
+                self.tokens.on_bus(payload[1:])
             elif channel == self._everywhere and kind == b"d":
                 self.moderation.on_bus(EVERYWHERE, payload[1:])
             elif channel in (self._keys.nodes, self._keys.tokens, self._everywhere):
@@ -527,16 +501,13 @@ class RedisEngine:
 
     def _on_subscribed(self, channels: list[str]) -> None:
         self._watch.on_subscribed(channels)
-        self._revocations.on_subscribed(channels)
+        self.tokens.on_subscribed(channels)
         self.moderation.on_subscribed(channels)
 
     def _on_deaf(self) -> None:
         self._watch.on_deaf()
-        self._revocations.on_deaf()
+        self.tokens.on_deaf()
         self.moderation.on_deaf()
-
-    def _on_revoked(self, rule: Revocation) -> None:
-        self._listener.on_revoked(rule)
 
     def _on_diff(self, room: str, diff: PresenceDiff) -> None:
         if self.webhooks is not None:

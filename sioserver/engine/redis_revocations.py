@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from math import inf
 from typing import Any, Final, Literal
 
 import msgspec
 
+from sioserver.engine.base_tokens import TokensListener
 from sioserver.engine.redis_keys import Keys
 from sioserver.engine.redis_replies import answer, answers
 from sioserver.engine.redis_scripts import load_script
@@ -71,14 +72,12 @@ class _Notice(msgspec.Struct, array_like=True, frozen=True):
 
 
 class RedisRevocations:
-    """See `base.Tokens`, the part of the rules."""
+    """See `base_tokens.Tokens`."""
 
-    def __init__(
-        self, redis: Redis, keys: Keys, *, on_revoked: Callable[[Revocation], None]
-    ) -> None:
+    def __init__(self, redis: Redis, keys: Keys) -> None:
         self._redis = redis
         self._keys = keys
-        self._on_revoked = on_revoked
+        self._listener: TokensListener
         self._rules = Revocations()
         self._version = 0
         """Of the newest change that the copy has, with all before it."""
@@ -96,13 +95,15 @@ class RedisRevocations:
         self._notice = msgspec.msgpack.Decoder(_Notice).decode
         self._reads = self._restored = self._foreign = 0
 
-    async def start(self) -> None:
-        """Read all rules. Raises a `Refusal`."""
+    async def start(self, listener: TokensListener) -> None:
+        """Read all rules, and announce them. Raises a `Refusal`."""
+        self._listener = listener
         await self._read_on()
 
     async def stop(self) -> None:
         """Read no more. Safe to call twice."""
         self._stopped = True
+        self._heard = False  # nobody is let in any more on the copy's word
         if self._reading is not None:
             self._reading.cancel()
             await asyncio.gather(self._reading, return_exceptions=True)
@@ -134,7 +135,9 @@ class RedisRevocations:
             await self._read_on()
         return self._rules.refuses(token, now)
 
-    async def page(self, now: float, after: tuple[str, str] | None, limit: int) -> list[Revocation]:
+    async def revocations(
+        self, now: float, *, after: tuple[str, str] | None = None, limit: int
+    ) -> list[Revocation]:
         """See `Tokens.revocations`."""
         if not self.current:
             await self._read_on()
@@ -294,7 +297,7 @@ class RedisRevocations:
     def _put(self, rule: Revocation) -> None:
         if self._rules.put(rule):
             try:
-                self._on_revoked(rule)
+                self._listener.on_revoked(rule)
             except Exception:
                 log.exception("a revocation could not be announced")
 

@@ -13,7 +13,7 @@ from sioserver.engine.redis_servers import Redis
 
 
 class RedisSecrets:
-    """See `base.Tokens.secret`."""
+    """See `base.Engine.secret`."""
 
     def __init__(self, redis: Redis, keys: Keys) -> None:
         self._redis = redis
@@ -21,7 +21,7 @@ class RedisSecrets:
         self._secrets: dict[str, bytes] = {}
 
     async def secret(self, name: str) -> bytes:
-        """See `Tokens.secret`."""
+        """See `Engine.secret`."""
         value = self._secrets.get(name)
         if value is None:
             key = self._keys.secret(name)

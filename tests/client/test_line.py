@@ -229,7 +229,9 @@ async def test_a_token_that_is_refused_on_return_ends_it() -> None:
     ):
         hub = served.app[NODE]._hub
         hub.holders.remove(*hub.holders._users["ann"])  # it is not ended as long as it is here
-        await served.app[NODE]._engine.revoke(Revocation("token", "number 1", time.time() + 600))
+        await served.app[NODE]._engine.tokens.revoke(
+            Revocation("token", "number 1", time.time() + 600)
+        )
         await served.cut()
         with pytest.raises(Disconnect) as ending:
             await take(ann, 1)
@@ -242,7 +244,9 @@ async def test_a_token_that_is_revoked_ends_it() -> None:
         serve(with_tokens()) as served,
         RoomClient(served.url, token=token("ann", lives=600, jti="number 1")) as ann,
     ):
-        await served.app[NODE]._engine.revoke(Revocation("token", "number 1", time.time() + 600))
+        await served.app[NODE]._engine.tokens.revoke(
+            Revocation("token", "number 1", time.time() + 600)
+        )
         with pytest.raises(Disconnect) as ending:
             await take(ann, 1)
         assert ending.value.code == "token_revoked"

@@ -223,6 +223,16 @@ def listener(harness: Harness) -> Listener:
     return harness.listener
 
 
+@pytest.fixture
+async def embedded(tmp_path: Path) -> AsyncIterator[EmbeddedEngine]:
+    """With little memory."""
+    store = Store(cached_messages=4, cached_rooms=2, durability="normal")
+    engine = EmbeddedEngine(store, grace=GRACE, path=tmp_path / "rooms.db")
+    await engine.start(Listener())
+    yield engine
+    await engine.stop()
+
+
 @pytest.fixture(params=DURABLE)
 async def durable(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Harness]:
     harness = Harness(lambda: build(request.param, tmp_path))

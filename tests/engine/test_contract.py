@@ -783,18 +783,18 @@ ANNS = Credentials("ann", "t", 50.0)
 
 
 async def test_a_revocation_lasts_until_its_end(engine: Engine) -> None:
-    assert not await engine.revoked(ANNS, 0)
-    await engine.revoke(Revocation("token", "t", until=100))
-    await engine.revoke(Revocation("token", "t", until=60))
-    assert await engine.revoked(ANNS, 99)
+    assert not await engine.tokens.revoked(ANNS, 0)
+    await engine.tokens.revoke(Revocation("token", "t", until=100))
+    await engine.tokens.revoke(Revocation("token", "t", until=60))
+    assert await engine.tokens.revoked(ANNS, 99)
     await engine.sweep(99)
-    assert await engine.revoked(ANNS, 99)
-    assert not await engine.revoked(ANNS, 100)
-    assert not await engine.revoked(Credentials("ann", "u", 50.0), 0)
-    assert not await engine.revoked(Credentials("ann"), 0)
+    assert await engine.tokens.revoked(ANNS, 99)
+    assert not await engine.tokens.revoked(ANNS, 100)
+    assert not await engine.tokens.revoked(Credentials("ann", "u", 50.0), 0)
+    assert not await engine.tokens.revoked(Credentials("ann"), 0)
     await engine.sweep(10_000)
-    assert not await engine.revoked(ANNS, 10_000)
-    assert await engine.revocations(0, limit=9) == []
+    assert not await engine.tokens.revoked(ANNS, 10_000)
+    assert await engine.tokens.revocations(0, limit=9) == []
 
 
 @pytest.mark.parametrize(
@@ -803,30 +803,30 @@ async def test_a_revocation_lasts_until_its_end(engine: Engine) -> None:
 async def test_tokens_that_were_issued_before(
     engine: Engine, kind: Literal["user", "all"], id: str, others: bool
 ) -> None:
-    await engine.revoke(Revocation(kind, id, until=100, before=50))
-    assert await engine.revoked(Credentials("ann", None, 49.9), 10)
-    assert await engine.revoked(Credentials("ann"), 10), "it does not say when it was issued"
-    assert not await engine.revoked(ANNS, 10)
-    assert await engine.revoked(Credentials("ben", "x", 49.0), 10) is others
-    assert not await engine.revoked(Credentials("ann"), 100)
-    joined = await engine.revoke(Revocation(kind, id, until=80, before=60))
+    await engine.tokens.revoke(Revocation(kind, id, until=100, before=50))
+    assert await engine.tokens.revoked(Credentials("ann", None, 49.9), 10)
+    assert await engine.tokens.revoked(Credentials("ann"), 10), "it does not say when it was issued"
+    assert not await engine.tokens.revoked(ANNS, 10)
+    assert await engine.tokens.revoked(Credentials("ben", "x", 49.0), 10) is others
+    assert not await engine.tokens.revoked(Credentials("ann"), 100)
+    joined = await engine.tokens.revoke(Revocation(kind, id, until=80, before=60))
     assert joined == Revocation(kind, id, until=100, before=60)
-    assert await engine.revoked(ANNS, 10)
-    assert await engine.revoke(Revocation(kind, id, until=1, before=1)) == joined
-    assert await engine.revocations(10, limit=9) == [joined]
+    assert await engine.tokens.revoked(ANNS, 10)
+    assert await engine.tokens.revoke(Revocation(kind, id, until=1, before=1)) == joined
+    assert await engine.tokens.revocations(10, limit=9) == [joined]
 
 
 async def test_a_rule_can_be_lifted(engine: Engine) -> None:
     rule = Revocation("user", "ann", until=100, before=60)
-    assert not await engine.lift("user", "ann")
-    await engine.revoke(rule)
-    assert await engine.lift("user", "ann")
-    assert not await engine.revoked(ANNS, 10)
-    assert not await engine.lift("user", "ann")
-    assert await engine.revocations(10, limit=9) == []
+    assert not await engine.tokens.lift("user", "ann")
+    await engine.tokens.revoke(rule)
+    assert await engine.tokens.lift("user", "ann")
+    assert not await engine.tokens.revoked(ANNS, 10)
+    assert not await engine.tokens.lift("user", "ann")
+    assert await engine.tokens.revocations(10, limit=9) == []
     weaker = Revocation("user", "ann", until=90, before=55)
-    assert await engine.revoke(weaker) == weaker, "nothing is left of the first"
-    assert await engine.revoked(ANNS, 10)
+    assert await engine.tokens.revoke(weaker) == weaker, "nothing is left of the first"
+    assert await engine.tokens.revoked(ANNS, 10)
 
 
 async def test_rules_are_told_in_pages(engine: Engine) -> None:
@@ -838,12 +838,12 @@ async def test_rules_are_told_in_pages(engine: Engine) -> None:
         *rules,
     ]
     for rule in reversed(rules):
-        await engine.revoke(rule)
+        await engine.tokens.revoke(rule)
     over = Revocation("token", "over", until=9)
-    await engine.revoke(over)
+    await engine.tokens.revoke(over)
     found: list[Revocation] = []
     after: tuple[str, str] | None = None
-    while page := await engine.revocations(10, after=after, limit=3):
+    while page := await engine.tokens.revocations(10, after=after, limit=3):
         assert len(page) <= 3
         found += page
         after = page[-1].kind, page[-1].id
@@ -852,23 +852,23 @@ async def test_rules_are_told_in_pages(engine: Engine) -> None:
 
 async def test_a_rule_is_announced_when_it_refuses_more(engine: Engine, listener: Listener) -> None:
     rule = Revocation("user", "ann", until=100, before=60)
-    await engine.revoke(rule)
+    await engine.tokens.revoke(rule)
     assert listener.revoked == [rule]
-    await engine.revoke(Revocation("user", "ann", until=50, before=60))
-    await engine.lift("user", "ann")
-    more = await engine.revoke(Revocation("user", "ann", until=50, before=60))
+    await engine.tokens.revoke(Revocation("user", "ann", until=50, before=60))
+    await engine.tokens.lift("user", "ann")
+    more = await engine.tokens.revoke(Revocation("user", "ann", until=50, before=60))
     assert listener.revoked == [rule, more]
 
 
 async def test_there_is_an_end_of_rules(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (revocations, redis_revocations):
         monkeypatch.setattr(module, "MOST", 2)
-    await engine.revoke(Revocation("token", "a", until=100))
-    await engine.revoke(Revocation("token", "b", until=100))
+    await engine.tokens.revoke(Revocation("token", "a", until=100))
+    await engine.tokens.revoke(Revocation("token", "b", until=100))
     with pytest.raises(Refusal, match="issued before a time") as refused:
-        await engine.revoke(Revocation("token", "c", until=100))
+        await engine.tokens.revoke(Revocation("token", "c", until=100))
     assert refused.value.code == "too_many"
-    assert (await engine.revoke(Revocation("token", "b", until=200))).until == 200
+    assert (await engine.tokens.revoke(Revocation("token", "b", until=200))).until == 200
 
 
 # -- life -----------------------------------------------------------------------------------------
@@ -937,9 +937,9 @@ async def test_everything_durable_survives_a_restart(durable: Harness) -> None:
     await engine.read("a", "ann", 7)
     await engine.enter("a", ANN, "c1")
     secret = await engine.secret("recovery")
-    await engine.revoke(Revocation("token", "t", until=100))
-    await engine.revoke(Revocation("user", "ben", until=100, before=70))
-    await engine.lift("token", "u")
+    await engine.tokens.revoke(Revocation("token", "t", until=100))
+    await engine.tokens.revoke(Revocation("user", "ben", until=100, before=70))
+    await engine.tokens.lift("token", "u")
     before = await engine.history("a", limit=100)
     nothing = await engine.history("empty", limit=1)
 
@@ -949,8 +949,8 @@ async def test_everything_durable_survives_a_restart(durable: Harness) -> None:
     assert await engine.join("a", ANN) == Membership(0, 12, 7, 7)
     assert await engine.members("a", limit=9) == [ANN]
     assert await engine.secret("recovery") == secret
-    assert await engine.revoked(ANNS, 99)
-    assert [rule.id for rule in await engine.revocations(99, limit=9)] == ["t", "ben"]
+    assert await engine.tokens.revoked(ANNS, 99)
+    assert [rule.id for rule in await engine.tokens.revocations(99, limit=9)] == ["t", "ben"]
     assert await engine.counts("a") == Counts(0, 1)
     again = await engine.publish("a", draft("m4"), KEEP)
     assert (again.position.offset, again.duplicate) == (4, True)

@@ -9,8 +9,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import threading
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -22,34 +20,19 @@ from sioserver.engine import embedded as module
 from sioserver.engine import embedded_pages as pages
 from sioserver.engine.base import Engine
 from sioserver.engine.embedded import EmbeddedEngine
-from sioserver.engine.embedded_tables import Rule, Tables
 from sioserver.engine.tail import TAIL_BYTES
 from sioserver.errors import Refusal
 from sioserver.model import Counts, Membership, Standing, User
 
 from .conftest import ANN, GUEST, Keep, Listener, draft
+from .embedded_kit import T, pragma, refused
 
 KEEP = Keep()
-T = 1_700_000_000.0
 
 
 @pytest.fixture
-async def engine(tmp_path: Path) -> AsyncIterator[EmbeddedEngine]:
-    store = Store(cached_messages=4, cached_rooms=2, durability="normal")
-    engine = EmbeddedEngine(store, grace=5, path=tmp_path / "rooms.db")
-    await engine.start(Listener())
-    yield engine
-    await engine.stop()
-
-
-async def pragma(engine: EmbeddedEngine, text: str) -> None:
-    await engine._journal.read(lambda t: t.connection.execute(f"PRAGMA {text}").fetchall())
-
-
-async def refused(call: object) -> str:
-    with pytest.raises(Refusal) as error:
-        await call  # type: ignore[misc]
-    return error.value.code
+def engine(embedded: EmbeddedEngine) -> EmbeddedEngine:
+    return embedded
 
 
 async def test_a_crowd_that_leaves_does_not_keep_the_loop(
@@ -64,32 +47,6 @@ async def test_a_crowd_that_leaves_does_not_keep_the_loop(
         turns += 1
         await asyncio.sleep(0)
     assert turns >= 5
-
-
-async def test_a_cursor_that_is_written_while_it_is_read(engine: EmbeddedEngine) -> None:
-    """Read before, and looked at when it has been written: it is known all the same."""
-    await engine.join("a", ANN)
-    for n in range(3):
-        await engine.publish("a", draft(f"m{n}"), KEEP)
-    engine.advance("a", "ann", 2)
-    first, second, read, written = (threading.Event() for _ in range(4))
-
-    def hold(_: Tables) -> None:
-        read.set()
-        assert second.wait(5)
-
-    # three batches, and the event loop does nothing while the thread works
-    engine._journal.post(lambda _: first.wait(5), writes=False)
-    joining = asyncio.create_task(engine.join("a", ANN))
-    await asyncio.sleep(0)
-    engine._journal.post(hold, writes=False)
-    first.set()
-    assert read.wait(5)
-    engine._write_cursors()
-    engine._journal.post(lambda _: written.set(), writes=False)
-    second.set()
-    assert written.wait(5)
-    assert (await joining).cursor == 2
 
 
 # -- the disk fails -------------------------------------------------------------------------------
@@ -162,35 +119,6 @@ async def test_a_refused_draft_is_not_under_way_any_more(engine: EmbeddedEngine)
     assert (result.position.offset, result.duplicate) == (1, False)
 
 
-async def test_cursors_wait_for_the_disk(engine: EmbeddedEngine, tmp_path: Path) -> None:
-    await engine.join("a", ANN)
-    for n in range(6):
-        await engine.publish("a", draft(f"m{n}"), KEEP)
-    await pragma(engine, "query_only = 1")
-    engine.advance("a", "ann", 3)
-    await engine.sweep(T)
-    engine.advance("a", "ann", 5)
-    await engine.history("a", after=0, limit=1)
-    assert engine.stats()["cursors_waiting"] == 1
-    await pragma(engine, "query_only = 0")
-    await engine.stop()
-    again = EmbeddedEngine(Store(), grace=5, path=tmp_path / "rooms.db")
-    await again.start(Listener())
-    assert await again.join("a", ANN) == Membership(0, 5, 0, 0)
-    await again.stop()
-
-
-async def test_a_cursor_travels_with_the_next_message(engine: EmbeddedEngine) -> None:
-    await engine.join("a", ANN)
-    await engine.publish("a", draft("m1"), KEEP)
-    engine.advance("a", "ann", 1)
-    await engine.publish("a", draft("m2"), KEEP)
-    await engine.history("a", after=0, before=2, limit=0)
-    stored = await engine._journal.read(lambda t: t.connection.execute(
-        "SELECT cursor FROM member").fetchall())  # fmt: skip
-    assert stored == [(1,)]
-
-
 async def test_a_room_that_cannot_be_read(
     engine: EmbeddedEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -227,54 +155,6 @@ async def test_only_posting_is_refused_while_the_queue_is_full(tmp_path: Path) -
     await engine.sweep(T)
     assert (await engine.publish("a", draft("m3"), KEEP)).position.offset == 4
     await engine.stop()
-
-
-async def test_what_cannot_be_deleted_is_hidden(engine: EmbeddedEngine) -> None:
-    """A full disk: nobody is kept out, nothing too old is shown, and it goes when it can."""
-    for n in range(30):
-        await engine.publish("a", draft(f"m{n}", at=int(T * 1000) + n * 1000), KEEP)
-    await pragma(engine, "query_only = 1")
-    engine.watch("a")
-    rule = Keep(history_age=100)
-
-    async def shown() -> tuple[list[int], int]:
-        page = await engine.history("a", after=0, limit=99)
-        return [message.offset for message in page.messages], page.first
-
-    async def stored() -> int:
-        rows = await engine._journal.read(
-            lambda t: t.connection.execute("SELECT count(*) FROM message").fetchone()
-        )
-        return int(rows[0])
-
-    await engine.trim("a", rule, T + 110)
-    assert await shown() == (list(range(11, 31)), 11)
-    await refused(engine.publish("a", draft("lost"), KEEP))
-    engine._rules["a"] = Rule("a", rule.history_length, rule.history_age)
-    await engine.sweep(T + 120)
-    assert await stored() == 30
-    assert await shown() == (list(range(21, 31)), 21)
-    await pragma(engine, "query_only = 0")
-    now = T + 120
-    while engine.ready() is not None:
-        now += 1
-        await engine.sweep(now)
-        await stored()
-    await engine.sweep(T + 128)  # too soon for another round
-    assert await stored() == 30
-    await engine.sweep(T + 185)
-    assert await stored() == 0
-    assert await shown() == ([], 31)
-
-
-async def test_rules_are_forgotten_with_their_rooms(engine: EmbeddedEngine) -> None:
-    engine.watch("room0")
-    for n in range(10):
-        await engine.trim(f"room{n}", KEEP, T)
-    await engine.sweep(T)
-    assert set(engine._rules) == {"room0", "room8", "room9"}
-    await engine.publish("room0", draft("m"), Keep(history_length=7))
-    assert engine._rules["room0"].length == 7
 
 
 # -- memory ---------------------------------------------------------------------------------------

@@ -18,8 +18,9 @@ import pytest
 from sioserver.engine import embedded_file
 from sioserver.engine import embedded_pages as pages
 from sioserver.engine.base import StoreError
+from sioserver.engine.embedded_entries import Append
 from sioserver.engine.embedded_file import APPLICATION_ID, VERSION, StoreFile
-from sioserver.engine.embedded_tables import Append, Damaged, Tables
+from sioserver.engine.embedded_tables import Damaged, Tables
 
 from .conftest import draft
 

@@ -6,9 +6,10 @@ import pytest
 
 from sioserver.engine import embedded_members as members
 from sioserver.engine import embedded_pages as pages
+from sioserver.engine.embedded_entries import Append
 from sioserver.engine.embedded_file import StoreFile
 from sioserver.engine.embedded_members import Known
-from sioserver.engine.embedded_tables import Append, Tables
+from sioserver.engine.embedded_tables import Tables
 from sioserver.engine.tail import TAIL_BYTES
 from sioserver.model import Membership, Standing, User
 

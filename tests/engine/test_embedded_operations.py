@@ -9,9 +9,10 @@ import msgspec
 import pytest
 
 from sioserver.engine import embedded_pages as pages
+from sioserver.engine.embedded_entries import NOT_FOUND, NOT_THEIRS, Append, Operate
 from sioserver.engine.embedded_file import StoreFile
-from sioserver.engine.embedded_operations import NOT_FOUND, NOT_THEIRS, operate
-from sioserver.engine.embedded_tables import TRIM_EVERY, Append, Operate, Rule, Tables
+from sioserver.engine.embedded_operations import operate
+from sioserver.engine.embedded_tables import TRIM_EVERY, Rule, Tables
 from sioserver.model import Operation
 
 from .conftest import BEN, delete, draft, edit, react

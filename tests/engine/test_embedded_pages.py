@@ -9,9 +9,10 @@ import msgspec
 import pytest
 
 from sioserver.engine import embedded_pages as pages
+from sioserver.engine.embedded_entries import Append, Operate
 from sioserver.engine.embedded_file import StoreFile
 from sioserver.engine.embedded_operations import operate
-from sioserver.engine.embedded_tables import Append, Damaged, Operate, Tables
+from sioserver.engine.embedded_tables import Damaged, Tables
 from sioserver.engine.tail import TAIL_BYTES, Tail
 
 from .conftest import delete, draft, edit, react

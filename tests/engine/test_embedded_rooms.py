@@ -3,8 +3,8 @@ from collections.abc import Callable
 
 import pytest
 
+from sioserver.engine.embedded_pages import Loaded
 from sioserver.engine.embedded_rooms import Room, RoomCache
-from sioserver.engine.embedded_tables import Loaded
 from sioserver.errors import Refusal
 from sioserver.model import Message
 

@@ -11,8 +11,9 @@ import pytest
 
 from sioserver.engine import embedded_pages as pages
 from sioserver.engine.base import StoreError
+from sioserver.engine.embedded_entries import Append
 from sioserver.engine.embedded_store import WAITING_BYTES, Journal
-from sioserver.engine.embedded_tables import Append, Tables
+from sioserver.engine.embedded_tables import Tables
 from sioserver.engine.tail import TAIL_BYTES
 from sioserver.errors import Refusal
 

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from sioserver.engine import embedded_pages as pages
 from sioserver.engine import embedded_tables
+from sioserver.engine.embedded_entries import Append
 from sioserver.engine.embedded_file import StoreFile
 from sioserver.engine.embedded_tables import (
     PRUNE_ROWS,
     TRIM_EVERY,
     TRIM_ROWS,
-    Append,
     Tables,
     marks,
     parts,

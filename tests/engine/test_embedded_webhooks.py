@@ -10,8 +10,9 @@ import pytest
 
 from sioserver.config.schema import Store, Webhook, Webhooks
 from sioserver.engine.embedded import EmbeddedEngine
+from sioserver.engine.embedded_entries import Append
 from sioserver.engine.embedded_file import StoreFile
-from sioserver.engine.embedded_tables import Append, Tables
+from sioserver.engine.embedded_tables import Tables
 from sioserver.engine.embedded_webhooks import Marking, due, mark_of, notes, write_note
 from sioserver.errors import Refusal
 from sioserver.model import Draft, User

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from sioserver.engine import embedded_pages as pages
+from sioserver.engine.embedded_entries import Append
 from sioserver.engine.embedded_file import StoreFile
-from sioserver.engine.embedded_tables import Append, Tables
+from sioserver.engine.embedded_tables import Tables
 from sioserver.engine.embedded_writer import Batch, Call, Writer
 from sioserver.engine.tail import TAIL_BYTES
 from sioserver.model import User

@@ -38,7 +38,7 @@ class Node:
             on_connected=lambda: None,
             on_lost=lambda reason: None,
         )
-        self.rules = RedisRevocations(self.redis, keys, on_revoked=self.told.append)
+        self.rules = RedisRevocations(self.redis, keys)
         self.bus = Bus(
             self.redis,
             on_message=self._heard,
@@ -53,6 +53,9 @@ class Node:
         if not self.deaf:
             self.rules.on_bus(payload[1:])
 
+    def on_revoked(self, rule: Revocation) -> None:
+        self.told.append(rule)
+
     def stat(self, name: str) -> float:
         return self.rules.stats()[f"revocations_{name}"]
 
@@ -61,7 +64,7 @@ class Node:
         await self.redis.start()
         await self.bus.start()
         self.bus.subscribe(self.keys.tokens)
-        await self.rules.start()
+        await self.rules.start(self)
         await until(lambda: self.rules.current, "the copy is current")
         try:
             yield self
@@ -127,7 +130,7 @@ async def test_a_node_that_comes_later_knows_all(start: Start) -> None:
     await one.rules.lift("token", "t7")
     two = await start()
     assert len(two.told) == PAGE + 2
-    assert await two.rules.page(0, None, 9999) == await one.rules.page(0, None, 9999)
+    assert await two.rules.revocations(0, limit=9999) == await one.rules.revocations(0, limit=9999)
 
 
 async def test_what_came_between_is_read(start: Start) -> None:
@@ -185,7 +188,7 @@ async def test_without_redis_nobody_is_let_in_on_an_old_copys_word(start: Start)
     node.rules.on_deaf()
     for call in (
         node.rules.revoked(ANN, 0),
-        node.rules.page(0, None, 9),
+        node.rules.revocations(0, limit=9),
         node.rules.revoke(rule),
         node.rules.lift("user", "ann"),
     ):
@@ -297,6 +300,6 @@ async def test_a_listener_that_fails_is_not_the_end(start: Start) -> None:
     def fail(rule: Revocation) -> None:
         raise RuntimeError("no")
 
-    node.rules._on_revoked = fail
+    node.on_revoked = fail  # type: ignore[method-assign]
     await node.rules.revoke(Revocation("token", "t", FAR))
     assert await node.rules.revoked(ANN, 0)

@@ -306,7 +306,7 @@ async def test_a_revoked_user_is_put_out() -> None:
         ann = await here.open("sioserver.v1", headers={"Authorization": f"Bearer {token()}"})
         await ann.join("den")
         now = time.time()
-        await here.rooms._engine.revoke(Revocation("user", "ann", now + 99, before=now + 1))
+        await here.rooms._engine.tokens.revoke(Revocation("user", "ann", now + 99, before=now + 1))
         assert (await ann.hear_until("notice"))[1]["code"] == "token_revoked"
         assert await ann.gone() == 3504
         late = await here.open("sioserver.v1")

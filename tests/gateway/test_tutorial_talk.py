@@ -307,7 +307,7 @@ async def test_a_revoked_token_ends_the_connection() -> None:
         ann = await here.open(headers={"Authorization": f"Bearer {token('ann', jti='j1')}"})
         await ann.login("Ann")
         engine = here.rooms._engine
-        await engine.revoke(Revocation("token", "j1", time.time() + 3600))
+        await engine.tokens.revoke(Revocation("token", "j1", time.time() + 3600))
         assert await ann.hear_until("noauth") == NOAUTH
         assert await ann.gone() == 3504
 
@@ -482,7 +482,7 @@ async def test_a_revoked_token_says_no_more_texts() -> None:
         ann = await here.open(headers={"Authorization": f"Bearer {token('ann')}"})
         await ann.say("one")
         assert await eve.hear() == "one"
-        await here.rooms._engine.revoke(Revocation("token", "j1", time.time() + 3600))
+        await here.rooms._engine.tokens.revoke(Revocation("token", "j1", time.time() + 3600))
         assert await eve.hear() == NOAUTH
         assert await eve.gone() == 3504
 
@@ -743,7 +743,7 @@ async def test_a_token_that_is_revoked_while_it_is_looked_at_hears_nothing() -> 
     async with place(configured(auth=WITH_TOKENS), hooks=hooks) as here:
         eve = await here.open(headers=bearer(token("eve", jti="j1")))
         await asked.wait()
-        await here.rooms._engine.revoke(Revocation("token", "j1", time.time() + 3600))
+        await here.rooms._engine.tokens.revoke(Revocation("token", "j1", time.time() + 3600))
         done.set()
         assert await eve.hear() == NOAUTH
         assert await eve.gone() == 3504

@@ -2618,7 +2618,7 @@ async def test_guests_beside_tokens(serve: Serve) -> None:
 
 async def test_a_revoked_token(serve: Serve) -> None:
     running = await serve(auth=AUTH)
-    await running.engine.revoke(Revocation("token", "t1", time.time() + 100))
+    await running.engine.tokens.revoke(Revocation("token", "t1", time.time() + 100))
     client = await running.open()
     assert (await client.refused("/", {"token": token(jti="t1")}))["code"] == "unauthorized"
     assert (await client.connect("/", {"token": token(jti="t2")})).packet_type == stock.CONNECT
@@ -2650,7 +2650,7 @@ async def test_a_revoked_user_is_ended_in_all_rooms_and_may_log_in_again(
     fresh, other = await running.open(transport), await running.open(transport)
     await fresh.connect("/kitchen", {"token": new})
     await other.connect("/kitchen", {"token": token("bob")})
-    await running.engine.revoke(since(50))
+    await running.engine.tokens.revoke(since(50))
     for client in clients:
         for room in ("/", "/kitchen", "/@me"):
             assert await ended(client, room) == {
@@ -2673,7 +2673,7 @@ async def test_a_revoked_token_ends_its_connections_only(serve: Serve, transport
     bad, good = await running.open(transport), await running.open(transport)
     await bad.connect("/", {"token": token(jti="t1")})
     await good.connect("/", {"token": token(jti="t2")})
-    await running.engine.revoke(Revocation("token", "t1", time.time() + 100))
+    await running.engine.tokens.revoke(Revocation("token", "t1", time.time() + 100))
     assert (await ended(bad, "/"))["code"] == "token_revoked"
     await good.post("still here")
 
@@ -2684,7 +2684,7 @@ async def test_a_token_that_does_not_say_when_it_was_issued_is_as_old_as_can_be(
     running = await serve(auth=AUTH)
     client = await running.open()
     await client.connect("/", {"token": token()})
-    await running.engine.revoke(since(1e9, "all", ""))
+    await running.engine.tokens.revoke(since(1e9, "all", ""))
     assert (await ended(client, "/"))["code"] == "token_revoked"
 
 
@@ -2697,10 +2697,10 @@ async def test_a_fresh_token_saves_a_connection_from_what_befalls_the_old_one(
         await client.connect(room, {"token": token(iat=time.time() - 100, jti="old")})
     fresh = token(iat=time.time() - 10, jti="new")
     assert (await client.call("auth", {"token": fresh}, room="/@me"))["ok"]
-    await running.engine.revoke(Revocation("token", "old", time.time() + 100))
-    await running.engine.revoke(since(50))
+    await running.engine.tokens.revoke(Revocation("token", "old", time.time() + 100))
+    await running.engine.tokens.revoke(since(50))
     await client.post("still here")
-    await running.engine.revoke(Revocation("token", "new", time.time() + 100))
+    await running.engine.tokens.revoke(Revocation("token", "new", time.time() + 100))
     for room in ("/", "/@me"):
         assert (await ended(client, room))["code"] == "token_revoked"
 
@@ -2708,7 +2708,7 @@ async def test_a_fresh_token_saves_a_connection_from_what_befalls_the_old_one(
 async def test_guests_have_no_token(serve: Serve) -> None:
     running = await serve(auth={**AUTH, "anonymous": True})
     guest = await running.enter()
-    await running.engine.revoke(since(-1e9, "all", ""))
+    await running.engine.tokens.revoke(since(-1e9, "all", ""))
     await guest.post("still here")
 
 
@@ -2727,7 +2727,7 @@ async def test_a_token_that_is_revoked_while_its_client_comes_in(
     go_on = waits.hold()
     joining = asyncio.create_task(client.refused(room, {"token": token(jti="t1")}))
     await waits.called()
-    await running.engine.revoke(Revocation("token", "t1", time.time() + 100))
+    await running.engine.tokens.revoke(Revocation("token", "t1", time.time() + 100))
     go_on.set()
     assert (await joining)["code"] == "unauthorized"
     assert client.events(room, "welcome", "message") == []
@@ -2746,7 +2746,7 @@ async def test_a_client_that_waits_for_something_is_ended_all_the_same(
     go_on = waits.hold()
     await client.emit("members", {"all": True})
     await waits.called()
-    await running.engine.revoke(Revocation("token", "t1", time.time() + 100))
+    await running.engine.tokens.revoke(Revocation("token", "t1", time.time() + 100))
     assert (await ended(client, "/"))["code"] == "token_revoked"
     await other.post("is he gone?")
     go_on.set()

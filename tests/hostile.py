@@ -29,9 +29,10 @@ import msgspec
 from aiohttp import web
 
 from sioserver.app import DOORS as DOORS_OF
-from sioserver.app import METRICS, NODE, SERVER, connections_of, create_app
+from sioserver.app import METRICS, NODE, SERVER, create_app
 from sioserver.config import Config
 from sioserver.metrics import Metrics
+from sioserver.serve import connections_of
 from sioserver.site import Site
 from sioserver.transport.namespace import RoomServer
 

@@ -17,9 +17,10 @@ import pytest
 import uvloop
 from aiohttp import web
 
-from sioserver.app import connections_of, create_app
+from sioserver.app import create_app
 from sioserver.config import Config
 from sioserver.config.schema import Limits, Store, Tls
+from sioserver.serve import connections_of
 from sioserver.site import Site
 from sioserver.tls import HANDSHAKE_TIMEOUT, SHUTDOWN_TIMEOUT, Encryption
 from sioserver.transport.http_connections import FREE_FILES
@@ -159,7 +160,7 @@ def test_who_says_nothing_keeps_nobody_from_a_handshake(
         config = msgspec.structs.replace(CONFIG, limits=Limits(tls_handshakes=3))
     else:
         config = CONFIG
-        monkeypatch.setattr("sioserver.app.most_files", lambda: FREE_FILES + 3)
+        monkeypatch.setattr("sioserver.serve.most_files", lambda: FREE_FILES + 3)
 
     async def run() -> None:
         files = Certificates(tmp_path)

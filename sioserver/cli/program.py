@@ -52,7 +52,7 @@ def _serve(args: argparse.Namespace) -> int:
         from sioserver.workers import supervise
 
         return supervise(config, lambda: load_for(args).config, args.app or "")
-    from sioserver.app import run
+    from sioserver.serve import run
 
     return run(config, extension=args.app or "")
 

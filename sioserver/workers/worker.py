@@ -48,7 +48,7 @@ def main() -> int:
     if start is None:
         return ORPHAN
     from sioserver import logs
-    from sioserver.app import peer_of, run
+    from sioserver.serve import peer_of, run
 
     logs.setup(start.config.log, worker=start.number)
     supervisor = Line(line, start, peer_of(start.config, start.directory, start.place))
@@ -61,7 +61,7 @@ def main() -> int:
 
 
 class Line:
-    """The worker's end of the line (it is what `app` calls a `Worker`)."""
+    """The worker's end of the line (it is what `serve` calls a `Worker`)."""
 
     def __init__(self, line: socket.socket, start: Start, peer: Peer) -> None:
         self.peer = peer

@@ -36,7 +36,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
         started.append(config)
         return 7
 
-    app = ModuleType("sioserver.app")
-    app.run = run  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "sioserver.app", app)
+    serve = ModuleType("sioserver.serve")
+    serve.run = run  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "sioserver.serve", serve)
     return started

@@ -108,7 +108,7 @@ def test_an_interrupt_is_no_traceback(
     def interrupted(config: Config, *, extension: str) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sys.modules["sioserver.app"], "run", interrupted)
+    monkeypatch.setattr(sys.modules["sioserver.serve"], "run", interrupted)
     assert main(["serve"]) == 130
 
 

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from sioserver import app
+from sioserver import app, serve
 from sioserver.cli import main
 from sioserver.connections.guard import Guard
 from sioserver.errors import Refusal
@@ -176,6 +176,6 @@ def run() -> int:
     """Serve, with the arguments of `sioserver serve`; returns the exit code."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # no longer than who started it
-    app.create_app = _create
+    serve.create_app = _create
     UNTOLD.watch()
     return main(["serve", *sys.argv[1:]])

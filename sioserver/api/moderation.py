@@ -20,7 +20,7 @@ from sioserver.config.api_keys import ADMIN
 from sioserver.errors import Refusal
 from sioserver.model import EVERYWHERE, SanctionKind
 from sioserver.moderation import Lift, Moderation
-from sioserver.protocol import shapes
+from sioserver.protocol import answers, requests, shapes
 
 LOG: Final = "/api/moderation_log"
 
@@ -42,7 +42,7 @@ def routes(moderation: Moderation, let_in: Guard) -> list[Route]:
             LOG,
             "What was decided about all rooms, newest first",
             log,
-            shapes.ModerationLog,
+            answers.ModerationLog,
             query=("before_act", "limit"),
             needs=WHO,
         ),
@@ -78,8 +78,8 @@ def _about(moderation: Moderation, let_in: Guard, kind: SanctionKind, end: Lift)
             path,
             f"{kind.capitalize()} a user in all rooms",
             impose,
-            shapes.Decided,
-            body=shapes.BanOptions if kind == "ban" else shapes.MuteOptions,
+            answers.Decided,
+            body=requests.BanOptions if kind == "ban" else requests.MuteOptions,
             needs=WHO,
         ),
         Route(
@@ -88,7 +88,7 @@ def _about(moderation: Moderation, let_in: Guard, kind: SanctionKind, end: Lift)
             path,
             f"The {kind}s in all rooms, by user",
             listed,
-            shapes.Bans,
+            answers.Bans,
             query=("limit", "after_user"),
             needs=WHO,
         ),

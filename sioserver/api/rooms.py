@@ -19,7 +19,7 @@ from sioserver.api.shapes import NewMessage, RoomView
 from sioserver.api.table import Route
 from sioserver.api.visits import ROOM, WHO, Visits, number, query, user_of
 from sioserver.errors import Refusal
-from sioserver.protocol import shapes as protocol
+from sioserver.protocol import answers
 from sioserver.rooms import RoomService
 
 BYTES: Final = "application/octet-stream"
@@ -64,7 +64,7 @@ class Rooms:
                 "/api/directory",
                 "The public rooms that you may join",
                 self._list_rooms,
-                protocol.Directory,
+                answers.Directory,
                 query=("query", "after_room", "limit"),
                 needs=WHO,
                 shared=True,
@@ -75,7 +75,7 @@ class Rooms:
                 f"{ROOM}/members",
                 "Who is online, and who are the members",
                 self._list_members,
-                protocol.Members,
+                answers.Members,
                 query=("all", "as"),
                 needs=WHO,
                 shared=True,
@@ -86,7 +86,7 @@ class Rooms:
                 f"{ROOM}/messages",
                 "A page of the room's messages, ascending",
                 self._list_messages,
-                protocol.HistoryPage,
+                answers.HistoryPage,
                 query=("before", "after", "limit", "as"),
                 needs=WHO,
                 shared=True,
@@ -97,7 +97,7 @@ class Rooms:
                 f"{ROOM}/search",
                 "The newest messages that say something",
                 self._search,
-                protocol.SearchPage,
+                answers.SearchPage,
                 query=("query", "before", "limit", "as"),
                 needs=WHO,
                 shared=True,
@@ -108,7 +108,7 @@ class Rooms:
                 f"{ROOM}/messages",
                 "Post a message; when it is answered, it is stored and reaches everybody",
                 self._post_message,
-                protocol.Published,
+                answers.Published,
                 status=201,
                 body=NewMessage,
                 binary=True,

@@ -18,7 +18,7 @@ from sioserver.api.table import Route
 from sioserver.api.visits import ROOM, WHO, Visits, number, query, user_of
 from sioserver.model import Sanction
 from sioserver.moderation import Lift, Moderation
-from sioserver.protocol import shapes
+from sioserver.protocol import answers, requests, shapes
 
 MAX_BODY = 16_384
 
@@ -35,7 +35,12 @@ class RoomModeration:
         moderation = self._moderation
         return [
             _route(
-                "get_settings", "GET", "settings", "How the room is set", self._get, shapes.Settings
+                "get_settings",
+                "GET",
+                "settings",
+                "How the room is set",
+                self._get,
+                answers.Settings,
             ),
             _route(
                 "change_settings",
@@ -43,8 +48,8 @@ class RoomModeration:
                 "settings",
                 "Set the room",
                 self._change,
-                shapes.Settings,
-                body=shapes.SettingsOptions,
+                answers.Settings,
+                body=requests.SettingsOptions,
             ),
             _route(
                 "kick",
@@ -52,8 +57,8 @@ class RoomModeration:
                 "kicks",
                 "End a user's connections to the room",
                 self._decide("kick", moderation.kick, wire.parse_kick),
-                shapes.Decided,
-                body=shapes.KickOptions,
+                answers.Decided,
+                body=requests.KickOptions,
             ),
             _route(
                 "mute",
@@ -61,8 +66,8 @@ class RoomModeration:
                 "mutes",
                 "Keep a user quiet",
                 self._decide("mute", moderation.mute, wire.parse_mute),
-                shapes.Decided,
-                body=shapes.MuteOptions,
+                answers.Decided,
+                body=requests.MuteOptions,
             ),
             _route(
                 "ban",
@@ -70,8 +75,8 @@ class RoomModeration:
                 "bans",
                 "Put a user out, and keep them out",
                 self._decide("ban", moderation.ban, wire.parse_ban),
-                shapes.Decided,
-                body=shapes.BanOptions,
+                answers.Decided,
+                body=requests.BanOptions,
             ),
             _route(
                 "list_mutes",
@@ -79,7 +84,7 @@ class RoomModeration:
                 "mutes",
                 "Who is kept quiet, by user",
                 self._list("mute"),
-                shapes.Bans,
+                answers.Bans,
                 query=("after_user", "limit"),
             ),
             _route(
@@ -88,7 +93,7 @@ class RoomModeration:
                 "bans",
                 "Who is kept out, by user",
                 self._list("ban"),
-                shapes.Bans,
+                answers.Bans,
                 query=("after_user", "limit"),
             ),
             _route(
@@ -113,7 +118,7 @@ class RoomModeration:
                 "moderation_log",
                 "What moderators did, newest first",
                 self._log,
-                shapes.ModerationLog,
+                answers.ModerationLog,
                 query=("before_act", "limit"),
             ),
         ]

@@ -18,7 +18,7 @@ from sioserver.api.shapes import EditedMessage, OneMessage
 from sioserver.api.table import Route
 from sioserver.api.visits import ROOM, WHO, Visits, number, query, user_of
 from sioserver.errors import Refusal
-from sioserver.protocol.shapes import Operated
+from sioserver.protocol.answers import Operated
 from sioserver.rooms import RoomService
 
 MESSAGE: Final = f"{ROOM}/messages/{{offset}}"

@@ -1,5 +1,5 @@
 """What comes with requests to the HTTP API and their answers, where it is not what comes over a
-connection too (`protocol.shapes`). Only for the description: nothing here checks what is sent.
+connection too (`protocol`). Only for the description: nothing here checks what is sent.
 """
 
 from __future__ import annotations
@@ -8,11 +8,11 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, UnsetType
 
+from sioserver.protocol.requests import MessageOptions
 from sioserver.protocol.shapes import (
     Body,
     Count,
     Message,
-    MessageOptions,
     Name,
     Options,
     Permission,

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from sioserver.api import shapes
+from sioserver.protocol import answers, requests
 from sioserver.protocol import shapes as protocol
 
 from ..protocol.conform import conforms
@@ -26,12 +27,12 @@ async def test_answers() -> None:
         for number in range(3):
             await post(http, "lobby", BACK_END, body=number, id=f"a-{number}", **{"as": "bot"})
         _, posted = await post(http, "lobby", bearer(), body="x", mentions=["bot"])
-        conforms(posted, protocol.Published)
+        conforms(posted, answers.Published)
         for kind, rest in (
             (shapes.RoomView, ()),
-            (protocol.Members, ("members",)),
-            (protocol.HistoryPage, ("messages",)),
-            (protocol.Settings, ("settings",)),
+            (answers.Members, ("members",)),
+            (answers.HistoryPage, ("messages",)),
+            (answers.Settings, ("settings",)),
         ):
             conforms((await get(http, at("lobby", *rest), bearer()))[1], kind)
         for method, rest, body in (
@@ -40,23 +41,23 @@ async def test_answers() -> None:
             ("DELETE", ("messages", "2"), {}),
         ):
             done = await asked(http, method, at("lobby", *rest, **{"as": "bot"}), **body)
-            conforms(done, protocol.Operated)
+            conforms(done, answers.Operated)
         for offset in ("1", "2", "4"):
             told = await asked(http, "GET", at("lobby", "messages", offset, **{"as": "bot"}))
             conforms(told, shapes.OneMessage)
-        conforms((await get(http, at("lobby", "messages"), bearer()))[1], protocol.HistoryPage)
+        conforms((await get(http, at("lobby", "messages"), bearer()))[1], answers.HistoryPage)
         where = at("lobby", "members", all="true")
-        conforms((await get(http, where, bearer()))[1], protocol.Members)
+        conforms((await get(http, where, bearer()))[1], answers.Members)
         for path, body, kind in (
-            ("bans", {"user": "eve"}, protocol.Decided),
-            ("mutes", {"user": "eve", "seconds": 5, "reason": "r"}, protocol.Decided),
-            ("kicks", {"user": "eve"}, protocol.Decided),
+            ("bans", {"user": "eve"}, answers.Decided),
+            ("mutes", {"user": "eve", "seconds": 5, "reason": "r"}, answers.Decided),
+            ("kicks", {"user": "eve"}, answers.Decided),
         ):
             conforms(await asked(http, "POST", at("lobby", path), **body), kind)
         changed = await asked(http, "PATCH", at("lobby", "settings"), topic="t")
-        conforms(changed, protocol.Settings)
-        conforms(await asked(http, "GET", at("lobby", "bans")), protocol.Bans)
-        conforms(await asked(http, "GET", at("lobby", "moderation_log")), protocol.ModerationLog)
+        conforms(changed, answers.Settings)
+        conforms(await asked(http, "GET", at("lobby", "bans")), answers.Bans)
+        conforms(await asked(http, "GET", at("lobby", "moderation_log")), answers.ModerationLog)
         conforms(await asked(http, "DELETE", at("lobby", "bans", "eve")), protocol.Done)
         for body in ({"user": "ann"}, {"token": "t"}, {"before": 5}):
             revoked = await asked(http, "POST", "/api/revocations", **body)
@@ -74,9 +75,9 @@ GOOD: list[tuple[str, type[msgspec.Struct], dict[str, Any]]] = [
         {"body": "x", "id": "a", "mentions": ["b"], "as": {"user": "b"}},
     ),
     ("messages", shapes.NewMessage, {"body": "x", "as": {"user": "b", "name": "B"}}),
-    ("bans", protocol.BanOptions, {"user": "eve", "seconds": 0, "reason": "", "address": False}),
-    ("mutes", protocol.MuteOptions, {"user": "eve", "seconds": 1}),
-    ("kicks", protocol.KickOptions, {"user": "eve", "reason": "r"}),
+    ("bans", requests.BanOptions, {"user": "eve", "seconds": 0, "reason": "", "address": False}),
+    ("mutes", requests.MuteOptions, {"user": "eve", "seconds": 1}),
+    ("kicks", requests.KickOptions, {"user": "eve", "reason": "r"}),
 ]
 BAD: list[tuple[str, type[msgspec.Struct], dict[str, Any]]] = [
     ("messages", shapes.NewMessage, {"as": "bot"}),
@@ -84,9 +85,9 @@ BAD: list[tuple[str, type[msgspec.Struct], dict[str, Any]]] = [
     ("messages", shapes.NewMessage, {"body": "x", "as": {"name": "B"}}),
     ("messages", shapes.NewMessage, {"body": "x", "as": {"user": "b", "x": 1}}),
     ("messages", shapes.NewMessage, {"body": "x", "as": "bot", "id": "a b"}),
-    ("bans", protocol.BanOptions, {"seconds": 5}),
-    ("mutes", protocol.MuteOptions, {"user": "eve"}),
-    ("kicks", protocol.KickOptions, {"user": "eve", "seconds": 1}),
+    ("bans", requests.BanOptions, {"seconds": 5}),
+    ("mutes", requests.MuteOptions, {"user": "eve"}),
+    ("kicks", requests.KickOptions, {"user": "eve", "seconds": 1}),
 ]
 
 

@@ -1,1 +1,1 @@
-"""The tables of the configuration, a module for each family: what there is to set, and why."""
+"""The tables of the configuration, a module for each family: what there is to set."""

@@ -73,6 +73,13 @@ class Person:
         await self.at("join-button").click()
         await self.is_live()
 
+    async def join_other(self, room: str) -> None:
+        """Leave the room for another one, under the same name."""
+        await self.at("leave-button").click()
+        await self.at("room-input").fill(room)
+        await self.at("join-button").click()
+        await self.is_live()
+
     async def is_live(self, **details: str) -> None:
         """`details`: what else the state says of itself, such as transport="polling"."""
         await expect(self.state).to_have_attribute("data-state", "live")
@@ -147,6 +154,12 @@ async def two(server: ServerProcess, arrive: Arrive) -> tuple[Person, Person]:
     await bo.join("Bo")
     await expect(ada.at("online-count")).to_have_text("2")
     return ada, bo
+
+
+async def photograph(person: Person, name: str) -> None:
+    """For whoever looks: SIOSERVER_TEST_PICTURES=folder."""
+    if folder := os.environ.get("SIOSERVER_TEST_PICTURES"):
+        await person.page.screenshot(path=f"{folder}/{name}.png")
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

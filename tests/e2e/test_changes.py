@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 
 import pytest
@@ -10,19 +9,13 @@ from playwright.async_api import Locator, expect
 
 from sioserver.testing import ServerProcess
 
-from .conftest import Arrive, Person, two
+from .conftest import Arrive, Person, photograph, two
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 def message(person: Person, text: str) -> Locator:
     return person.at("message").filter(has_text=text)
-
-
-async def photograph(person: Person, name: str) -> None:
-    """For whoever looks: SIOSERVER_TEST_PICTURES=folder."""
-    if folder := os.environ.get("SIOSERVER_TEST_PICTURES"):
-        await person.page.screenshot(path=f"{folder}/{name}.png")
 
 
 async def test_edit_react_answer_and_delete(server: ServerProcess, arrive: Arrive) -> None:

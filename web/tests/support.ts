@@ -1,6 +1,6 @@
 import type { Link, LinkEvents, OpenLink } from "../src/realtime/link";
 import type { OutboxStore, StoredEntry } from "../src/realtime/outbox";
-import type { Message } from "../src/realtime/wire";
+import type { Message, Refusal } from "../src/realtime/wire";
 
 /** Mulberry32: a failing case is told by its seed. */
 export function randomFrom(seed: number): () => number {
@@ -25,8 +25,8 @@ export function message(offset: number, fields: Partial<Message> = {}): Message 
 }
 
 /** The same as it travels. */
-export function sent({ id, offset, user, body, at }: Message): Record<string, unknown> {
-  return { id, offset, user: user.id, name: user.name, body, at };
+export function sent({ id, offset, user, body, at, mentions }: Message): Record<string, unknown> {
+  return { id, offset, user: user.id, name: user.name, body, at, ...(mentions && { mentions }) };
 }
 
 export class FakeStore implements OutboxStore {
@@ -70,6 +70,11 @@ export class FakeLink implements Link {
 
   close(): void {
     this.closed = true;
+  }
+
+  /** Of the user's own session; what it is asked for has other names than what a room is asked for. */
+  ask(event: string, ...args: unknown[]): Promise<unknown> {
+    return this.request(event, ...args);
   }
 
   request(event: string, ...args: unknown[]): Promise<unknown> {
@@ -132,6 +137,7 @@ export class FakePorts {
   changes = 0;
 
   readonly request = (event: string, ...args: unknown[]): Promise<unknown> => this.link.request(event, ...args);
+  readonly ask = (event: string, ...args: unknown[]): Promise<unknown> => this.link.ask(event, ...args);
   readonly isLive = (): boolean => this.live;
   readonly mayLookBack = (): boolean => this.lookBack;
   readonly top = (): number => this.highest;
@@ -140,4 +146,6 @@ export class FakePorts {
   readonly changed = (): void => {
     this.changes += 1;
   };
+  readonly refusals: Refusal[] = [];
+  readonly refused = (refusal: Refusal): void => void this.refusals.push(refusal);
 }

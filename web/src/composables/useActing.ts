@@ -26,6 +26,7 @@ export function useActing(list: Readonly<ShallowRef<HTMLElement | null>>) {
       return;
     }
     const message = here?.closest("[data-row]");
+    if (message && here === message && event.key === "Enter") return move(event, buttons(message)[0]);
     if (!message || !here?.matches("[data-act]")) return;
     if (event.key === "Escape") move(event, root);
     const step = Object.hasOwn(STEPS, event.key) ? STEPS[event.key] : undefined;

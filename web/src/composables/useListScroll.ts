@@ -11,14 +11,29 @@ export function useListScroll(list: Ref<HTMLElement | null>, changes: () => unkn
   const atEnd = ref(true);
   let resizes: ResizeObserver | undefined;
   let lastTop = 0;
+  /** The row that the reader went to: it stays where it is until the reader scrolls, even where the end is in view, too. */
+  let held: HTMLElement | null = null;
 
   function toEnd(): void {
     const element = list.value;
+    held = null;
     if (element) {
       element.scrollTop = element.scrollHeight;
       lastTop = element.scrollTop;
     }
     atEnd.value = true;
+  }
+
+  /** Brings a row into the middle, and stays there. */
+  function toRow(row: HTMLElement): void {
+    const element = list.value;
+    if (!element) return;
+    const [frame, shown] = [element.getBoundingClientRect(), row.getBoundingClientRect()];
+    const above = Math.max(0, (element.clientHeight - shown.height) / 2);
+    element.scrollTop += shown.top - frame.top - above;
+    lastTop = element.scrollTop;
+    held = row;
+    onScroll();
   }
 
   function onScroll(): void {
@@ -27,7 +42,8 @@ export function useListScroll(list: Ref<HTMLElement | null>, changes: () => unkn
     const near = element.scrollHeight - element.scrollTop - element.clientHeight <= NEAR_END;
     // The end also moves away by itself, when a message comes or the composer grows, and the event of an earlier scroll
     // arrives only then: leaving the end is what the reader does, upwards.
-    if (near || element.scrollTop < lastTop) atEnd.value = near;
+    if (element.scrollTop !== lastTop) held = null;
+    if (near || held || element.scrollTop < lastTop) atEnd.value = near;
     lastTop = element.scrollTop;
     if (element.scrollTop < NEAR_START) onStart();
   }
@@ -46,12 +62,13 @@ export function useListScroll(list: Ref<HTMLElement | null>, changes: () => unkn
     async () => {
       const element = list.value;
       if (!element) return;
-      const follow = atEnd.value;
-      const anchor = follow ? undefined : firstVisible(element);
+      const follow = atEnd.value && held === null;
+      const anchor = follow ? undefined : (held ?? firstVisible(element));
       const before = anchor?.getBoundingClientRect().top ?? 0;
       await nextTick();
       if (follow) toEnd();
       else if (anchor?.isConnected) element.scrollTop += anchor.getBoundingClientRect().top - before;
+      lastTop = held === null ? lastTop : element.scrollTop;
       onScroll();
     },
     { flush: "pre" },
@@ -62,11 +79,11 @@ export function useListScroll(list: Ref<HTMLElement | null>, changes: () => unkn
     if (typeof ResizeObserver === "undefined" || !list.value) return;
     // The keyboard of a phone, or a growing composer, takes room from the list.
     resizes = new ResizeObserver(() => {
-      if (atEnd.value) toEnd();
+      if (atEnd.value && held === null) toEnd();
     });
     resizes.observe(list.value);
   });
   onBeforeUnmount(() => resizes?.disconnect());
 
-  return { atEnd, toEnd, onScroll };
+  return { atEnd, toEnd, toRow, onScroll };
 }

@@ -23,7 +23,7 @@ export interface HistorianPorts {
   changed(): void;
 }
 
-export type Loading = "latest" | "older" | "gap" | null;
+export type Loading = "latest" | "older" | "around" | "gap" | null;
 
 export class Historian {
   loading: Loading = null;
@@ -69,9 +69,19 @@ export class Historian {
     return oldest === null ? this.latest() : this.load("older", oldest, PAGE);
   }
 
-  /** From the newest end, the end next to what the user reads. */
+  /** The page with this offset in its middle; what lies between it and what is here is left out. */
+  around(offset: number): Promise<boolean> {
+    const { timeline } = this.ports;
+    const to = timeline.unknownTo(offset);
+    const before = Math.min(offset + PAGE / 2, to) + 1;
+    timeline.skip({ from: before, to });
+    return this.load("around", before, PAGE);
+  }
+
+  /** From the newest end, the end next to what the user reads; of what was skipped that is the oldest end. */
   fill(gap: Gap): Promise<boolean> {
-    return this.load("gap", gap.to + 1, Math.min(PAGE, size(gap)));
+    const to = gap.kind === "skipped" ? Math.min(gap.to, gap.from + PAGE - 1) : gap.to;
+    return this.load("gap", to + 1, Math.min(PAGE, size(gap)));
   }
 
   private hasHole(): boolean {

@@ -1,6 +1,6 @@
 /** What a room needs of a connection. The one real link is in socketio.ts; tests bring their own. */
 import type { Transport } from "./connection";
-import type { RoomRequests } from "./protocol";
+import type { RoomRequests, SessionRequests } from "./protocol";
 import type { Refusal } from "./wire";
 
 export interface LinkEvents {
@@ -21,10 +21,14 @@ export interface LinkEvents {
 /** Rejects when no answer came, for whatever reason: the outcome is then unknown. Never sends later by itself. */
 export type Request = <E extends keyof RoomRequests>(event: E, ...args: RoomRequests[E]["arguments"]) => Promise<unknown>;
 
+/** The same in the user's own session. */
+export type Ask = <E extends keyof SessionRequests>(event: E, ...args: SessionRequests[E]["arguments"]) => Promise<unknown>;
+
 export interface Link {
   open(): void;
   close(): void;
   readonly request: Request;
+  readonly ask: Ask;
 }
 
 export type OpenLink = (events: LinkEvents) => Link;

@@ -14,6 +14,8 @@ export interface Entry {
   readonly body: string;
   /** The offset of the message that it answers. */
   readonly replyTo?: number;
+  /** The ids of whom it names. */
+  readonly mentions?: readonly string[];
   readonly at: number;
   readonly state: EntryState;
   /** Why it is not sent yet (sending) or will not be (failed). */
@@ -24,7 +26,10 @@ export interface Entry {
   readonly offset: number | null;
 }
 
-export type StoredEntry = Pick<Entry, "id" | "body" | "replyTo" | "at"> & { readonly error: Refusal | null };
+/** What a message may have beside its words. */
+export type Extras = Pick<Entry, "replyTo" | "mentions">;
+
+export type StoredEntry = Pick<Entry, "id" | "body" | "at"> & Extras & { readonly error: Refusal | null };
 
 /** Where entries survive a reload. Each is kept on its own: two tabs share the store and must not undo each other. */
 export interface OutboxStore {
@@ -61,12 +66,11 @@ export class Outbox {
     return this.list.length >= OUTBOX_LIMIT;
   }
 
-  add(id: string, body: string, now: number, replyTo?: number): boolean {
+  add(id: string, body: string, now: number, extras: Extras = {}): boolean {
     if (this.full) return false;
     // Strictly later than the last one, or a reload could swap two messages of one millisecond.
     const at = Math.max(now, (this.list.at(-1)?.at ?? 0) + 1);
-    const answers = replyTo === undefined ? {} : { replyTo };
-    const entry: Entry = { id, body, ...answers, at, state: "sending", error: null, attempts: 0, notBefore: 0, offset: null };
+    const entry: Entry = { id, body, ...extras, at, state: "sending", error: null, attempts: 0, notBefore: 0, offset: null };
     this.list = [...this.list, entry];
     this.keep(entry);
     return true;
@@ -159,8 +163,8 @@ export class Outbox {
     this.list = this.list.map((entry) => (entry.id === id ? update(entry) : entry));
   }
 
-  private keep({ id, body, at, state, error, replyTo }: Entry): void {
-    const answers = replyTo === undefined ? {} : { replyTo };
-    this.store.put({ id, body, at, error: state === "failed" ? error : null, ...answers });
+  private keep({ id, body, at, state, error, replyTo, mentions }: Entry): void {
+    const extras = { ...(replyTo !== undefined && { replyTo }), ...(mentions && { mentions }) };
+    this.store.put({ id, body, at, error: state === "failed" ? error : null, ...extras });
   }
 }

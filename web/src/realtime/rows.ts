@@ -9,7 +9,7 @@ export type Row =
   | { kind: "unread"; key: string }
   | { kind: "gap"; key: string; gap: Gap }
   | { kind: "note"; key: string; note: Note }
-  | { kind: "message"; key: string; message: Message; own: boolean; first: boolean; answers: Answered }
+  | { kind: "message"; key: string; message: Message; own: boolean; named: boolean; first: boolean; answers: Answered }
   | { kind: "entry"; key: string; entry: Entry; first: boolean; answers: Answered };
 
 /** The message that another one answers; null: none. "unknown": it answers one that is not here. */
@@ -75,7 +75,8 @@ export function buildRows({ messages, gaps, notes, entries, me, unreadAfter }: R
       lineDrawn = true;
     }
     const first = place(message.user.id, message.at);
-    rows.push({ kind: "message", key: messageKey(message.user.id, message.id), message, own, first, answers: answered(message.replyTo) });
+    const named = me !== null && !own && (message.mentions?.includes(me) ?? false);
+    rows.push({ kind: "message", key: messageKey(message.user.id, message.id), message, own, named, first, answers: answered(message.replyTo) });
   }
   asides(Infinity);
   for (const entry of entries) {

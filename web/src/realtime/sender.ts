@@ -39,11 +39,12 @@ export class Sender {
     else void this.send(next.send);
   }
 
-  private async send({ id, body, replyTo }: Entry): Promise<void> {
+  private async send({ id, body, replyTo, mentions }: Entry): Promise<void> {
     const { outbox, request, now, random, changed } = this.ports;
     const connection = this.connection;
     outbox.begin(id);
-    const answer = parseSent(await request("message", body, { id, ...(replyTo !== undefined && { reply_to: replyTo }) }).catch(() => null));
+    const extras = { ...(replyTo !== undefined && { reply_to: replyTo }), ...(mentions && { mentions }) };
+    const answer = parseSent(await request("message", body, { id, ...extras }).catch(() => null));
     if (answer?.ok) outbox.taken(id, answer.value.offset);
     else if (connection !== this.connection) return;
     else if (answer) outbox.refused(id, answer.error, now(), random());

@@ -7,12 +7,14 @@ import { Changer } from "./changer";
 import { initial, reduce, type Connection, type ConnectionEvent } from "./connection";
 import { Crowd } from "./crowd";
 import { Historian } from "./historian";
-import type { Link, Request } from "./link";
+import type { Ask, Link, Request } from "./link";
+import { Mentions } from "./mentions";
 import { MyRooms } from "./mine";
 import { worded } from "./notices";
-import { Outbox } from "./outbox";
+import { Outbox, type Extras } from "./outbox";
 import { parsePosition, type Position } from "./position";
 import { Reader } from "./reader";
+import { Seeker } from "./seeker";
 import { Sender } from "./sender";
 import { Timeline } from "./timeline";
 import { Typist } from "./typist";
@@ -34,7 +36,9 @@ export class RoomSession {
   private readonly typist: Typist;
   private readonly crowd: Crowd;
   private readonly changer: Changer;
+  private readonly seeker: Seeker;
   private readonly mine = new MyRooms();
+  private readonly mentions: Mentions;
   private readonly now: () => number;
   private readonly random: () => number;
   private connection: Connection = initial;
@@ -61,12 +65,13 @@ export class RoomSession {
       attempt: (number) => this.move({ type: "attempt", number }),
       transport: (name) => this.move({ type: "transport", name }),
       event: (name, args) => this.take(name, args),
-      mine: (name, args) => void (this.mine.take(name, args[0]) && this.touch()),
+      mine: (name, args) => this.takeMine(name, args[0]),
     });
     const ports = {
       timeline: this.timeline,
       outbox: this.outbox,
       request: ((event, ...args) => this.link.request(event, ...args)) as Request,
+      ask: ((event, ...args) => this.link.ask(event, ...args)) as Ask,
       isLive: () => this.connection.state === "live",
       mayLookBack: () => this.may("history"),
       top: () => this.timeline.top,
@@ -81,13 +86,15 @@ export class RoomSession {
     this.typist = new Typist(ports);
     this.crowd = new Crowd(ports);
     this.changer = new Changer(ports);
+    this.mentions = new Mentions(ports);
+    this.seeker = new Seeker({ ...ports, historian: this.historian });
   }
 
   view(): RoomView {
-    const { connection, me, notice, unreadAfter, timeline, historian, outbox, reader, typist, crowd } = this;
+    const { connection, me, notice, unreadAfter, timeline, historian, outbox, reader, typist, crowd, mentions, seeker } = this;
     const { room } = this.options;
     const may = { mayPost: this.mayPost(), topic: this.settings.topic, mayLookBack: this.may("history"), mayModerate: this.mayModerate() };
-    return drawn({ mine: this.mine.list, peer: this.peer, room, connection, me, notice, unreadAfter, timeline, historian, outbox, reader, typist, crowd, ...may });
+    return drawn({ mine: this.mine.list, peer: this.peer, room, connection, me, notice, unreadAfter, timeline, historian, outbox, reader, typist, crowd, mentions, seeker, ...may });
   }
 
   open(): void {
@@ -103,8 +110,8 @@ export class RoomSession {
   }
 
   /** False: too much is waiting already. */
-  post(body: string, replyTo?: number): boolean {
-    if (!this.outbox.add(this.options.newId(), body, this.now(), replyTo)) return false;
+  post(body: string, extras: Extras = {}): boolean {
+    if (!this.outbox.add(this.options.newId(), body, this.now(), extras)) return false;
     this.typist.stopped();
     this.unreadAfter = null;
     this.touch();
@@ -140,6 +147,21 @@ export class RoomSession {
   typed(text: string): void {
     if (text.trim()) this.typist.typed();
     else this.typist.stopped();
+  }
+
+  /** Go to a message, now or as soon as the room is there. */
+  seek(offset: number): void {
+    this.seeker.seek(offset);
+  }
+
+  /** The user is about to name somebody. */
+  meet(): void {
+    if (this.connection.state === "live") void this.crowd.meet();
+  }
+
+  /** Ask again who has named the user. */
+  listMentions(): void {
+    void this.mentions.load();
   }
 
   older(): Promise<boolean> {
@@ -189,6 +211,11 @@ export class RoomSession {
     if (position && DURABLE.has(name) && this.timeline.reach(position)) this.beganAnew();
     handler();
     this.touch();
+  }
+
+  private takeMine(name: string, value: unknown): void {
+    const changed = [this.mine.take(name, value), this.mentions.take(name, value)];
+    if (changed.includes(true)) this.touch();
   }
 
   /** Before the first welcome nobody knows: the page then looks as it does for most. */
@@ -303,6 +330,7 @@ export class RoomSession {
     // Below the oldest known offset lies older history: shown when the user scrolls up to it.
     const { oldest } = this.timeline;
     this.outbox.settle((offset) => this.timeline.has(offset) || (oldest !== null && offset < oldest));
+    this.seeker.look();
     this.options.changed();
   }
 }

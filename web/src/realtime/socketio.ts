@@ -1,7 +1,7 @@
 /** The only module that knows Socket.IO. */
 import { Manager, type Socket } from "socket.io-client";
 import type { Transport } from "./connection";
-import type { Link, LinkEvents, OpenLink, Request } from "./link";
+import type { Ask, Link, LinkEvents, OpenLink, Request } from "./link";
 import { namespaceOf } from "./entrance";
 import { parseRefusal } from "./wire";
 
@@ -67,11 +67,9 @@ class SocketLink implements Link {
     this.socket.disconnect();
   }
 
-  readonly request: Request = async (event, ...args) => {
-    // Socket.IO would keep the packet and send it after the return, in an order of its own.
-    if (!this.socket.connected) throw new Error("not connected");
-    return this.socket.timeout(ANSWER_WITHIN).emitWithAck(event, ...args);
-  };
+  readonly request: Request = (event, ...args) => emit(this.socket, event, args);
+
+  readonly ask: Ask = (event, ...args) => emit(this.session, event, args);
 
   private followTransport(events: LinkEvents): void {
     this.manager.on("open", () => {
@@ -84,6 +82,12 @@ class SocketLink implements Link {
       engine.on("upgrade", tell);
     });
   }
+}
+
+async function emit(socket: Socket, event: string, args: readonly unknown[]): Promise<unknown> {
+  // Socket.IO would keep the packet and send it after the return, in an order of its own.
+  if (!socket.connected) throw new Error("not connected");
+  return socket.timeout(ANSWER_WITHIN).emitWithAck(event, ...args);
 }
 
 function refusalOf(error: Error & { data?: unknown }) {

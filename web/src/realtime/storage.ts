@@ -44,10 +44,12 @@ function parseEntry(id: string, json: string | null): StoredEntry | null {
   try {
     const entry: unknown = JSON.parse(json ?? "null");
     if (typeof entry !== "object" || entry === null) return null;
-    const { body, at, error, replyTo } = entry as Record<string, unknown>;
+    const { body, at, error, replyTo, mentions: names } = entry as Record<string, unknown>;
     if (typeof body !== "string" || typeof at !== "number") return null;
     const refusal = parseRefusal(error);
-    return { id, body, at, error: refusal, ...(typeof replyTo === "number" && { replyTo }) };
+    const mentions = Array.isArray(names) ? names.filter((name) => typeof name === "string") : [];
+    const extras = { ...(typeof replyTo === "number" && { replyTo }), ...(mentions.length > 0 && { mentions }) };
+    return { id, body, at, error: refusal, ...extras };
   } catch {
     return null;
   }

@@ -6,8 +6,11 @@ import type { Position } from "./position";
 import { holes, intersect, size, subtract, union, type Range } from "./ranges";
 import type { Message, Operation } from "./wire";
 
-/** missing: nobody said why. lost: the server said it could not recover it. gone: history does not have it either. */
-export type GapKind = "missing" | "lost" | "gone";
+/**
+ * missing: nobody said why. lost: the server said it could not recover it. gone: history does not have it either. skipped:
+ * the user went to what lies before it.
+ */
+export type GapKind = "missing" | "lost" | "gone" | "skipped";
 
 export interface Gap extends Range {
   readonly kind: GapKind;
@@ -39,6 +42,7 @@ export class Timeline {
   /** As declared; only what of it is not known counts. */
   private lost: Range[] = [];
   private gone: Range[] = [];
+  private skipped: Range[] = [];
   private end = 0;
   private atStart = false;
   private done: Done[] = [];
@@ -63,6 +67,11 @@ export class Timeline {
 
   has(offset: number): boolean {
     return intersect(this.known, { from: offset, to: offset }).length > 0;
+  }
+
+  /** Neither here nor in the history. */
+  isGone(offset: number): boolean {
+    return intersect(this.gone, { from: offset, to: offset }).length > 0;
   }
 
   /** True if the log began anew: what was known belongs to another log and is forgotten. */
@@ -114,6 +123,16 @@ export class Timeline {
     this.lost = union(this.lost, range);
   }
 
+  /** What of this is not known is not missed. */
+  skip(range: Range): void {
+    this.skipped = union(this.skipped, range);
+  }
+
+  /** Where the stretch that is not known ends in which this offset lies. */
+  unknownTo(offset: number): number {
+    return (this.known.find(({ from }) => from > offset)?.from ?? this.end + 1) - 1;
+  }
+
   /** Only gaps with something older above them: below the oldest known message there is simply older history. */
   gaps(): Gap[] {
     const oldest = this.oldest;
@@ -121,7 +140,10 @@ export class Timeline {
     const gaps: Gap[] = this.gone.map((range) => ({ ...range, kind: "gone" }));
     for (const hole of holes(this.known, { from: oldest, to: this.end })) {
       gaps.push(...intersect(this.lost, hole).map((range): Gap => ({ ...range, kind: "lost" })));
-      gaps.push(...holes(this.lost, hole).map((range): Gap => ({ ...range, kind: "missing" })));
+      for (const rest of holes(this.lost, hole)) {
+        gaps.push(...intersect(this.skipped, rest).map((range): Gap => ({ ...range, kind: "skipped" })));
+        gaps.push(...holes(this.skipped, rest).map((range): Gap => ({ ...range, kind: "missing" })));
+      }
     }
     return gaps.sort((a, b) => a.from - b.from);
   }
@@ -134,12 +156,13 @@ export class Timeline {
     this.known = subtract(this.known, below);
     this.lost = subtract(this.lost, below);
     this.gone = subtract(this.gone, below);
+    this.skipped = subtract(this.skipped, below);
     this.atStart = false;
   }
 
   private forget(): void {
     this.list = [];
-    this.known = this.lost = this.gone = [];
+    this.known = this.lost = this.gone = this.skipped = [];
     this.end = 0;
     this.atStart = false;
     this.done = [];
@@ -161,7 +184,7 @@ export class Timeline {
 
 /** The message after that. */
 function changed(message: Message, { operation, mine }: Done): Message {
-  const { id, offset, user, at, replyTo } = message;
+  const { id, offset, user, at, replyTo } = message; // whom it named goes with what it said
   if (operation.kind === "delete") {
     return { id, offset, user, at, body: null, deleted: operation.at, ...(replyTo !== undefined && { replyTo }) };
   }

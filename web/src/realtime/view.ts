@@ -1,5 +1,6 @@
 /** What goes into a session, and what the page shows of it. */
 import type { Connection } from "./connection";
+import type { Mentions, Naming } from "./mentions";
 import type { Crowd } from "./crowd";
 import type { Historian, Loading } from "./historian";
 import type { OpenLink } from "./link";
@@ -7,6 +8,7 @@ import type { Outbox, OutboxStore } from "./outbox";
 import type { Presence } from "./presence";
 import type { Reader } from "./reader";
 import { buildRows, type Row } from "./rows";
+import type { Found, Seeker } from "./seeker";
 import type { Timeline } from "./timeline";
 import type { Typist } from "./typist";
 import type { Notice, Standing, User } from "./wire";
@@ -30,6 +32,13 @@ export interface RoomView {
   readonly peerName: string | null;
   /** All rooms of the user, this one too. */
   readonly mine: readonly Standing[];
+  /** The messages that name the user, in all rooms, newest first. */
+  readonly mentions: readonly Naming[];
+  readonly mentionsFailed: boolean;
+  /** Whom the room knows, as far as that was asked for. */
+  readonly people: readonly User[];
+  /** The message that the user went to last. */
+  readonly found: Found | null;
   readonly presence: Presence;
   readonly typing: readonly User[];
   readonly rows: readonly Row[];
@@ -54,11 +63,13 @@ export interface RoomParts extends Pick<RoomView, "room" | "connection" | "me" |
   readonly reader: Reader;
   readonly typist: Typist;
   readonly crowd: Crowd;
+  readonly mentions: Mentions;
+  readonly seeker: Seeker;
 }
 
 export function drawn(parts: RoomParts): RoomView {
   const { room, connection, me, notice, mine: rooms, mayPost, mayLookBack, mayModerate, topic } = parts;
-  const { peer, unreadAfter, timeline, historian, outbox, reader, typist, crowd } = parts;
+  const { peer, unreadAfter, timeline, historian, outbox, reader, typist, crowd, mentions, seeker } = parts;
   const mine = me?.id ?? null;
   return {
     room,
@@ -71,6 +82,10 @@ export function drawn(parts: RoomParts): RoomView {
     topic,
     mine: rooms,
     peerName: peerName(peer, timeline),
+    mentions: mentions.list(room, reader.readTo),
+    mentionsFailed: mentions.failed,
+    people: crowd.people,
+    found: seeker.found,
     presence: crowd.presence,
     typing: typist.users(mine),
     rows: buildRows({

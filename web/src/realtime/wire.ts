@@ -25,6 +25,8 @@ export interface Message {
   readonly reactions?: readonly Reaction[];
   /** The offset or the id of the message that this one answers. */
   readonly replyTo?: number | string;
+  /** The ids of whom it names. */
+  readonly mentions?: readonly string[];
 }
 
 export interface Reaction {
@@ -79,6 +81,19 @@ export interface Standing {
   readonly unread: number;
   /** The other user, in a room of two. */
   readonly peer: User | null;
+  /** How many messages name the user, among the unread ones; as of the welcome. */
+  readonly mentions: number;
+}
+
+/** A message in one of the user's rooms that names the user. */
+export interface Mention {
+  /** Rises with each mention. */
+  readonly number: number;
+  readonly room: string;
+  readonly offset: number;
+  /** Who wrote it. */
+  readonly user: User;
+  readonly at: number;
 }
 
 export interface PresenceDiff {
@@ -152,6 +167,7 @@ export function parseMessage(value: unknown): Message | null {
   const deleted = time(message.deleted);
   const reactions = parseReactions(message.reactions, list(message.mine, text));
   const replyTo = count(message.reply_to) ?? text(message.reply_to);
+  const mentions = list(message.mentions, text);
   return {
     id,
     offset,
@@ -162,6 +178,7 @@ export function parseMessage(value: unknown): Message | null {
     ...(deleted > 0 && { deleted }),
     ...(reactions.length > 0 && { reactions }),
     ...(replyTo !== null && { replyTo }),
+    ...(mentions.length > 0 && { mentions }),
   };
 }
 
@@ -228,7 +245,8 @@ export function parseStanding(value: unknown): Standing | null {
   const standing = fields<protocol.RoomState>(value);
   const room = text(standing?.room);
   if (!standing || !room) return null;
-  return { room: roomCalled(room), unread: count(standing.unread) ?? 0, peer: parseUser(standing.peer) };
+  const [unread, mentions] = [count(standing.unread) ?? 0, count(standing.mentions) ?? 0];
+  return { room: roomCalled(room), unread, peer: parseUser(standing.peer), mentions };
 }
 
 export function parseMyRooms(value: unknown): Standing[] | null {
@@ -239,6 +257,14 @@ export function parseMyRooms(value: unknown): Standing[] | null {
 export function parseRoomLeft(value: unknown): string | null {
   const room = text(fields<protocol.RoomLeft>(value)?.room);
   return room === null ? null : roomCalled(room);
+}
+
+export function parseMention(value: unknown): Mention | null {
+  const mention = fields<protocol.Mention>(value);
+  const user = parseUser(value);
+  const [number, offset, room] = [count(mention?.number), count(mention?.offset), text(mention?.room)];
+  if (!mention || !user || number === null || offset === null || !room) return null;
+  return { number, room: roomCalled(room), offset, user, at: time(mention.at) };
 }
 
 export function parsePresence(value: unknown): PresenceDiff | null {
@@ -320,6 +346,17 @@ export function parseMembers(value: unknown): Answer<{ online: User[]; total: nu
       ? { online: list(answer.online, parseUser), total: count(answer.total) ?? answer.online.length }
       : null,
   );
+}
+
+export function parseMentions(value: unknown): Answer<Mention[]> | null {
+  return parseAnswer<protocol.Mentions, Mention[]>(value, ({ mentions }) =>
+    Array.isArray(mentions) ? list(mentions, parseMention) : null,
+  );
+}
+
+/** Everybody who belongs to the room, here or not. */
+export function parseEverybody(value: unknown): Answer<User[]> | null {
+  return parseAnswer<protocol.Members, User[]>(value, ({ members }) => (Array.isArray(members) ? list(members, parseUser) : null));
 }
 
 export function parseDone(value: unknown): Answer<true> | null {

@@ -8,7 +8,8 @@ import { mount, type } from "./mount";
 function compose(accepts = true, mayPost = true, more: Record<string, unknown> = {}) {
   const post = vi.fn(() => accepts);
   const onTyped = vi.fn();
-  const page = mount(MessageComposer, { mayPost, full: false, live: true, answers: null, post, onTyped, ...more });
+  const given = { mayPost, full: false, live: true, answers: null, people: [], me: "u-me", post, onTyped };
+  const page = mount(MessageComposer, { ...given, ...more });
   const field = page.find<HTMLTextAreaElement>("composer");
   const enter = async (init: KeyboardEventInit = {}): Promise<KeyboardEvent> => {
     const event = new KeyboardEvent("keydown", { key: "Enter", cancelable: true, bubbles: true, ...init });
@@ -24,7 +25,7 @@ test("Enter sends and empties the field", async () => {
   await type(field, "hi  \n");
   expect(onTyped).toHaveBeenCalledWith("hi  \n");
   await enter();
-  expect(post).toHaveBeenCalledExactlyOnceWith("hi");
+  expect(post).toHaveBeenCalledExactlyOnceWith("hi", []);
   expect(field.value).toBe("");
 });
 
@@ -65,4 +66,34 @@ test("what is being answered is shown, and can be forgotten", async () => {
   page.find("forget-button").click();
   await enter({ key: "Escape" });
   expect(onForget).toHaveBeenCalledTimes(2);
+});
+
+test("names are completed behind an @, by the keyboard and the pointer, and sent with the text", async () => {
+  const people = ["Ada", "Adam", "Bo"].map((name) => ({ id: `u-${name}`, name }));
+  const [onMeet, onForget] = [vi.fn(), vi.fn()];
+  const { page, post, field, enter } = compose(true, true, { people, onMeet, onForget });
+  const write = (text: string): Promise<void> => {
+    field.value = text;
+    field.setSelectionRange(text.length, text.length);
+    return type(field, text);
+  };
+  const choices = (): string[] => page.all("name-choice").map((choice) => choice.querySelector(".name")!.textContent!);
+  await write("hi @a");
+  expect([choices(), onMeet.mock.calls.length]).toEqual([["Ada", "Adam"], 1]);
+  expect(field.getAttribute("aria-activedescendant")).toBe("name-0");
+  await enter({ key: "ArrowDown" });
+  expect(page.all("name-choice").map((choice) => choice.getAttribute("aria-selected"))).toEqual(["false", "true"]);
+  await enter();
+  await vi.waitFor(() => expect(field.value).toBe("hi @Adam "));
+  expect([choices(), post.mock.calls]).toEqual([[], []]);
+  await write("hi @Adam and @b");
+  page.find("name-choice").click();
+  await vi.waitFor(() => expect(field.value).toBe("hi @Adam and @Bo "));
+  await enter();
+  expect(post).toHaveBeenCalledExactlyOnceWith("hi @Adam and @Bo", ["u-Adam", "u-Bo"]);
+  await write("@");
+  expect(choices()).toHaveLength(3);
+  await enter({ key: "Escape" });
+  expect([choices(), onForget.mock.calls]).toEqual([[], []]);
+  expect(field.hasAttribute("aria-activedescendant")).toBe(false);
 });

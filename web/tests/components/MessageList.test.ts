@@ -44,6 +44,10 @@ function show(source: Partial<RowSource>, view: Partial<RoomView> = {}, on: Reco
       mayModerate: false,
     topic: "",
       mine: [],
+      mentions: [],
+      mentionsFailed: false,
+      people: [],
+      found: null,
       peerName: null,
       ...view,
     } satisfies RoomView,
@@ -127,6 +131,22 @@ test("scrolling up asks for older messages, not past the beginning", () => {
   show({ messages: [message(5)] }, { complete: false }, { onOlder }).find("message-list").dispatchEvent(new Event("scroll"));
   show({ messages: [message(5)] }, { complete: true }, { onOlder }).find("message-list").dispatchEvent(new Event("scroll"));
   expect(onOlder).toHaveBeenCalledOnce();
+});
+
+test("a message that names me is marked, and said to be one", () => {
+  const named = { mentions: [me.id] };
+  const page = show({ messages: [message(1, named), message(2), message(3, { ...named, user: me })] });
+  expect(page.all("message").map((item) => item.classList.contains("named"))).toEqual([true, false, false]);
+  expect(page.all("names-you")).toHaveLength(1);
+});
+
+test("the message that was gone to is marked, and has the keyboard", async () => {
+  const page = show({ messages: [message(1), message(2)] }, { found: { offset: 1, times: 1 } });
+  await vi.waitFor(() => expect(document.activeElement).toBe(page.all("message")[0]));
+  expect(page.all("message").map((item) => item.classList.contains("found"))).toEqual([true, false]);
+  document.activeElement!.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", bubbles: true }));
+  expect(document.activeElement).toBe(page.all("react-button")[0]);
+  show({ messages: [message(1)] }, { found: { offset: 9, times: 1 } }); // which is not here any more
 });
 
 describe("what can be done to a message", () => {

@@ -4,15 +4,16 @@ import { expect, test, vi } from "vitest";
 import RoomsPanel from "../../src/components/RoomsPanel.vue";
 import { mount } from "./mount";
 
+const nothing = { mentions: [], mentionsFailed: false };
 const rooms = [
-  { room: "tea", unread: 3, peer: null },
-  { room: "lobby", unread: 9, peer: null },
-  { room: "@dm/u-7", unread: 0, peer: { id: "u-7", name: "Bob" } },
+  { room: "tea", unread: 3, peer: null, mentions: 0 },
+  { room: "lobby", unread: 9, peer: null, mentions: 0 },
+  { room: "@dm/u-7", unread: 0, peer: { id: "u-7", name: "Bob" }, mentions: 0 },
 ];
 
 test("says how many of the other rooms have something unread, and leads there", async () => {
   const onEnter = vi.fn();
-  const page = mount(RoomsPanel, { room: "lobby", rooms, onEnter });
+  const page = mount(RoomsPanel, { ...nothing, room: "lobby", rooms, onEnter });
   expect(page.find("rooms-unread").textContent).toBe("1");
   page.find("rooms-button").click();
   await nextTick();
@@ -23,12 +24,34 @@ test("says how many of the other rooms have something unread, and leads there", 
 });
 
 test("Escape closes it; without other rooms it says so", async () => {
-  const page = mount(RoomsPanel, { room: "lobby", rooms: [{ room: "lobby", unread: 1, peer: null }] });
+  const page = mount(RoomsPanel, { ...nothing, room: "lobby", rooms: [{ room: "lobby", unread: 1, peer: null, mentions: 0 }] });
   expect(page.all("rooms-unread")).toEqual([]);
   page.find("rooms-button").click();
   await nextTick();
   expect(page.root.textContent).toContain("no other room");
   page.root.querySelector(".rooms")!.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", bubbles: true }));
   await nextTick();
+  expect(page.root.querySelector("#rooms")).toBe(null);
+});
+
+test("who has named the user where, and the way there", async () => {
+  const user = { id: "u-ada", name: "Ada" };
+  const mentions = [
+    { number: 3, room: "@dm/u-7", offset: 4, user, at: 1_700_000_000_000, fresh: true },
+    { number: 2, room: "tea", offset: 9, user, at: 1_700_000_000_000, fresh: false },
+  ];
+  const [onSeek, onMentions] = [vi.fn(), vi.fn()];
+  const page = mount(RoomsPanel, { room: "lobby", rooms, mentions, mentionsFailed: true, onSeek, onMentions });
+  expect(page.find("mentions-unread").textContent).toBe("@1");
+  page.find("rooms-button").click();
+  await nextTick();
+  expect(page.all("room-entry")[1]!.textContent).toMatch(/@Bob\s*@1/);
+  page.find("mentions-page").click();
+  await nextTick();
+  expect(page.all("mention-entry").map((entry) => entry.querySelector(".title")!.textContent)).toEqual(["New: Ada in @Bob", "Ada in #tea"]);
+  page.find("mentions-again").click();
+  page.all("mention-entry")[0]!.click();
+  await nextTick();
+  expect([onSeek.mock.calls, onMentions.mock.calls.length]).toEqual([[["@dm/u-7", 4, "Bob"]], 1]);
   expect(page.root.querySelector("#rooms")).toBe(null);
 });

@@ -82,3 +82,23 @@ test("back down is the end again, and so is the way there by button", () => {
   scroll.toEnd();
   expect([element.scrollTop, scroll.atEnd.value]).toEqual([800, true]);
 });
+
+test("a row that the reader went to stays, also while the end is in view, until the reader scrolls", async () => {
+  const row = document.createElement("p");
+  element.append(row);
+  [height, view] = [200, 200];
+  scroll.toRow(row);
+  expect([element.scrollTop, scroll.atEnd.value]).toEqual([0, true]);
+  height = 1_000;
+  rows.value += 1;
+  await nextTick();
+  await nextTick();
+  expect([element.scrollTop, scroll.atEnd.value]).toEqual([0, false]);
+  element.scrollTop = 790;
+  scroll.onScroll();
+  height = 1_100;
+  rows.value += 1;
+  await nextTick();
+  await nextTick();
+  expect([element.scrollTop, scroll.atEnd.value]).toEqual([900, true]);
+});

@@ -34,6 +34,30 @@ test("a room that does not tell who is in it still has its counts", async () => 
   expect([crowd.presence.online, names(), ports.changes]).toEqual([3, [], 0]);
 });
 
+test("the members are asked for once, and again after a welcome or a refusal for a while", async () => {
+  const people = (): string[] => crowd.people.map(({ name }) => name);
+  const refused = (temporary: boolean) => ({ ok: false, error: { code: "x", message: "no", temporary } });
+  for (const answer of [refused(true), refused(false)]) {
+    void crowd.meet();
+    void crowd.meet();
+    await ports.link.last("members").answer(answer);
+  }
+  void crowd.meet();
+  expect(ports.link.of("members")).toHaveLength(2);
+  crowd.welcomed(welcome(1, 2));
+  await ports.link.last("members").answer({ ok: true, online: [{ user: "a", name: "Ada" }], total: 2 });
+  void crowd.meet();
+  expect(ports.link.last("members").args).toEqual([{ all: true }]);
+  const members = [{ user: "a", name: "Ada of old" }, { user: "b", name: "Bo" }];
+  await ports.link.last("members").answer({ ok: true, online: [], members, total: 2 });
+  expect(people()).toEqual(["Ada", "Bo"]);
+  expect(crowd.people).toBe(crowd.people);
+  crowd.diff({ online: 2, total: 3, joined: [{ id: "c", name: "Cy" }], left: [] }, "me");
+  expect(people()).toEqual(["Ada", "Bo", "Cy"]);
+  crowd.diff({ online: 1, total: 3, joined: [], left: [{ id: "c", name: "Cy" }] }, "me");
+  expect(people()).toEqual(["Ada", "Bo", "Cy"]);
+});
+
 test("who comes and goes changes the names, the counts and the lines", () => {
   ports.highest = 4;
   const ada = { id: "a", name: "Ada" };

@@ -65,6 +65,27 @@ test("a gap is filled from its newest end, a page at a time", async () => {
   expect(gaps()).toEqual(["lost 4-49"]);
 });
 
+test("around a message: what lies between is left out, and loaded from where the reader is", async () => {
+  await arrive(951, 1_000);
+  void historian.around(500);
+  expect([historian.loading, asked().at(-1)]).toEqual(["around", { before: 526, limit: 50 }]);
+  await ports.link.last("history").answer(page(476, 525, true, 1_000));
+  historian.watch();
+  expect([offsets().length, timeline.oldest, gaps(), vi.getTimerCount()]).toEqual([100, 476, ["skipped 526-950"], 0]);
+  void historian.fill(timeline.gaps()[0]!);
+  expect(asked().at(-1)).toEqual({ before: 576, limit: 50 });
+  await ports.link.last("history").answer(page(526, 575, true, 1_000));
+  expect(gaps()).toEqual(["skipped 576-950"]);
+});
+
+test("around one of the last that are not here nothing is left out", async () => {
+  await arrive(951, 1_000);
+  void historian.around(940);
+  expect(asked().at(-1)).toEqual({ before: 951, limit: 50 });
+  await ports.link.last("history").answer(page(901, 950, true, 1_000));
+  expect([offsets().length, gaps()]).toEqual([100, []]);
+});
+
 test("a hole nobody declared is kept from view for a moment, and filled", async () => {
   await arrive(1, 3);
   timeline.add(message(6));

@@ -12,10 +12,10 @@ test("unread rooms come first, then by name; what changes is told one by one", (
   expect(mine.take("unread", standing("z", 0))).toBe(true);
   expect(mine.take("room_joined", standing("@dm/bob", 0))).toBe(true);
   expect(mine.list).toEqual([
-    { room: "b", unread: 1, peer: null },
-    { room: "a", unread: 0, peer: null },
-    { room: "@dm/bob", unread: 0, peer: null },
-    { room: "z", unread: 0, peer: null },
+    { room: "b", unread: 1, peer: null, mentions: 0 },
+    { room: "a", unread: 0, peer: null, mentions: 0 },
+    { room: "@dm/bob", unread: 0, peer: null, mentions: 0 },
+    { room: "z", unread: 0, peer: null, mentions: 0 },
   ]);
   expect(mine.take("room_left", { room: "z" })).toBe(true);
   expect(mine.list.map(({ room }) => room)).toEqual(["b", "a", "@dm/bob"]);
@@ -28,7 +28,7 @@ test("a room of two is called by who the other one is, and its id is as the page
   expect(mine.list.map(({ room }) => room)).toEqual(["attic", "@dm/b@x", "cellar"]);
   expect(mine.list.map(titleOf)).toEqual(["attic", "Bo", "cellar"]);
   mine.take("unread", standing("@dm/b%40x", 1, { peer }));
-  expect(mine.list[0]).toEqual({ room: "@dm/b@x", unread: 1, peer: { id: "b@x", name: "Bo" } });
+  expect(mine.list[0]).toEqual({ room: "@dm/b@x", unread: 1, peer: { id: "b@x", name: "Bo" }, mentions: 0 });
   mine.take("room_left", { room: "@dm/b%40x" });
   expect(mine.list.length).toBe(2);
   expect(["tea", "@dm/bob", "\u202e"].map((room) => titleOf({ room, peer: null }))).toEqual(["tea", "bob", "?"]);
@@ -38,7 +38,7 @@ test("a welcome says all there is", () => {
   const mine = new MyRooms();
   mine.take("welcome", { ...user, rooms: [standing("a", 0)] });
   mine.take("welcome", { ...user, rooms: [standing("b", 0)] });
-  expect(mine.list).toEqual([{ room: "b", unread: 0, peer: null }]);
+  expect(mine.list).toEqual([{ room: "b", unread: 0, peer: null, mentions: 0 }]);
 });
 
 test.each([

@@ -35,6 +35,13 @@ const entry = (id: string): Entry => ({
   offset: null,
 });
 
+test("who is named by whom", () => {
+  const messages = [message(1, { mentions: ["u-me"] }), message(2, { mentions: ["x"] }), message(3, { user: me, mentions: ["u-me"] })];
+  const named = (built: Row[]): boolean[] => built.flatMap((row) => (row.kind === "message" ? [row.named] : []));
+  expect(named(rows({ messages }))).toEqual([true, false, false]);
+  expect(named(rows({ messages, me: null }))).toEqual([false, false, false]);
+});
+
 test("everything stands where it belongs", () => {
   const built = rows({
     messages: [message(1), message(2), message(6), message(7)],

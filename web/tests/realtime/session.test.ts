@@ -418,10 +418,10 @@ test("what is done to messages is asked for, and shown when the room says so", a
 
 test("an answer goes out with the message that it answers, also after a reload", async () => {
   await arrive(1);
-  session.post("yes", 1);
-  expect(link.last("message").args).toMatchObject(["yes", { reply_to: 1 }]);
+  session.post("yes", { replyTo: 1, mentions: ["u-ada"] });
+  expect(link.last("message").args).toMatchObject(["yes", { reply_to: 1, mentions: ["u-ada"] }]);
   expect(session.view().rows.at(-1)).toMatchObject({ kind: "entry", answers: { offset: 1 } });
-  expect([...store.kept.values()]).toMatchObject([{ body: "yes", replyTo: 1 }]);
+  expect([...store.kept.values()]).toMatchObject([{ body: "yes", replyTo: 1, mentions: ["u-ada"] }]);
 });
 
 test("a room's topic, and who may write while it is read-only", async () => {
@@ -436,4 +436,35 @@ test("a room's topic, and who may write while it is read-only", async () => {
   expect(session.view().mayPost).toBe(true);
   link.welcome({ topic: "", read_only: true, permissions: ["join", "read", "post", "moderate"] });
   expect([session.view().mayPost, session.view().mayModerate]).toEqual([true, true]);
+});
+
+test("whoever is mentioned is told, and gets there", async () => {
+  session.seek(20); // before the room is there
+  await arrive(300, 251);
+  expect(link.last("history").args).toEqual([{ before: 46, limit: 50 }]);
+  await link.last("history").answer(page(1, 45, false, 300));
+  expect([session.view().found, session.view().notice]).toEqual([{ offset: 20, times: 1 }, null]);
+  expect(shown()).toContain("skipped 46-250");
+  link.message(message(301));
+  const named = { number: 5, room: "lobby", id: "x", offset: 301, user: "u-bo", name: "Bo", at: 9 };
+  link.events.mine("welcome", [{ user: "u-me", name: "Me", rooms: [] }]);
+  link.events.mine("mention", [named]);
+  expect(session.view().mentions).toMatchObject([{ offset: 301, fresh: true }]);
+  session.watching(true);
+  expect(session.view().mentions).toMatchObject([{ offset: 301, fresh: false }]);
+  await link.last("mentions").drop();
+  expect(session.view().mentionsFailed).toBe(true);
+  session.listMentions();
+  await link.last("mentions").answer({ ok: true, mentions: [{ ...named, number: 4, offset: 7 }] });
+  expect([session.view().mentions.length, session.view().mentionsFailed]).toEqual([2, false]);
+});
+
+test("whom the room knows is asked for when somebody is about to be named", async () => {
+  session.meet();
+  expect(link.of("members")).toEqual([]);
+  await arrive(1);
+  session.meet();
+  expect(link.last("members").args).toEqual([{ all: true }]);
+  await link.last("members").answer({ ok: true, online: [], members: [{ user: "u-bo", name: "Bo" }], total: 1 });
+  expect(session.view().people).toEqual([{ id: "u-bo", name: "Bo" }]);
 });

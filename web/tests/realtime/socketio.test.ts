@@ -106,8 +106,10 @@ test("recovered only if the client says so", () => {
 test("without a connection nothing is left behind to be sent later", async () => {
   const made = link();
   await expect(made.request("message", "x")).rejects.toThrow("not connected");
+  await expect(made.ask("mentions")).rejects.toThrow("not connected");
   expect(fake.socket.sent).toEqual([]);
   fake.socket.connected = true;
   await made.request("message", "x", { id: "1" });
-  expect(fake.socket.sent).toEqual([["message", "x", { id: "1" }]]);
+  await made.ask("mentions", { after: 1 });
+  expect(fake.socket.sent).toEqual([["message", "x", { id: "1" }], ["mentions", { after: 1 }]]);
 });

@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import { MemoryStorage, outboxStore, usable } from "../../src/realtime/storage";
 
 const entry = { id: "m", body: "hi", at: 1, error: null };
+const extras = { replyTo: 7, mentions: ["u"] };
 
 test("keeps what was put, per room and user", () => {
   const storage = new MemoryStorage();
@@ -10,6 +11,10 @@ test("keeps what was put, per room and user", () => {
   for (const [room, user] of [["a", "b u"], ["a b", "v"], ["a%20b", "u"]] as const) {
     expect(outboxStore(storage, room, user).load()).toEqual([]);
   }
+  outboxStore(storage, "a b", "u").put({ ...entry, ...extras });
+  expect(outboxStore(storage, "a b", "u").load()).toEqual([{ ...entry, ...extras }]);
+  storage.setItem("sioserver.outbox a%20b u m", JSON.stringify({ ...entry, replyTo: "7", mentions: [7] }));
+  expect(outboxStore(storage, "a b", "u").load()).toEqual([entry]);
   outboxStore(storage, "a b", "u").remove("m");
   expect(storage.length).toBe(0);
 });

@@ -2,8 +2,10 @@ import { beforeEach, expect, test } from "vitest";
 import { initial } from "../../src/realtime/connection";
 import { Crowd } from "../../src/realtime/crowd";
 import { Historian } from "../../src/realtime/historian";
+import { Mentions } from "../../src/realtime/mentions";
 import { Outbox } from "../../src/realtime/outbox";
 import { Reader } from "../../src/realtime/reader";
+import { Seeker } from "../../src/realtime/seeker";
 import { Timeline } from "../../src/realtime/timeline";
 import { Typist } from "../../src/realtime/typist";
 import { drawn, type RoomParts } from "../../src/realtime/view";
@@ -33,6 +35,8 @@ beforeEach(() => {
     reader: new Reader(ports),
     typist: new Typist(ports),
     crowd: new Crowd(ports),
+    mentions: new Mentions(ports),
+    seeker: new Seeker(Object.assign(ports, { historian: new Historian(ports) })),
   };
   return () => parts.typist.stop();
 });

@@ -45,6 +45,22 @@ test("a message with all that was done to it, and what is done to one", () => {
   expect(wire.parseOperation("delete", { ...common, offset: "7" })).toBeNull();
 });
 
+test("whom a message names, and who has named the user", () => {
+  const named = wire.parseMessage({ id: "m", offset: 7, ...flat, body: "x", at: 1, mentions: ["a", 7] });
+  expect(named?.mentions).toEqual(["a"]);
+  const mention = { number: 5, room: "@dm/a%40b", id: "m", offset: 7, ...flat, at: 1 };
+  const parsed = { number: 5, room: "@dm/a@b", offset: 7, user, at: 1 };
+  expect(wire.parseMention(mention)).toEqual(parsed);
+  for (const broken of [{ number: "5" }, { room: "" }, { offset: -1 }, { user: "" }]) {
+    expect(wire.parseMention({ ...mention, ...broken })).toBeNull();
+  }
+  expect(wire.parseMentions({ ok: true, mentions: [mention, 7] })).toEqual({ ok: true, value: [parsed] });
+  expect(wire.parseMentions({ ok: true })).toBeNull();
+  expect(wire.parseStanding({ room: "a", unread: 3, mentions: 2 })).toEqual({ room: "a", unread: 3, peer: null, mentions: 2 });
+  expect(wire.parseEverybody({ ok: true, online: [], total: 1, members: [flat] })).toEqual({ ok: true, value: [user] });
+  expect(wire.parseEverybody({ ok: true, online: [flat], total: 1 })).toBeNull();
+});
+
 test("the answers", () => {
   const error = { code: "slow", message: "Slow.", temporary: true, retry_after: 2.5 };
   const refusal = { code: "slow", message: "Slow.", temporary: true, retryAfter: 2.5 };

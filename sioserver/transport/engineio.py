@@ -1,48 +1,35 @@
 """The Engine.IO server (protocol v4): HTTP requests of clients, turned into sessions.
 
-Which request may do what, as the reference implementation answers it; the life of a session is in
-session.py. Works under any aiohttp application and also stands alone, with the handlers and
-methods of `engineio.AsyncServer`. Knows nothing of Socket.IO.
+Which request may do what, as the reference implementation answers it. What becomes of a session
+that a request has opened is in sessions.py, and what it does in session.py. Works under any aiohttp
+application and also stands alone, with the handlers and methods of `engineio.AsyncServer`. Knows
+nothing of Socket.IO.
 """
 
 from __future__ import annotations
 
 import asyncio
-import inspect
 import re
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
 
-import engineio
 from aiohttp import web
 
-from sioserver.admission import Admission, Full, whose
-from sioserver.config.schema import Limits
-from sioserver.connections import eager
+from sioserver.admission import Full, whose
 from sioserver.connections.inbox import resolve
-from sioserver.connections.slices import Slices
-from sioserver.errors import DISCONNECTS
 from sioserver.ids import random_id
 from sioserver.origins import Origins
-from sioserver.timers import Wheel
 from sioserver.transport import caller, edge, payload, polling, upgrade
 from sioserver.transport.control import NOOP, Control
-from sioserver.transport.edge import Edge, Refused, on_connection_lost, takes
-from sioserver.transport.hooks import Hooks
+from sioserver.transport.edge import Edge, Refused, on_connection_lost
 from sioserver.transport.http_connections import HttpConnection
-from sioserver.transport.session import LINGER, Overlap, Session
+from sioserver.transport.session import Overlap, Session
+from sioserver.transport.sessions import SessionServer
 from sioserver.websocket import deflate, takeover
 from sioserver.websocket.connection import PROTOCOL_ERROR, Receiver, WebSocket
 from sioserver.websocket.deflating import Codec
-from sioserver.wire.strict import StrictJSON
-
-DISCONNECT_GRACE: Final = 5.0
-"""Seconds that the handlers of a client's last events have before its disconnect is told."""
-
-STOP_GRACE: Final = 8.0
-"""Seconds that all handlers together have when the server stops."""
 
 SID_LENGTH: Final = 24
 
@@ -52,14 +39,12 @@ Route = Callable[[web.Request, str], Awaitable[web.StreamResponse | None]]
 """Has a request answered by the node that its session belongs to; None: there is no such node."""
 
 
-class EngineServer(Edge):
+class EngineServer(SessionServer, Edge):
     """An Engine.IO server for aiohttp; arguments and methods as `engineio.AsyncServer`.
 
-    More arguments: `trusted_proxies` (addresses whose X-Forwarded-* headers are believed),
-    `client_queue` (bytes that may wait for a client), `inbox` (events of a client that may wait for
-    an earlier one), `poll_packets` (packets that one POST may bring), `upgrade_timeout` and
-    `body_timeout` (seconds), `max_connections` (0: no limit), `admission` (who may come, in place
-    of `max_connections`), `node_id` (8 to 32 hexadecimal digits, unique among the nodes: session
+    More arguments, beside those of `SessionServer`: `trusted_proxies` (addresses whose
+    X-Forwarded-* headers are believed), `poll_packets` (packets that one POST may bring),
+    `body_timeout` (seconds), `node_id` (8 to 32 hexadecimal digits, unique among the nodes: session
     ids begin with it), `websocket` (who reads WebSockets: "picows", "aiohttp", or "auto", see
     `takeover.preferred`), `per_message_deflate` (compress messages of WebSockets: True, or a dict
     with some of the fields of `deflate.Settings`), `origins` (which pages may connect, besides the
@@ -72,107 +57,32 @@ class EngineServer(Edge):
         *,
         trusted_proxies: Sequence[str] = (),
         origins: Origins | None = None,
-        client_queue: int = 1_048_576,
-        inbox: int = 256,
         poll_packets: int = 10_000,
-        upgrade_timeout: float = 10.0,
         body_timeout: float = 30.0,
-        max_connections: int = 0,
-        admission: Admission | None = None,
         node_id: str = "",
         websocket: str = "auto",
         per_message_deflate: bool | Mapping[str, Any] | deflate.Settings = False,
         **options: Any,
     ) -> None:
-        options.setdefault("json", StrictJSON)
-        options["async_mode"] = "aiohttp"
-        super().__init__(trusted_proxies, origins, **options)
-        self.start_service_task = False  # each session has its own deadlines
-        self.client_queue = client_queue
-        self.offer_queue = client_queue // 2
-        self.inbox = inbox
+        super().__init__(trusted_proxies=trusted_proxies, origins=origins, **options)
         self.poll_packets = poll_packets
-        self.upgrade_timeout = upgrade_timeout
         self.body_timeout = body_timeout
-        if admission is None:
-            places = Limits(enabled=False, connections=max_connections, address_connections=0)
-            admission = Admission(places, lambda limit: self.hooks.count("limits", limit))
-        self.admission = admission
         self.node_id = node_id
         self._reader = takeover.reader(websocket)
         settings = deflate.settings(per_message_deflate)
         self.codec = None if settings is None else Codec(settings)
-        self.wheel = Wheel()
-        # connections that are over: many may end at once
-        self.slices = Slices()
-        self.trusted_handlers = False
         # by servers that have a better place for tokens; what others put into the query is theirs
         self.refuses_tokens_in_addresses = False
-        self.stopping = False
         # set by the layer above
-        self.hooks = Hooks()
         self.route: Route | None = None
         self.bypass = polling.Bypass()  # what polls may be answered past
         # what is carried for sessions of other nodes now, as calls that end it
         self.carried: Callable[[], list[Callable[[], None]]] = list
-        # set by AsyncServer: takes messages at once, instead of the "message" handler; and lets go
-        # of what it keeps for a session that has ended
-        self.receiver: Callable[[Session, str | bytes], None] | None = None
         # set by servers that let every session in, instead of the "connect" handler: the environ
         # that it would be given takes as long to make as the rest of a handshake takes in Python
         self.welcome: Callable[[Session, web.Request], None] | None = None
-        self.release: Callable[[Session], None] | None = None
         # polls that are answered when this turn of the loop ends
         self.turn = polling.Turn()
-        # sessions that have ended, until their disconnect handler has run
-        self._ending: dict[str, Session] = {}
-        self._telling: dict[str, asyncio.Task[None]] = {}
-
-    # ------------------------------------------------------------ messages
-
-    def on(self, event: str, handler: Any = None) -> Any:
-        """Register a handler; see `engineio.AsyncServer.on`."""
-        if event == "message":
-            self.receiver = None
-        return super().on(event, handler)
-
-    @property
-    def inbox_bytes(self) -> int:
-        """Bytes of a client that may wait for an earlier one."""
-        return int(self.max_http_buffer_size)
-
-    def start(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
-        """Run a handler's coroutine, at once if that is possible."""
-        return (eager.run_trusted if self.trusted_handlers else eager.run)(coroutine)
-
-    def deliver(self, session: Session, data: str | bytes) -> None:
-        """A message has come."""
-        if self.receiver is not None:
-            self.receiver(session, data)
-        else:
-            size = len(data)
-            if isinstance(data, str) and data[:1].isdigit() is False:
-                # python-engineio hands JSON to its users decoded, and anything else as it is
-                try:
-                    data = engineio.packet.Packet.json.loads(data)
-                except ValueError:
-                    pass
-            session.enqueue(size, self._trigger_event, "message", session.sid, data)
-
-    async def _trigger_event(self, event: str, *args: Any, run_async: bool = False) -> Any:
-        # The stock method calls a handler again with fewer arguments when it raises TypeError,
-        # which hides the handler's own TypeErrors and runs it twice.
-        handler = self.handlers.get(event)
-        if handler is None:
-            return None
-        if event == "disconnect" and not takes(handler, len(args)):
-            args = args[:1]
-        try:
-            result = handler(*args)
-            return await result if inspect.isawaitable(result) else result
-        except Exception:
-            self.logger.exception("%s handler error", event)
-            return False if event == "connect" else None
 
     # ------------------------------------------------------------ requests
 
@@ -336,26 +246,9 @@ class EngineServer(Edge):
             return await self._trigger_event("connect", session.sid, self.environ_of(request))
         return self.welcome(session, request)
 
-    def _discard(self, session: Session) -> None:
-        self._free_place(session)
-        session.closing = session.closed = True
-        self._forget(session.sid)
-        if self.release is not None:
-            self.release(session)
-
-    def _free_place(self, session: Session) -> None:
-        """Others may come in its place, whatever of the session is still to be told or fetched."""
-        if session.has_place:
-            session.has_place = False
-            self.admission.leave(session.address)
-
     def _opened(self, session: Session, ws: WebSocket) -> None:
         session.take(ws)
         self._begin(session)
-
-    def _begin(self, session: Session) -> None:
-        self.hooks.on_opened(session)
-        session.schedule_ping()
 
     def _handshake(self, session: Session, over_websocket: bool) -> dict[str, Any]:
         upgrades = self.allow_upgrades and not over_websocket and "websocket" in self.transports
@@ -417,13 +310,6 @@ class EngineServer(Edge):
         session.answered(mark, body)
         return self.answer(request, body)
 
-    def fetch(self, session: Session) -> list[str]:
-        """The packets of the answer to a session's poll."""
-        packets = session.fetch()
-        if session.closed and not session.lingering:
-            self.sockets.pop(session.sid, None)
-        return packets
-
     async def _post(self, request: web.Request, session: Session) -> web.StreamResponse:
         if session.posting:
             session.broken("two posts at the same time")
@@ -483,78 +369,11 @@ class EngineServer(Edge):
             self.hooks.count("limits", "body_timeout")
             raise
 
-    # ------------------------------------------------------------ the end of sessions
-
-    def ended(self, session: Session, reason: str, code: str, *, lingers: bool) -> None:
-        """A session is over; its last packets may still have to be fetched (`lingers`)."""
-        self._free_place(session)
-        self.hooks.count("disconnects", code if code in DISCONNECTS else "transport_close")
-        if lingers:
-            self.wheel.after(LINGER, partial(self._forget, session.sid))
-        else:
-            self._forget(session.sid)
-        if self.release is not None:
-            self.release(session)
-        if session.connected:
-            self.hooks.on_closed(session)
-        self._ending[session.sid] = session
-        # a wait with a timeout needs a task, which a trusted coroutine is not before it waits
-        start = eager.run if session.handling else self.start
-        task = start(self._tell(session, reason))
-        if task is not None:
-            self._telling[session.sid] = task
-            task.add_done_callback(lambda _: self._telling.pop(session.sid, None))
-
-    def _forget(self, sid: str) -> None:
-        self.sockets.pop(sid, None)
-
-    def _get_socket(self, sid: str) -> Session:
-        # python-engineio calls the disconnect handler before it lets go of the session; handlers
-        # read there what they had kept in it
-        session: Session | None = self.sockets.get(sid) or self._ending.get(sid)
-        if session is None or (session.closed and sid not in self._ending):
-            raise KeyError("Session not found")
-        return session
-
-    def log_broken(self, session: Session, what: str) -> None:
-        """A client broke the protocol. Anybody can make us say it, so it is said quietly."""
-        self.logger.debug("a client broke the protocol: %s", what)
-
-    async def _tell(self, session: Session, reason: str) -> None:
-        try:
-            if session.handling:
-                try:
-                    await asyncio.wait_for(session.settled(), DISCONNECT_GRACE)
-                except TimeoutError:
-                    self.logger.warning("a handler of a client that has gone does not end")
-            await self._trigger_event("disconnect", session.sid, reason)
-        finally:
-            self._ending.pop(session.sid, None)
-
-    async def told(self, session: Session) -> None:
-        """Wait until the disconnect handler of a session has run."""
-        task = self._telling.get(session.sid)
-        if task is not None and task is not asyncio.current_task():
-            await asyncio.wait([task])
-
-    async def disconnect(self, sid: str | None = None) -> None:
-        """Close a session, or all of them; waits for the disconnect handlers."""
-        sessions = list(self.sockets.values()) if sid is None else [self.sockets.get(sid)]
-        closing = [session.close() for session in sessions if session is not None]
-        await asyncio.gather(*closing)
-
     async def shutdown(self) -> None:
-        """Close every session so that its client comes back, and wait a while for the handlers."""
-        self.stopping = True
-        for session in list(self.sockets.values()):
-            session.end(self.reason.SERVER_DISCONNECT, "shutdown")
-        if self._telling:
-            await asyncio.wait(list(self._telling.values()), timeout=STOP_GRACE)
+        """See `SessionServer.shutdown`."""
+        await super().shutdown()
         if self.codec is not None:
             await self.codec.stop()
-        # what is left waits for polls that will not come
-        self.sockets.clear()
-        self.wheel.stop()
 
 
 async def _read(request: web.Request, limit: int) -> bytes:

@@ -2,8 +2,8 @@
 
 The state machine of protocol v4: what may be sent where, pings, upgrade, closing. Outgoing packets
 are written straight to the WebSocket or wait, in a buffer with a limit, for the next poll;
-incoming ones are handled in order (inbox.py). HTTP is next door (engineio.py, polling.py); what the
-messages mean is nobody's business here.
+incoming ones are handled in order (inbox.py). HTTP is next door (engineio.py, polling.py), the
+server that they have in common too (sessions.py); what the messages mean is nobody's business here.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from sioserver.websocket.frames import BINARY, TEXT, frame
 
 if TYPE_CHECKING:
     from sioserver.transport.binding import Binding
-    from sioserver.transport.engineio import EngineServer
     from sioserver.transport.heads import Head
+    from sioserver.transport.sessions import SessionServer
 
 UPGRADE_NOOP: Final = 0.1
 """Seconds that a poll may wait while an upgrade is under way (as engine.io): the client pauses
@@ -88,9 +88,9 @@ class Session(Inbox, AsyncSocket):
         "ws",
     )
 
-    server: EngineServer
+    server: SessionServer
 
-    def __init__(self, server: EngineServer, sid: str, address: str | None = None) -> None:
+    def __init__(self, server: SessionServer, sid: str, address: str | None = None) -> None:
         """`address`: under what it is counted (`admission.whose`); it has a place there."""
         super().__init__()
         self.address = address

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from socketio.exceptions import DisconnectedError
 
-from sioserver.transport import engineio as module
+from sioserver.transport import sessions as module
 from sioserver.transport.connection import Connection
 from sioserver.transport.session import Session
 from sioserver.websocket.connection import WebSocket

@@ -38,7 +38,7 @@ from sioserver.hub import Hub
 from sioserver.metrics import Metrics
 from sioserver.model import Event, Revocation
 from sioserver.timers import Deadline
-from sioserver.transport import engineio as engineio_module
+from sioserver.transport import sessions as sessions_module
 from sioserver.transport.namespace import RoomServer
 from sioserver.transport.packet import Packet
 
@@ -3076,7 +3076,7 @@ async def test_a_client_that_vanishes_while_it_joins(
     serve: Serve, transport: str, name: str, patient: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not patient:  # the engine takes longer than the handlers of who has gone are waited for
-        monkeypatch.setattr(engineio_module, "DISCONNECT_GRACE", 0.01)
+        monkeypatch.setattr(sessions_module, "DISCONNECT_GRACE", 0.01)
     running = await serve(presence=MANUALLY)
     bob = await running.enter("bob", "/other")
     spied = Spied(running.engine, name)
@@ -3106,7 +3106,7 @@ async def test_a_client_that_vanishes_while_the_session_room_opens(
     serve: Serve, patient: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not patient:
-        monkeypatch.setattr(engineio_module, "DISCONNECT_GRACE", 0.01)
+        monkeypatch.setattr(sessions_module, "DISCONNECT_GRACE", 0.01)
     running = await serve()
     spied = Spied(running.engine, "rooms_of")
     release = spied.hold()
@@ -3142,7 +3142,7 @@ async def test_a_client_that_vanishes_in_a_replay(serve: Serve, transport: str) 
 async def test_a_client_that_vanishes_while_it_replaces_another(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engineio_module, "DISCONNECT_GRACE", 0.01)
+    monkeypatch.setattr(sessions_module, "DISCONNECT_GRACE", 0.01)
     running = await serve()
     bob = await running.enter("bob")
     old = await running.enter("alice")

@@ -18,8 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sioserver.origins import Origins
-from sioserver.transport import engineio
 from sioserver.transport import polling as module
+from sioserver.transport import sessions
 from sioserver.transport.frames import Outgoing
 from sioserver.transport.polling import Bypass, Lane
 
@@ -828,7 +828,7 @@ def _said(answer: Answer) -> tuple[int, bytes]:
 def twins() -> Iterator[Twins]:
     with pytest.MonkeyPatch.context() as patch, asyncio.Runner() as loop:
         # all sessions have the same id here: none may be forgotten in the place of an earlier one
-        patch.setattr(engineio, "LINGER", 3600)
+        patch.setattr(sessions, "LINGER", 3600)
         twins = Twins(loop)
         yield twins
         twins.close()

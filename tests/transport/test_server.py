@@ -187,7 +187,7 @@ async def test_gone_during_connect_leaves_no_ghost(agreed: bool | None) -> None:
 
 
 async def test_gone_longer_than_anybody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sioserver.transport.engineio.DISCONNECT_GRACE", 0.05)
+    monkeypatch.setattr("sioserver.transport.sessions.DISCONNECT_GRACE", 0.05)
     server = quiet()
     gate, inside = asyncio.Event(), asyncio.Event()
     seen: list[str] = []

@@ -10,7 +10,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from http import HTTPStatus
 from typing import Final
@@ -30,7 +30,7 @@ from sioserver.api.hosts import only
 from sioserver.api.rooms import Bounds, Rooms
 from sioserver.api.rooms_moderation import RoomModeration
 from sioserver.api.rooms_operations import RoomOperations
-from sioserver.api.table import Cross
+from sioserver.api.table import Cross, Route
 from sioserver.api.visits import Visits
 from sioserver.auth import Policy, Signer, Verifier
 from sioserver.config import Config
@@ -53,6 +53,7 @@ from sioserver.model import Peer
 from sioserver.node import Node
 from sioserver.rooms import RoomService
 from sioserver.startup import CannotStart, check_parser
+from sioserver.transport.engineio import EngineServer
 from sioserver.transport.namespace import RoomServer
 from sioserver.transport.polling import Bypass
 from sioserver.transport.routing import Router
@@ -64,6 +65,9 @@ SERVER: Final = web.AppKey("server", RoomServer)
 METRICS: Final = web.AppKey("metrics", Metrics)
 DOORS: Final = web.AppKey("doors", list[Door])
 CONFIG: Final = web.AppKey("config", Config)
+
+Prepare = Callable[[web.Request, web.StreamResponse], Awaitable[None]]
+"""What is told of each answer before its head is written."""
 
 EXPECTATION: Final = "Expectation failed"
 """How requests are counted that expect what nobody does; no middleware sees them."""
@@ -129,15 +133,16 @@ def create_app(
         )
     except ImportError as error:  # a library that the configuration insists on
         raise CannotStart(str(error)) from error
+    eio, metrics.node = server.eio, peer.id
     door = None
     if config.gateway.enabled:
         door = Door(
             config,
-            server.eio,
+            eio,
             admission,
             metrics,
-            server.eio.wheel,
-            server.eio.codec,
+            eio.wheel,
+            eio.codec,
             lambda crowd: PlainRooms(
                 config,
                 rooms,
@@ -148,26 +153,12 @@ def create_app(
                 recovery,
                 metrics,
                 time.time,
-                server.eio.wheel,
+                eio.wheel,
                 node.spawn,
                 crowd,
             ),
         )
-    secret, metrics.node = config.cluster.secret, peer.id
-    router = Router(peer, engine.peer, server.eio, metrics, secret=secret, clock=time.time)
-
-    path = "/" + config.server.path.strip("/")
-    around = middleware.middleware(metrics, quiet=(path,), address=server.eio.address_of)
-    spared: list[Middleware] = [around]
-    if config.server.hosts:
-        listed = Listed(config.server.hosts)
-        spared.append(only(listed, metrics, name_of=server.eio.host_of))
-    elif served and is_loopback(config.server.host):
-        proxied = server.eio.comes_from_proxy
-        spared.append(only(Local(), metrics, name_of=server.eio.host_of, exempt=proxied))
-    app = web.Application(middlewares=spared)
-    app[NODE], app[ROOMS], app[SERVER], app[METRICS] = node, rooms, server, metrics
-    app[CONFIG], app[DOORS] = config, [] if door is None else [door]
+    router = Router(peer, engine.peer, eio, metrics, secret=config.cluster.secret, clock=time.time)
 
     async def running(_: web.Application) -> AsyncIterator[None]:
         try:
@@ -194,28 +185,16 @@ def create_app(
         node.drain()
         await let_go(app)
 
-    async def naming(_: web.Request, response: web.StreamResponse) -> None:
-        response.headers["Server"] = SOFTWARE
-
-    async def closing(_: web.Request, response: web.StreamResponse) -> None:
-        if response.status == HTTPStatus.EXPECTATION_FAILED:
-            metrics.count_request_refusal(EXPECTATION)
-        if node.draining and response.status != 101:
-            # the next request of the connection shall go to somebody who stays
-            response.force_close()
-            response.headers["Connection"] = "close"
-
-    strict = headers.strict_transport(config.server.hsts)
-
-    async def encrypting(request: web.Request, response: web.StreamResponse) -> None:
-        if config.server.hsts and server.eio.scheme_of(request) == "https":
-            response.headers[headers.STRICT_TRANSPORT] = strict
-
+    path = "/" + config.server.path.strip("/")
+    spared = _middlewares(config, eio, metrics, path, served)
+    around_answers = _around_answers(config, eio, metrics, node)
+    eio.bypass = Bypass((*spared, *around_answers), metrics.count_http, middleware.is_quiet)
+    app = web.Application(middlewares=spared)
+    app[NODE], app[ROOMS], app[SERVER], app[METRICS] = node, rooms, server, metrics
+    app[CONFIG], app[DOORS] = config, [] if door is None else [door]
     app.cleanup_ctx.append(running)
     app.on_shutdown.append(stopping)
-    around_answers = (naming, table.share, closing, encrypting)
     app.on_response_prepare.extend(around_answers)
-    server.eio.bypass = Bypass((*spared, *around_answers), metrics.count_http, middleware.is_quiet)
     if door is not None:
         app.router.add_get(config.gateway.path, door.answer)
         app.on_shutdown.append(partial(_shut, door))  # before the timers of all connections stop
@@ -230,22 +209,9 @@ def create_app(
         time.time,
         lambda token: rooms.identities.identify(wire.Hello(token=token), ""),
     )
-    callers = Callers(operator, policy, admission, metrics, time.time, server.eio.address_of)
-    visits = Visits(rooms.visitors, callers, budget, time.time)
-    bounds = Bounds(
-        body=config.limits.max_payload,
-        messages=config.rooms.history_page,
-        page=config.limits.max_payload,
-    )
-    described = [
-        *admin.routes(operator, callers.operator),
-        *moderation.routes(rooms.moderation, callers.operator),
-        *Rooms(rooms, visits, bounds).routes(),
-        *RoomOperations(rooms, visits, config.limits.max_payload).routes(),
-        *RoomModeration(rooms.moderation, visits).routes(),
-    ]
-    described.append(openapi.route(described, lambda: operator.reachable))
-    cross = Cross(server.eio.admit_origin, server.eio.fields_of)
+    callers = Callers(operator, policy, admission, metrics, time.time, eio.address_of)
+    described = _described(config, rooms, operator, callers, budget)
+    cross = Cross(eio.admit_origin, eio.fields_of)
     app.router.add_routes(table.register(described, metrics, cross))
     shown = callers.operator if config.server.metrics == "admin" else None
     app.router.add_routes(health.routes(node.ready, metrics, shown))
@@ -312,3 +278,58 @@ def _issuer(auth: Auth, verifier: Verifier, metrics: Metrics) -> Issuer | None:
     )
     metrics.keys_fetched_at = lambda: issuer.fetched_at
     return issuer
+
+
+def _middlewares(
+    config: Config, eio: EngineServer, metrics: Metrics, path: str, served: bool
+) -> list[Middleware]:
+    """What is around every handler; polls need not pass through any of it."""
+    around = middleware.middleware(metrics, quiet=(path,), address=eio.address_of)
+    if config.server.hosts:
+        return [around, only(Listed(config.server.hosts), metrics, name_of=eio.host_of)]
+    if served and is_loopback(config.server.host):
+        local = only(Local(), metrics, name_of=eio.host_of, exempt=eio.comes_from_proxy)
+        return [around, local]
+    return [around]
+
+
+def _around_answers(
+    config: Config, eio: EngineServer, metrics: Metrics, node: Node
+) -> list[Prepare]:
+    """What every answer says, whoever gives it."""
+    strict = headers.strict_transport(config.server.hsts)
+
+    async def naming(_: web.Request, response: web.StreamResponse) -> None:
+        response.headers["Server"] = SOFTWARE
+
+    async def closing(_: web.Request, response: web.StreamResponse) -> None:
+        if response.status == HTTPStatus.EXPECTATION_FAILED:
+            metrics.count_request_refusal(EXPECTATION)
+        if node.draining and response.status != 101:
+            # the next request of the connection shall go to somebody who stays
+            response.force_close()
+            response.headers["Connection"] = "close"
+
+    async def encrypting(request: web.Request, response: web.StreamResponse) -> None:
+        if config.server.hsts and eio.scheme_of(request) == "https":
+            response.headers[headers.STRICT_TRANSPORT] = strict
+
+    return [naming, table.share, closing, encrypting]
+
+
+def _described(
+    config: Config, rooms: RoomService, operator: Admin, callers: Callers, budget: Budget
+) -> list[Route]:
+    """The HTTP API, with the description of itself."""
+    visits = Visits(rooms.visitors, callers, budget, time.time)
+    most_bytes = config.limits.max_payload
+    bounds = Bounds(body=most_bytes, messages=config.rooms.history_page, page=most_bytes)
+    described = [
+        *admin.routes(operator, callers.operator),
+        *moderation.routes(rooms.moderation, callers.operator),
+        *Rooms(rooms, visits, bounds).routes(),
+        *RoomOperations(rooms, visits, most_bytes).routes(),
+        *RoomModeration(rooms.moderation, visits).routes(),
+    ]
+    described.append(openapi.route(described, lambda: operator.reachable))  # with itself
+    return described

@@ -1,4 +1,4 @@
-"""One connection that listens to channels of one server, and mends itself.
+"""Channels of one server that are listened to, over a `redis_line`.
 
 It knows the words of pub/sub, and neither what is said there nor which other servers there are.
 """
@@ -16,10 +16,9 @@ from sioserver.engine.redis_access import (
     Address,
     Hello,
     ReplyError,
-    keep_connected,
-    new_reader,
     pack,
 )
+from sioserver.engine.redis_line import Line, Wire
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +27,6 @@ CHUNK: Final = 512
 RETRY: Final = 0.05
 """Seconds after which a channel that was refused is tried again."""
 LONGEST_RETRY: Final = 1.0
-_TICKS: Final = 20
 
 
 class Words(NamedTuple):
@@ -79,25 +77,13 @@ class _Asked:
         return self.answers == kind and (not self.names or self.names[self.answered] == name)
 
 
-class _Wire(asyncio.Protocol):
+class _Wire(Wire):
     """A connection that is up."""
 
-    def __init__(self, ear: Ear, transport: asyncio.Transport) -> None:
-        self._ear = ear
-        self._reader = new_reader()
-        self.transport = transport
-        loop = asyncio.get_running_loop()
-        self.broken: asyncio.Future[None] = loop.create_future()
-        """Given up by the ear."""
-        self.closed: asyncio.Future[None] = loop.create_future()
-        """Given up by the transport."""
-
-    def connection_lost(self, error: Exception | None) -> None:
-        self.closed.set_result(None)
-        self._ear.drop(self, f"the connection was lost{f': {error}' if error else ''}")
+    _line: Ear
 
     def data_received(self, data: bytes) -> None:
-        ear, gets = self._ear, self._reader.gets
+        ear, gets = self._line, self._reader.gets
         self._reader.feed(data)
         try:
             ear.on_data(self, gets)
@@ -105,7 +91,7 @@ class _Wire(asyncio.Protocol):
             ear.drop(self, f"the server does not speak as Redis does: {error!r}")
 
 
-class Ear:
+class Ear(Line[_Wire]):
     """Listens to what it is told to at the server that `where` finds.
 
     `hear(channel, payload)` is called for each message. `timeout`: seconds that the server may be
@@ -122,39 +108,25 @@ class Ear:
         timeout: float,
         words: Words = PLAIN,
     ) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._access = access
-        self._where = where
+        super().__init__(access, where, timeout)
         self._hearer = hearer
         self._hear = hear
-        self._timeout = timeout
         self._words = words
         self.channels: dict[str, Words] = {}
         """What is wanted: channels and patterns."""
         self.heard: set[str] = set()
         """What is listened to; a part of `channels`."""
-        self.address: Address | None = None
-        self.trouble: str | None = "Redis: not connected yet"
-        """None while it is connected."""
         self.messages = 0
         self._ask: dict[str, None] = {}
         self._forget: dict[str, Words] = {}
         self._asked: deque[_Asked] = deque()
         self._flushing = False
-        self._wire: _Wire | None = None
-        self._run: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
         self._retry: asyncio.TimerHandle | None = None
         self._retry_after = RETRY
         self._refused: set[str] = set()
         self._pinged = 0.0
         self._pinging = False
         self._sign_of_life = 0.0
-
-    @property
-    def up(self) -> bool:
-        """Whether it is connected."""
-        return self._wire is not None
 
     def listen(self, channel: str, words: Words | None = None) -> None:
         """Listen to one more; `Hearer.on_heard` tells when it is so. `words`: PATTERNS for a
@@ -180,7 +152,7 @@ class Ear:
     def _flush_soon(self) -> None:
         if not self._flushing and self._wire is not None:
             self._flushing = True
-            self._loop.call_soon(self._flush)
+            self.loop.call_soon(self._flush)
 
     def _flush(self) -> None:
         self._flushing = False
@@ -211,7 +183,7 @@ class Ear:
 
     def on_data(self, wire: _Wire, gets: Callable[[], Any]) -> None:
         """What has come; `gets` takes the next reply, or False."""
-        self._sign_of_life = self._loop.time()
+        self._sign_of_life = self.loop.time()
         hear, now_heard, messages = self._hear, [], 0
         while (reply := gets()) is not False:
             if reply.__class__ is ReplyError:
@@ -272,7 +244,7 @@ class Ear:
         """Try these again after a moment, if they are not taken away until then."""
         self._refused.update(channels)
         if self._retry is None:
-            self._retry = self._loop.call_later(self._retry_after, self._try_again)
+            self._retry = self.loop.call_later(self._retry_after, self._try_again)
             self._retry_after = min(LONGEST_RETRY, self._retry_after * 2)
         self._hearer.on_refused(self, error)
 
@@ -285,44 +257,19 @@ class Ear:
 
     # -- connecting
 
-    def start(self) -> None:
-        """Begin to connect, and never give up."""
-        assert self._run is None
-        keeping = keep_connected(self._access, self._where, self, self._timeout)
-        self._run = self._loop.create_task(keeping, name="redis ear")
-        self._tick()
-
     async def stop(self) -> None:
         """Close. For good."""
-        for timer in (self._timer, self._retry):
-            if timer is not None:
-                timer.cancel()
-        if self._run is not None:
-            self._run.cancel()
-            await asyncio.gather(self._run, return_exceptions=True)
-        wire = self._wire
-        if wire is not None:
-            self._come_down(wire, "closed")
-            await wire.closed
-
-    def reconnect(self, reason: str) -> None:
-        """Give the connection up, if there is one, and make a new one."""
-        if self._wire is not None:
-            self.drop(self._wire, reason)
-
-    def on_failure(self, address: Address | None, error: Exception) -> None:
-        """See `User.on_failure`."""
-        self.trouble = f"Redis at {address}: {error}" if address else f"Redis: {error}"
+        if self._retry is not None:
+            self._retry.cancel()
+        await super().stop()
 
     def on_transport(
         self, transport: asyncio.Transport, hello: Hello, address: Address
     ) -> asyncio.Future[None]:
         """See `User.on_transport`."""
-        wire = self._wire = _Wire(self, transport)
-        transport.set_protocol(wire)
-        self.address = address
-        self.trouble = None
-        self._sign_of_life = self._pinged = self._loop.time()
+        wire = _Wire(self, transport)
+        self._go_up(wire, address)
+        self._sign_of_life = self._pinged = self.loop.time()
         self._pinging = False
         self._forget.clear()
         self._refused.clear()
@@ -330,25 +277,16 @@ class Ear:
         self._flush()
         return wire.broken
 
-    def drop(self, wire: _Wire, reason: str) -> None:
-        """The connection is of no use any more."""
-        if wire is not self._wire:
-            return  # known already
-        self._come_down(wire, reason)
+    def _lost(self, reason: str) -> None:
         self._hearer.on_deaf(self, reason)
 
     def _come_down(self, wire: _Wire, reason: str) -> None:
-        self._wire = None
-        self.trouble = f"Redis at {self.address}: {reason}"
+        super()._come_down(wire, reason)
         self.heard.clear()
         self._asked.clear()
-        wire.transport.abort()
-        if not wire.broken.done():  # cancelled with the task that waits for it
-            wire.broken.set_result(None)
 
-    def _tick(self) -> None:
-        self._timer = self._loop.call_later(self._timeout / _TICKS, self._tick)
-        wire, now = self._wire, self._loop.time()
+    def _look(self, now: float) -> None:
+        wire = self._wire
         if wire is None:
             return
         if self._pinging:

@@ -1,4 +1,4 @@
-"""One connection to one server that mends itself: commands go out in order, one write a turn.
+"""Commands to one server, over a `redis_line`: they go out in order, one write a turn.
 
 What breaks with a connection is sent again on the next one, so every command must be safe to run
 twice. It knows neither what the commands mean nor that there may be other servers.
@@ -21,12 +21,11 @@ from sioserver.engine.redis_access import (
     Command,
     Hello,
     ReplyError,
-    keep_connected,
-    new_reader,
     pack,
     seconds,
 )
 from sioserver.engine.redis_calls import AGAIN, AWAY, DENIED, MOVED, Call, Owner, Unavailable
+from sioserver.engine.redis_line import Line, Wire
 from sioserver.engine.redis_scripts import Script
 
 __all__ = ["Call", "Link", "Owner", "ReplyError", "Unavailable"]
@@ -39,45 +38,35 @@ RETRY: Final = 0.05
 """Seconds after which a server that is busy is asked again."""
 TRIES: Final = 3
 """How often a script is loaded for one call."""
-_TICKS: Final = 20
-"""Looks at the clock per timeout."""
 _WRITE_AHEAD: Final = 1024 * 1024
 """Bytes in the transport; beyond it commands wait here, where they can still time out unsent."""
 _CHUNK: Final = 256 * 1024
 """Bytes of waiting commands that are written in one go."""
 
 
-class _Wire(asyncio.Protocol):
+class _Wire(Wire):
     """A connection that is up: pairs the replies with the calls."""
 
+    _line: Link
+
     def __init__(self, link: Link, transport: asyncio.Transport) -> None:
-        self._link = link
-        self._reader = new_reader()
-        self.transport = transport
-        self.broken: asyncio.Future[None] = link.loop.create_future()
-        """Given up by the link."""
-        self.closed: asyncio.Future[None] = link.loop.create_future()
-        """Given up by the transport."""
+        super().__init__(link, transport)
         self.sent: deque[Call] = deque()
         self.blocked = False
         self.heard = link.loop.time()
         """When something came last, or when there began to be something to wait for."""
         transport.set_write_buffer_limits(high=_WRITE_AHEAD)
 
-    def connection_lost(self, error: Exception | None) -> None:
-        self.closed.set_result(None)
-        self._link.drop(self, f"the connection was lost{f': {error}' if error else ''}")
-
     def pause_writing(self) -> None:
         self.blocked = True
-        self._link.steer()
+        self._line.steer()
 
     def resume_writing(self) -> None:
         self.blocked = False
-        self._link.steer()
+        self._line.steer()
 
     def data_received(self, data: bytes) -> None:
-        link, sent, gets = self._link, self.sent, self._reader.gets
+        link, sent, gets = self._line, self.sent, self._reader.gets
         self._reader.feed(data)
         try:
             while (reply := gets()) is not False:
@@ -98,7 +87,7 @@ class _Wire(asyncio.Protocol):
             link.settle()
 
 
-class Link:
+class Link(Line[_Wire]):
     """A line to the server at the address that `where` finds (asked before every attempt).
 
     `timeout`: seconds that a call waits at most, and that a server may be silent. `most`: calls
@@ -115,20 +104,11 @@ class Link:
         timeout: float,
         most: int,
     ) -> None:
-        self.loop = asyncio.get_running_loop()
-        self._access = access
-        self._where = where
+        super().__init__(access, where, timeout)
         self._owner = owner
-        self._timeout = timeout
         self._most = most
-        self._run: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
         self._retry: asyncio.TimerHandle | None = None
         self._stopped = False
-
-        self.address: Address | None = None
-        self.trouble: str | None = "Redis: not connected yet"
-        """None while the server answers."""
         self.up_since = inf
         """Loop time; inf while it is not up."""
         self._away_since = self.loop.time()
@@ -136,7 +116,6 @@ class Link:
         self.held = False
         """Nothing is written before the last reply has come."""
         self._held_by_owner = False
-        self._wire: _Wire | None = None
         self._direct = False
         """Up, not held, and the transport takes more."""
         self._sent: deque[Call] = deque()
@@ -170,11 +149,6 @@ class Link:
     def in_flight(self) -> int:
         """Calls whose reply may come on this connection."""
         return len(self._sent)
-
-    @property
-    def up(self) -> bool:
-        """Whether the server answers, as far as is known."""
-        return self._wire is not None
 
     def server_time(self) -> float:
         """The server's clock, seconds since 1970, give or take a round trip."""
@@ -370,13 +344,6 @@ class Link:
 
     # -- connecting -------------------------------------------------------------------------------
 
-    def start(self) -> None:
-        """Begin to connect, and never give up."""
-        assert self._run is None
-        keeping = keep_connected(self._access, self._where, self, self._timeout)
-        self._run = self.loop.create_task(keeping, name="redis link")
-        self._tick()
-
     async def stop(self) -> None:
         """Wait until what was accepted is answered (or timed out), and close. For good."""
         self._stopped = True
@@ -387,43 +354,29 @@ class Link:
         ]
         if futures and self._run is not None:
             await asyncio.wait(futures, timeout=self._timeout * 1.5)
-        for timer in (self._timer, self._retry):
-            if timer is not None:
-                timer.cancel()
-        self._timer = self._retry = None
-        if self._run is not None:
-            self._run.cancel()
-            await asyncio.gather(self._run, return_exceptions=True)
-        wire = self._wire
-        if wire is not None:
-            self._come_down(wire, "closed")
-            await wire.closed
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+        await super().stop()
         for call in self.give_back():
             _fail(call, Unavailable("Redis: closed"))
 
-    def reconnect(self, reason: str) -> None:
-        """Give the connection up, if there is one, and make a new one."""
-        if self._wire is not None:
-            self.drop(self._wire, reason)
-
     def on_failure(self, address: Address | None, error: Exception) -> None:
         """See `User.on_failure`."""
+        super().on_failure(address, error)
         self.address = address or self.address
-        self.trouble = f"Redis at {address}: {error}" if address else f"Redis: {error}"
         self._owner.on_failed(self, error)
 
     def on_transport(
         self, transport: asyncio.Transport, hello: Hello, address: Address
     ) -> asyncio.Future[None]:
         """See `User.on_transport`."""
-        wire = self._wire = _Wire(self, transport)
-        transport.set_protocol(wire)
-        self.address = address
+        wire = _Wire(self, transport)
+        self._go_up(wire, address)
         self._sent = wire.sent
         self._known.clear()
         self._clock_offset = hello.clock - time.monotonic()
         self.up_since = self._asked = self.loop.time()
-        self.trouble = None
         older, self._waiting = self._waiting, deque()
         self.steer()
         self._owner.on_up(self)
@@ -431,20 +384,14 @@ class Link:
         self.steer()
         return wire.broken
 
-    def drop(self, wire: _Wire, reason: str) -> None:
-        """The connection is of no use any more."""
-        if wire is not self._wire:
-            return  # known already
-        self._come_down(wire, reason)
+    def _lost(self, reason: str) -> None:
         self.breaks += 1
         self._owner.on_down(self, reason)
 
     def _come_down(self, wire: _Wire, reason: str) -> None:
-        self._wire = None
+        super()._come_down(wire, reason)
         waited = self.loop.time() - wire.heard if wire.sent else 0.0
         self._away_since = self.loop.time() - waited
-        wire.transport.abort()
-        self.trouble = f"Redis at {self.address}: {reason}"
         self.up_since = inf
         self._out.clear()
         back = []
@@ -462,14 +409,10 @@ class Link:
         self.steer()
         if held and self._held_by_owner:
             self._owner.on_idle(self)
-        if not wire.broken.done():  # cancelled with the task that waits for it
-            wire.broken.set_result(None)
 
     # -- time -------------------------------------------------------------------------------------
 
-    def _tick(self) -> None:
-        self._timer = self.loop.call_later(self._timeout / _TICKS, self._tick)
-        now = self.loop.time()
+    def _look(self, now: float) -> None:
         for calls in (self._sent, self._redo, self._waiting):
             self._expire(calls, now)
         while self._waiting and self._waiting[0].future.done():

@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 from cryptography import x509
 
 from sioserver.config.schema import Tls
-from sioserver.metrics import TLS_HANDSHAKES
+from sioserver.metrics.labels import TLS_HANDSHAKES
 from sioserver.startup import CannotStart
 
 log = logging.getLogger(__name__)

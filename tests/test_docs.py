@@ -17,7 +17,7 @@ from sioserver.config import Config, build
 from sioserver.config.keys import ENDPOINT_KEYS, KEYS, RULE_KEYS, TABLE_PATHS, TABLES
 from sioserver.config.render import example, table, toml
 from sioserver.errors import DISCONNECTS, REFUSALS
-from sioserver.metrics import LIMITS
+from sioserver.metrics.labels import LIMITS
 from sioserver.protocol import CLIENT_EVENTS, SERVER_EVENTS, Place, asyncapi, typescript
 
 from .protocol.conform import answered, asked, told

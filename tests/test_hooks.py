@@ -24,6 +24,7 @@ from sioserver.hooks import (
     Posting,
 )
 from sioserver.metrics import Metrics
+from sioserver.metrics.exposition import render, samples
 from sioserver.model import Act
 
 from .fakes import ANN, BEN
@@ -50,7 +51,7 @@ class World:
     def counted(self) -> dict[str, int]:
         """<hook> <result> -> how often, of what there was."""
         found = {}
-        for family in self.metrics.collect():
+        for family in samples(self.metrics):
             if family.name == "sioserver_hooks":
                 for sample in family.samples:
                     if sample.value:
@@ -422,7 +423,7 @@ async def test_durations_are_measured() -> None:
     hooks, metrics = Hooks(), Metrics()
     hooks.on_join(lambda joining: None)
     await HookCalls(hooks, metrics, 1.0, lambda: next(ticks)).joining("lobby", ANN, "c1")
-    body = metrics.render()[0].decode()
+    body = render(metrics)[0].decode()
     assert 'sioserver_hook_seconds_sum{hook="join"} 0.5' in body
     assert 'sioserver_hook_seconds_bucket{hook="join",le="0.1"} 0.0' in body
     assert 'sioserver_hook_seconds_bucket{hook="join",le="1.0"} 1.0' in body

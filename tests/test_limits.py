@@ -19,7 +19,7 @@ from sioserver.limits import (
     NoLimit,
     TokenBucket,
 )
-from sioserver.metrics import EVENTS
+from sioserver.metrics.labels import EVENTS
 from sioserver.model import User
 
 ALICE = User("alice", "Alice")

@@ -15,6 +15,7 @@ from sioserver.engine.base import StoreError
 from sioserver.errors import Refusal
 from sioserver.hub import Hub
 from sioserver.metrics import Metrics
+from sioserver.metrics.exposition import render
 from sioserver.node import Node
 
 from .fakes import FakeClock, FakeOutbox, NodeEngine, client
@@ -230,4 +231,4 @@ async def test_what_is_measured(
     while not metrics.rooms:
         await asyncio.sleep(0)
     assert metrics.loop_lag >= 0.0
-    assert b"sioserver_engine_rooms_cached 3.0" in metrics.render()[0]
+    assert b"sioserver_engine_rooms_cached 3.0" in render(metrics)[0]

@@ -16,6 +16,7 @@ from sioserver.errors import Refusal
 from sioserver.followers import JOINED
 from sioserver.hooks import Joining, Left, Posting
 from sioserver.hub import Client
+from sioserver.metrics.exposition import render
 from sioserver.model import Counts, Event, Membership, Revocation
 
 from .fakes import (
@@ -467,7 +468,7 @@ async def test_a_clock_that_is_set_back_while_a_message_is_stored(world: World) 
     world.clock.pass_(-100.0)
     gate.open()
     await task
-    assert b"publish_seconds_sum 0.0" in world.metrics.render()[0]
+    assert b"publish_seconds_sum 0.0" in render(world.metrics)[0]
 
 
 # -- reading ---------------------------------------------------------------------------------------

@@ -146,6 +146,6 @@ def test_own_messages_are_known_by_how_they_begin() -> None:
 
 
 def test_the_counters_are_those_of_the_metrics() -> None:
-    from sioserver.metrics import BUS
+    from sioserver.metrics.labels import BUS
 
     assert set(signature.REASONS) <= set(BUS)

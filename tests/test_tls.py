@@ -17,7 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from sioserver.config.schema import Tls
-from sioserver.metrics import TLS_HANDSHAKES
+from sioserver.metrics.labels import TLS_HANDSHAKES
 from sioserver.tls import LARGEST_FILE, Encryption, Unusable, read
 
 from .certificates import DAY, Certificates

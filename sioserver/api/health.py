@@ -14,6 +14,7 @@ from sioserver._version import __version__
 from sioserver.api.headers import ANSWER
 from sioserver.config.api_keys import METRICS
 from sioserver.metrics import Metrics
+from sioserver.metrics.exposition import render
 
 
 def routes(
@@ -37,7 +38,7 @@ def routes(
     async def counted(request: web.Request) -> web.Response:
         if let_in is not None:
             await let_in(request, METRICS)
-        body, content_type = metrics.render()
+        body, content_type = render(metrics)
         return web.Response(body=body, headers={**ANSWER, "Content-Type": content_type})
 
     return [

@@ -7,6 +7,7 @@ from sioserver._version import __version__
 from sioserver.api.headers import ANSWER
 from sioserver.api.health import routes
 from sioserver.metrics import Metrics
+from sioserver.metrics.exposition import render
 
 
 def client(
@@ -46,7 +47,7 @@ async def test_metrics() -> None:
     async with client([], metrics) as http:
         answer = await http.get("/metrics")
         assert answer.status == 200
-        assert answer.headers["Content-Type"] == metrics.render()[1]
+        assert answer.headers["Content-Type"] == render(metrics)[1]
         assert answer.headers.items() >= ANSWER.items()
         assert "sioserver_deliveries_total 41.0\n" in await answer.text()
         metrics.deliveries += 1

@@ -13,7 +13,7 @@ from sioserver.api.openapi import PARAMETERS, PATH
 from sioserver.app import create_app
 from sioserver.config import Config
 from sioserver.config.schema import Auth, Store
-from sioserver.metrics import API_ROUTES
+from sioserver.metrics.labels import API_ROUTES
 
 METHODS = ("get", "post", "put", "patch", "delete")
 

@@ -11,7 +11,7 @@ import pytest
 
 from sioserver import wire
 from sioserver.errors import Refusal
-from sioserver.metrics import EVENTS
+from sioserver.metrics.labels import EVENTS
 
 from .kit import Desk
 

@@ -23,7 +23,7 @@ from sioserver.app import METRICS, SERVER, create_app
 from sioserver.client import RoomClient, SignedJSON
 from sioserver.config import Config
 from sioserver.config.schema import Presence, Redis
-from sioserver.metrics import BUS
+from sioserver.metrics.labels import BUS
 from sioserver.signature import SKEW, Signatures
 from sioserver.transport import bus
 from sioserver.transport.bus import ClusterManager

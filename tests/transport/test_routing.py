@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from sioserver.errors import DISCONNECTS
+from sioserver.metrics.exposition import render
 from sioserver.model import Peer
 from sioserver.origins import Origins
 from sioserver.transport import routing
@@ -762,7 +763,7 @@ async def test_the_metric_of_relays(nodes: Cluster) -> None:
     client = await elsewhere(owner, entry)
     await upgraded(await client.site.websocket(client.sid))
     await until(lambda: owner.session(client.sid).upgraded)
-    assert b"sioserver_relays 1.0" in entry.metrics.render()[0]
+    assert b"sioserver_relays 1.0" in render(entry.metrics)[0]
     await entry.router.stop()
     await until(lambda: not entry.router._relays)
     await until(lambda: not owner.eio.sockets)

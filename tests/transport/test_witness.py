@@ -11,7 +11,8 @@ from sioserver import app
 from sioserver.auth import Identity
 from sioserver.errors import DISCONNECTS
 from sioserver.limits import NoAllowance, NoBucket
-from sioserver.metrics import DROPS, LIMITS, REQUEST_REFUSALS, UNASKED, Metrics
+from sioserver.metrics import Metrics
+from sioserver.metrics.labels import DROPS, LIMITS, REQUEST_REFUSALS, UNASKED
 from sioserver.model import User
 from sioserver.transport import binding, edge, http_connections, upgrade
 from sioserver.transport.clients import RoomClient, RoomConnection

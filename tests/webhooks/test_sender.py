@@ -18,6 +18,7 @@ from sioserver.config.schema import Store, Webhook, Webhooks
 from sioserver.engine.embedded import EmbeddedEngine
 from sioserver.errors import Refusal
 from sioserver.metrics import Metrics
+from sioserver.metrics.exposition import render, samples
 from sioserver.model import Draft, Operation, User
 from sioserver.webhooks import Webhooks as Senders
 from sioserver.webhooks import sender
@@ -94,7 +95,7 @@ class World:
     def counted(self) -> dict[str, int]:
         """<result> -> how often, of events and requests."""
         found: dict[str, int] = {}
-        for family in self.metrics.collect():
+        for family in samples(self.metrics):
             if family.name in ("sioserver_webhook_events", "sioserver_webhook_requests"):
                 for sample in family.samples:
                     assert sample.labels["webhook"] == "crm"
@@ -403,4 +404,4 @@ async def test_a_store_that_is_away_for_a_moment(
 
 
 def rendered(world: World) -> str:
-    return world.metrics.render()[0].decode()
+    return render(world.metrics)[0].decode()

@@ -11,6 +11,7 @@ from sioserver.config import Config
 from sioserver.config.schema import Store, Webhook, Webhooks
 from sioserver.engine.embedded import EmbeddedEngine
 from sioserver.metrics import Metrics
+from sioserver.metrics.exposition import render
 from sioserver.model import Draft, User
 from sioserver.webhooks import Webhooks as Senders
 from tests.engine.conftest import Keep, Listener, until
@@ -45,7 +46,7 @@ async def test_each_endpoint_goes_its_own_way() -> None:
         await one.until(lambda: one.requests)
         assert one.events == []
         taken = b'webhook_events_total{result="taken",webhook="other"} 1.0'
-        await until(lambda: taken in metrics.render()[0], "it is counted for the one that took it")
+        await until(lambda: taken in render(metrics)[0], "it is counted for the one that took it")
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

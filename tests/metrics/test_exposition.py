@@ -1,42 +1,25 @@
-"""What is counted, and how it is told."""
+"""How what is counted is told."""
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from sioserver import wire
-from sioserver.config.schema import Limits
 from sioserver.errors import DISCONNECTS, REFUSALS
-from sioserver.metrics import (
+from sioserver.metrics import Metrics
+from sioserver.metrics.counters import PUBLISH_BUCKETS
+from sioserver.metrics.labels import (
     BUS,
     DEFLATE,
     DEFLATE_NOW,
-    EVENTS,
     FORWARD_FAILURES,
     LIMITS,
-    PUBLISH_BUCKETS,
     TLS_HANDSHAKES,
-    Metrics,
 )
 
-Samples = dict[tuple[str, str], float]
-
-
-def samples(metrics: Metrics) -> Samples:
-    """(name, the value of its label) -> value, as a scraper reads them."""
-    body, content_type = metrics.render()
-    assert content_type.startswith("text/plain")
-    found: Samples = {}
-    for family in text_string_to_metric_families(body.decode()):
-        for sample in family.samples:
-            key = (sample.name.removeprefix("sioserver_"), ",".join(sample.labels.values()))
-            assert sample.name.startswith("sioserver_")
-            assert key not in found
-            found[key] = sample.value
-    return found
+from .scraped import changes, scrape
 
 
 def test_everything_is_there_from_the_start_and_zero() -> None:
-    found = samples(Metrics())
+    found = scrape(Metrics())
     assert set(found.values()) == {0.0}
     labelled = {
         "connections": ["polling", "websocket", "raw"],
@@ -82,10 +65,10 @@ def test_everything_is_there_from_the_start_and_zero() -> None:
 
 def test_tls_is_told_of_where_there_is_some() -> None:
     metrics = Metrics()
-    before = samples(metrics)
+    before = scrape(metrics)
     metrics.tls_expires_at = lambda: 2e9
     metrics.tls_handshakes = lambda: dict.fromkeys(TLS_HANDSHAKES, 3)
-    after = samples(metrics)
+    after = scrape(metrics)
     assert {key: after[key] for key in after.keys() - before.keys()} == {
         ("tls_expires_at_seconds", ""): 2e9,
         **{("tls_handshakes_total", name): 3.0 for name in TLS_HANDSHAKES},
@@ -108,88 +91,16 @@ def test_tls_is_told_of_where_there_is_some() -> None:
 )
 def test_plain_numbers(attribute: str, name: str) -> None:
     metrics = Metrics()
-    before = samples(metrics)
+    before = scrape(metrics)
     setattr(metrics, attribute, getattr(metrics, attribute) + 3)
-    assert changes(before, samples(metrics)) == {(name, ""): 3.0}
-
-
-@pytest.mark.parametrize(
-    ("method", "name", "labels"),
-    [
-        ("count_event", "events_total", wire.CLIENT_EVENTS),
-        ("count_refusal", "refusals_total", REFUSALS),
-        ("count_disconnect", "disconnects_total", DISCONNECTS),
-        ("count_drop", "dropped_total", ["slow", "coalesced", "typists"]),
-        ("count_recovery", "recoveries_total", ["recovered", "replayed", "gap", "fresh"]),
-        ("count_limit", "limit_hits_total", LIMITS),
-        ("count_forward", "forwards_total", ["polling", "handoff", "relay"]),
-        ("count_forward_failure", "forward_failures_total", FORWARD_FAILURES),
-    ],
-)
-def test_labelled_counters(method: str, name: str, labels: list[str]) -> None:
-    metrics = Metrics()
-    for label in labels:
-        before = samples(metrics)
-        getattr(metrics, method)(label)
-        assert changes(before, samples(metrics)) == {(name, label): 1.0}
-    before = samples(metrics)
-    for made_up in ("other", "", "x" * 10_000, 'a"} 1\nevil 2', "\ud800", "__class__"):
-        getattr(metrics, method)(made_up)
-    assert changes(before, samples(metrics)) == {(name, "other"): 6.0}
-
-
-def changes(before: Samples, after: Samples) -> Samples:
-    assert before.keys() == after.keys()
-    return {key: after[key] - before[key] for key in after if after[key] != before[key]}
-
-
-def test_connections() -> None:
-    metrics = Metrics()
-    metrics.connection_opened("polling")
-    metrics.connection_opened("polling")
-    metrics.connection_opened("websocket")
-    metrics.connection_opened("pigeon")
-    metrics.connection_upgraded("polling", "websocket")
-    metrics.connection_closed("websocket")
-    metrics.connection_closed("pigeon")
-    assert metrics.connections == {"polling": 1, "websocket": 1, "raw": 0, "other": 0}
-    assert samples(metrics)["connections_opened_total", ""] == 4
-
-
-def test_drops_of_many_at_once() -> None:
-    metrics = Metrics()
-    metrics.count_drop("slow", 40)
-    metrics.count_drop("whatever", 2)
-    assert metrics.dropped == {"slow": 40, "coalesced": 0, "typists": 0, "other": 2}
-
-
-def test_requests_to_the_api() -> None:
-    metrics = Metrics()
-    before = samples(metrics)
-    metrics.count_api("post_message", 201)
-    metrics.count_api("post_message", 429)
-    assert changes(before, samples(metrics)) == {
-        ("api_requests_total", "post_message,2xx"): 1.0,
-        ("api_requests_total", "post_message,4xx"): 1.0,
-    }
-
-
-@pytest.mark.parametrize(
-    ("status", "label"),
-    [(101, "1xx"), (200, "2xx"), (304, "3xx"), (404, "4xx"), (503, "5xx"), (999, "other")],
-)
-def test_http_statuses(status: int, label: str) -> None:
-    metrics = Metrics()
-    before = samples(metrics)
-    metrics.count_http(status)
-    assert changes(before, samples(metrics)) == {("http_requests_total", label): 1.0}
+    assert changes(before, scrape(metrics)) == {(name, ""): 3.0}
 
 
 def test_the_histogram_of_publishing() -> None:
     metrics = Metrics()
     for seconds in (0.0, 0.0005, 0.0006, 0.03, 10.0, 11.0):
         metrics.observe_publish(seconds)
-    found = samples(metrics)
+    found = scrape(metrics)
     buckets = {label: value for (name, label), value in found.items() if name.endswith("_bucket")}
     assert buckets["0.0005"] == 2  # a bound belongs to its bucket
     assert buckets["0.001"] == buckets["0.025"] == 3
@@ -203,9 +114,9 @@ def test_queue_bytes_are_asked_for_when_they_are_told() -> None:
     metrics = Metrics()
     waiting = [5]
     metrics.queue_bytes = lambda: waiting[0]
-    assert samples(metrics)["queue_bytes", ""] == 5
+    assert scrape(metrics)["queue_bytes", ""] == 5
     waiting[0] = 7
-    assert samples(metrics)["queue_bytes", ""] == 7
+    assert scrape(metrics)["queue_bytes", ""] == 7
 
 
 def test_gauges_of_the_engine() -> None:
@@ -213,46 +124,30 @@ def test_gauges_of_the_engine() -> None:
     stats = {"rooms": 3.0, "queue-depth": 1.5}
     metrics.add_gauges(lambda: stats)
     metrics.add_gauges(lambda: {"rooms": 4.0})  # the same name twice would spoil the answer
-    found = samples(metrics)
+    found = scrape(metrics)
     assert found["engine_rooms", ""] == 4
     assert found["engine_queue_depth", ""] == 1.5
     stats["queue-depth"] = 2
-    assert samples(metrics)["engine_queue_depth", ""] == 2
+    assert scrape(metrics)["engine_queue_depth", ""] == 2
     assert found["rooms", ""] == 0
-
-
-def test_two_nodes_in_one_process_count_for_themselves() -> None:
-    one, two = Metrics(), Metrics()
-    one.deliveries += 1
-    one.count_event("message")
-    assert samples(two)["deliveries_total", ""] == samples(two)["events_total", "message"] == 0
-
-
-def test_the_names_are_those_of_their_owners() -> None:
-    assert EVENTS == wire.CLIENT_EVENTS
-    knobs = {*Limits.__struct_fields__}
-    # no limits of their own: a burst belongs to its rate
-    switches = {"enabled", *(name for name in knobs if name.endswith("_burst"))}
-    # rules of rooms, and a bound that is the engines'
-    assert set(LIMITS) == knobs - switches | {"slow_mode", "relay_rate", "sanctions"}
 
 
 def test_which_node_it_is() -> None:
     metrics = Metrics()
     metrics.node = "1dbcb2a8"
     metrics.relays = lambda: 7
-    found = samples(metrics)
+    found = scrape(metrics)
     assert found["node_info", "1dbcb2a8"] == 1
     assert found["relays", ""] == 7
 
 
 def test_webhooks_are_told_of_where_there_are_some() -> None:
     metrics = Metrics()
-    before = samples(metrics)
+    before = scrape(metrics)
     metrics.know_webhook("crm", lambda: True)
     metrics.count_webhook("crm", "taken", 3)
     metrics.count_webhook_request("crm", "timeout")
-    after = samples(metrics)
+    after = scrape(metrics)
     found = {
         (name, frozenset(label.split(","))): value
         for (name, label), value in after.items()

@@ -1,7 +1,7 @@
 """What has to hold between settings, and inside a value beyond its type.
 
 Pure functions of a whole `Config`; they know neither files nor flags. Each problem names the keys
-it is about, the one to change first.
+it is about, the one to change first. What a URL or an address may be is for `urls`.
 """
 
 from __future__ import annotations
@@ -10,9 +10,7 @@ import re
 import unicodedata
 from collections.abc import Collection, Iterator
 from fnmatch import fnmatchcase
-from ipaddress import ip_address, ip_network
 from typing import Final, NamedTuple
-from urllib.parse import urlsplit
 
 from sioserver import hosts
 from sioserver.addresses import is_loopback
@@ -24,6 +22,15 @@ from sioserver.config.secrets import (
     LEAST_BYTES,
     algorithms_for,
     secret_fault,
+)
+from sioserver.config.urls import (
+    is_address,
+    is_unspecified,
+    jwks_fault,
+    network_fault,
+    port_of,
+    redis_fault,
+    webhook_fault,
 )
 from sioserver.origins import LAST_PORT, parse_pattern
 
@@ -73,7 +80,7 @@ def _addresses(config: Config) -> Iterator[Problem]:
         if text := hosts.fault(name):
             yield Problem(("server.hosts",), text)
     for proxy in server.trusted_proxies:
-        if text := _network_fault(proxy):
+        if text := network_fault(proxy):
             yield Problem(("server.trusted_proxies",), text)
 
 
@@ -88,18 +95,6 @@ def _gateway(config: Config) -> Iterator[Problem]:
         yield Problem(("gateway.path",), "something else is there; the default is /ws")
     elif path == config.server.path:
         yield Problem(("gateway.path", "server.path"), "Socket.IO is there; the default is /ws")
-
-
-def _network_fault(text: str) -> str:
-    try:
-        ip_network(text)
-    except ValueError:
-        try:
-            meant = ip_network(text, strict=False)
-        except ValueError:
-            return f'"{text}" is not an address or network, such as 10.0.0.0/8'
-        return f'"{text}" is an address inside of a network; did you mean "{meant}"?'
-    return ""
 
 
 def _tls(config: Config) -> Iterator[Problem]:
@@ -125,7 +120,7 @@ def _auth(config: Config) -> Iterator[Problem]:
     ):
         if len(found) > most:
             yield Problem((key,), f"there are {len(found)}, at most {most} are taken")
-    if auth.jwks_is_url and (text := _jwks_fault(auth.jwks)):
+    if auth.jwks_is_url and (text := jwks_fault(auth.jwks)):
         yield Problem(("auth.jwks",), text)
     if auth.algorithms and not auth.takes_tokens:
         yield Problem(("auth.algorithms",), f"there is nothing to use them with: set {KEY_SOURCES}")
@@ -151,24 +146,6 @@ def _auth(config: Config) -> Iterator[Problem]:
             f"{host} can be reached from outside and nobody needs a token: set {KEY_SOURCES}, "
             "or auth.insecure_anonymous = true to let everybody in",
         )
-
-
-def _jwks_fault(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname or "", parts.port
-    except ValueError:
-        return "this is no URL; expected https://host/path, or the name of a file"
-    if parts.scheme not in ("https", "http") or not host or re.search(r"\s", url):
-        return "expected https://host/path, or the name of a file"
-    if parts.scheme == "http" and not is_loopback(host):
-        return (
-            "over http anybody on the way could put keys of their own into it: expected https:// "
-            "(http:// is for addresses of this machine)"
-        )
-    if parts.username is not None or parts.fragment:
-        return "a key set is public: expected an address without user, password and #"
-    return ""
 
 
 def _api(config: Config) -> Iterator[Problem]:
@@ -247,7 +224,7 @@ def _transports(config: Config) -> Iterator[Problem]:
 
 def _cluster(config: Config) -> Iterator[Problem]:
     redis, cluster = config.redis, config.cluster
-    if redis.url and (text := _redis_fault(redis.url, bool(redis.sentinels))):
+    if redis.url and (text := redis_fault(redis.url, bool(redis.sentinels))):
         yield Problem(("redis.url", "redis.sentinels"), text)
     if redis.sentinels and not redis.url:
         yield Problem(
@@ -259,19 +236,19 @@ def _cluster(config: Config) -> Iterator[Problem]:
             ("redis.service",), "expected the name that the Sentinels have for the master"
         )
     for address in redis.sentinels:
-        if not _is_address(address):
+        if not is_address(address):
             yield Problem(("redis.sentinels",), f'"{address}" is not host:port')
     if not re.fullmatch(r"[A-Za-z0-9._:-]{1,64}", redis.prefix):
         yield Problem(("redis.prefix",), "expected 1 to 64 letters, digits and . _ : -")
-    if cluster.address and not _is_address(cluster.address):
+    if cluster.address and not is_address(cluster.address):
         yield Problem(("cluster.address",), "expected host:port, such as 10.0.0.5:9000")
-    elif cluster.address and _port(cluster.address) + config.server.workers > LAST_PORT:
+    elif cluster.address and port_of(cluster.address) + config.server.workers > LAST_PORT:
         yield Problem(
             ("cluster.address", "server.workers"),
             f"each worker has a port of its own, and one more is needed when they are replaced: "
-            f"there are not that many after {_port(cluster.address)}",
+            f"there are not that many after {port_of(cluster.address)}",
         )
-    elif cluster.address and _is_unspecified(cluster.address):
+    elif cluster.address and is_unspecified(cluster.address):
         yield Problem(
             ("cluster.address",),
             f"expected the address at which the other hosts reach this one, such as 10.0.0.5:9000; "
@@ -314,45 +291,6 @@ def _bus_secrets(config: Config) -> Iterator[Problem]:
             "without it nothing is signed, and old secrets are of no use: set redis.bus_secret, "
             "or leave out redis.old_bus_secrets",
         )
-
-
-def _redis_fault(url: str, by_sentinels: bool) -> str:
-    """What is wrong with the URL; it is never repeated, for a password may be in it."""
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        return "this is no URL; signs in the password other than letters and digits are written %XX"
-    if parts.scheme == "unix" and not by_sentinels:
-        return "" if parts.path.startswith("/") else "expected unix:///path/of/the.sock"
-    if parts.scheme not in ("redis", "rediss"):
-        also = "" if by_sentinels else " or unix:///path/of/the.sock"
-        return f"expected redis://host:port, rediss://host:port (TLS){also}"
-    if not by_sentinels and not host:
-        return f"the host is missing: {parts.scheme}://host:port"
-    if port == 0:
-        return "a port is from 1 to 65535"
-    if not re.fullmatch(r"/?|/[0-9]{1,9}", parts.path):
-        return "after the host comes nothing but the number of a database, such as /0"
-    return ""
-
-
-def _is_address(text: str) -> bool:
-    host, _, port = text.rpartition(":")
-    return bool(re.fullmatch(r"[^\s/\[\]:]+|\[[0-9a-fA-F:.]+\]", host)) and (
-        bool(re.fullmatch(r"[0-9]{1,5}", port)) and 0 < int(port) <= LAST_PORT
-    )
-
-
-def _port(address: str) -> int:
-    return int(address.rpartition(":")[2])
-
-
-def _is_unspecified(address: str) -> bool:
-    try:
-        return ip_address(address.rpartition(":")[0].strip("[]")).is_unspecified
-    except ValueError:  # a name
-        return False
 
 
 def _rooms(config: Config) -> Iterator[Problem]:
@@ -413,7 +351,7 @@ def _webhooks(config: Config) -> Iterator[Problem]:
     names: set[str] = set()
     for number, endpoint in enumerate(endpoints):
         key = f"webhooks.endpoints.{number}"
-        if text := _webhook_fault(endpoint.url):
+        if text := webhook_fault(endpoint.url):
             yield Problem((f"{key}.url",), text)
         if not re.fullmatch(r"[A-Za-z0-9_-]{1,32}", endpoint.name):
             yield Problem((f"{key}.name",), "expected 1 to 32 letters, digits and _ -")
@@ -426,21 +364,3 @@ def _webhooks(config: Config) -> Iterator[Problem]:
         for name in ("events", "rooms"):
             if not getattr(endpoint, name):
                 yield Problem((f"{key}.{name}",), "the list is empty, so nothing would be sent")
-
-
-def _webhook_fault(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname or "", parts.port
-    except ValueError:
-        return "this is no URL; expected https://host/path"
-    if parts.scheme not in ("https", "http") or not host or re.search(r"\s", url):
-        return "expected https://host/path"
-    if parts.scheme == "http" and not is_loopback(host):
-        return (
-            "over http anybody on the way could read along: expected https:// (http:// is for "
-            "addresses of this machine)"
-        )
-    if parts.username is not None or parts.fragment:
-        return "expected an address without user, password and #: what is sent is signed"
-    return ""

@@ -29,6 +29,8 @@ export function sent({ id, offset, user, body, at, mentions }: Message): Record<
   return { id, offset, user: user.id, name: user.name, body, at, ...(mentions && { mentions }) };
 }
 
+export const nothingFound = { query: null, items: [], loading: false, failure: null, more: false, partial: false };
+
 export class FakeStore implements OutboxStore {
   readonly kept = new Map<string, StoredEntry>();
 

@@ -6,6 +6,7 @@ import { delay } from "./backoff";
 import { Changer } from "./changer";
 import { initial, reduce, type Connection, type ConnectionEvent } from "./connection";
 import { Crowd } from "./crowd";
+import { Finder } from "./finder";
 import { Historian } from "./historian";
 import type { Ask, Link, Request } from "./link";
 import { Mentions } from "./mentions";
@@ -39,6 +40,8 @@ export class RoomSession {
   private readonly seeker: Seeker;
   private readonly mine = new MyRooms();
   private readonly mentions: Mentions;
+  /** The public rooms. */
+  readonly directory: Finder<wire.PublicRoom, string>;
   private readonly now: () => number;
   private readonly random: () => number;
   private connection: Connection = initial;
@@ -87,6 +90,8 @@ export class RoomSession {
     this.crowd = new Crowd(ports);
     this.changer = new Changer(ports);
     this.mentions = new Mentions(ports);
+    const listRooms = (query: string, after: string | null) => ports.ask("directory", { ...(query && { query }), ...(after !== null && { after }) });
+    this.directory = new Finder(async (query, after) => wire.parseDirectory(await listRooms(query, after)), ports.changed);
     this.seeker = new Seeker({ ...ports, historian: this.historian });
   }
 
@@ -94,7 +99,7 @@ export class RoomSession {
     const { connection, me, notice, unreadAfter, timeline, historian, outbox, reader, typist, crowd, mentions, seeker } = this;
     const { room } = this.options;
     const may = { mayPost: this.mayPost(), topic: this.settings.topic, mayLookBack: this.may("history"), mayModerate: this.mayModerate() };
-    return drawn({ mine: this.mine.list, peer: this.peer, room, connection, me, notice, unreadAfter, timeline, historian, outbox, reader, typist, crowd, mentions, seeker, ...may });
+    return drawn({ mine: this.mine.list, directory: this.directory.view, peer: this.peer, room, connection, me, notice, unreadAfter, timeline, historian, outbox, reader, typist, crowd, mentions, seeker, ...may });
   }
 
   open(): void {

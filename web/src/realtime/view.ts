@@ -2,6 +2,7 @@
 import type { Connection } from "./connection";
 import type { Mentions, Naming } from "./mentions";
 import type { Crowd } from "./crowd";
+import type { Findings } from "./finder";
 import type { Historian, Loading } from "./historian";
 import type { OpenLink } from "./link";
 import type { Outbox, OutboxStore } from "./outbox";
@@ -11,7 +12,7 @@ import { buildRows, type Row } from "./rows";
 import type { Found, Seeker } from "./seeker";
 import type { Timeline } from "./timeline";
 import type { Typist } from "./typist";
-import type { Notice, Standing, User } from "./wire";
+import type { Notice, PublicRoom, Standing, User } from "./wire";
 
 export interface SessionOptions {
   readonly room: string;
@@ -35,6 +36,7 @@ export interface RoomView {
   /** The messages that name the user, in all rooms, newest first. */
   readonly mentions: readonly Naming[];
   readonly mentionsFailed: boolean;
+  readonly directory: Findings<PublicRoom>;
   /** Whom the room knows, as far as that was asked for. */
   readonly people: readonly User[];
   /** The message that the user went to last. */
@@ -54,7 +56,9 @@ export interface RoomView {
   readonly topic: string;
 }
 
-export interface RoomParts extends Pick<RoomView, "room" | "connection" | "me" | "notice" | "mine" | "mayPost" | "mayLookBack" | "mayModerate" | "topic"> {
+type Given = "room" | "connection" | "me" | "notice" | "mine" | "directory" | "mayPost" | "mayLookBack" | "mayModerate" | "topic";
+
+export interface RoomParts extends Pick<RoomView, Given> {
   readonly peer: User | null;
   readonly unreadAfter: number | null;
   readonly timeline: Timeline;
@@ -68,7 +72,7 @@ export interface RoomParts extends Pick<RoomView, "room" | "connection" | "me" |
 }
 
 export function drawn(parts: RoomParts): RoomView {
-  const { room, connection, me, notice, mine: rooms, mayPost, mayLookBack, mayModerate, topic } = parts;
+  const { room, connection, me, notice, mine: rooms, directory, mayPost, mayLookBack, mayModerate, topic } = parts;
   const { peer, unreadAfter, timeline, historian, outbox, reader, typist, crowd, mentions, seeker } = parts;
   const mine = me?.id ?? null;
   return {
@@ -84,6 +88,7 @@ export function drawn(parts: RoomParts): RoomView {
     peerName: peerName(peer, timeline),
     mentions: mentions.list(room, reader.readTo),
     mentionsFailed: mentions.failed,
+    directory,
     people: crowd.people,
     found: seeker.found,
     presence: crowd.presence,

@@ -2,7 +2,8 @@
  * What the server says, checked once at the edge: past this module every value has its type.
  * Unknown extra fields are ignored, so that a newer server can talk to an older page.
  */
-import { roomCalled } from "./entrance";
+import { roomCalled, roomFault } from "./entrance";
+import type { FoundPage } from "./finder";
 import { parsePosition, type Position } from "./position";
 import type * as protocol from "./protocol";
 import { plainEmoji, plainName, plainTopic } from "./strangers";
@@ -94,6 +95,15 @@ export interface Mention {
   /** Who wrote it. */
   readonly user: User;
   readonly at: number;
+}
+
+/** A room in the directory. */
+export interface PublicRoom {
+  readonly room: string;
+  readonly topic: string;
+  /** Null where the room does not tell. */
+  readonly online: number | null;
+  readonly total: number | null;
 }
 
 export interface PresenceDiff {
@@ -352,6 +362,20 @@ export function parseMentions(value: unknown): Answer<Mention[]> | null {
   return parseAnswer<protocol.Mentions, Mention[]>(value, ({ mentions }) =>
     Array.isArray(mentions) ? list(mentions, parseMention) : null,
   );
+}
+
+export function parseDirectory(value: unknown): Answer<FoundPage<PublicRoom, string>> | null {
+  return parseAnswer<protocol.Directory, FoundPage<PublicRoom, string>>(value, ({ rooms, next }) =>
+    Array.isArray(rooms) ? { items: list(rooms, parsePublicRoom), next: text(next) } : null,
+  );
+}
+
+function parsePublicRoom(value: unknown): PublicRoom | null {
+  const entry = fields<protocol.DirectoryEntry>(value);
+  const room = text(entry?.room);
+  // What it is called is also where it is: a name that shows as another leads nowhere.
+  if (!entry || !room || roomFault(room) !== null) return null;
+  return { room, topic: plainTopic(text(entry.topic) ?? ""), online: count(entry.online), total: count(entry.total) };
 }
 
 /** Everybody who belongs to the room, here or not. */

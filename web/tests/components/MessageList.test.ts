@@ -7,7 +7,7 @@ import type { Entry } from "../../src/realtime/outbox";
 import { nobody } from "../../src/realtime/presence";
 import { buildRows, type RowSource } from "../../src/realtime/rows";
 import type { RoomView } from "../../src/realtime/view";
-import { message } from "../support";
+import { message, nothingFound } from "../support";
 import { mount, type } from "./mount";
 
 const me = { id: "u-me", name: "Me" };
@@ -46,6 +46,7 @@ function show(source: Partial<RowSource>, view: Partial<RoomView> = {}, on: Reco
       mine: [],
       mentions: [],
       mentionsFailed: false,
+      directory: nothingFound,
       people: [],
       found: null,
       peerName: null,

@@ -468,3 +468,15 @@ test("whom the room knows is asked for when somebody is about to be named", asyn
   await link.last("members").answer({ ok: true, online: [], members: [{ user: "u-bo", name: "Bo" }], total: 1 });
   expect(session.view().people).toEqual([{ id: "u-bo", name: "Bo" }]);
 });
+
+test("public rooms are asked for in the user's session, in pages", async () => {
+  await arrive(1);
+  void session.directory.find("");
+  expect(link.last("directory").args).toEqual([{}]);
+  void session.directory.find("tea");
+  await link.last("directory").answer({ ok: true, rooms: [{ room: "tea", topic: "", online: 1, total: 1 }], next: "1.tea" });
+  void session.directory.more();
+  expect(link.last("directory").args).toEqual([{ query: "tea", after: "1.tea" }]);
+  await link.last("directory").answer({ ok: true, rooms: [{ room: "teapot", topic: "" }] });
+  expect(session.view().directory).toMatchObject({ items: [{ room: "tea" }, { room: "teapot" }], more: false });
+});

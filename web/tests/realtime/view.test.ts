@@ -9,7 +9,7 @@ import { Seeker } from "../../src/realtime/seeker";
 import { Timeline } from "../../src/realtime/timeline";
 import { Typist } from "../../src/realtime/typist";
 import { drawn, type RoomParts } from "../../src/realtime/view";
-import { FakePorts, FakeStore, message } from "../support";
+import { FakePorts, FakeStore, message, nothingFound } from "../support";
 
 const me = { id: "u-me", name: "Me" };
 let parts: RoomParts;
@@ -27,6 +27,7 @@ beforeEach(() => {
     mayModerate: false,
     topic: "",
     mine: [],
+    directory: nothingFound,
     peer: null,
     unreadAfter: null,
     timeline,

@@ -61,6 +61,18 @@ test("whom a message names, and who has named the user", () => {
   expect(wire.parseEverybody({ ok: true, online: [flat], total: 1 })).toBeNull();
 });
 
+test("a page of the directory", () => {
+  const rooms = [{ room: "tea", topic: "a\nb", online: 1, total: 2 }, { room: "den", topic: "" }, { room: "@dm/x" }, { room: "te\u202ea" }, 7];
+  expect(wire.parseDirectory({ ok: true, rooms, next: "2.tea" })).toEqual({
+    ok: true,
+    value: {
+      items: [{ room: "tea", topic: "a b", online: 1, total: 2 }, { room: "den", topic: "", online: null, total: null }],
+      next: "2.tea",
+    },
+  });
+  expect(wire.parseDirectory({ ok: true, rooms: 7 })).toBeNull();
+});
+
 test("the answers", () => {
   const error = { code: "slow", message: "Slow.", temporary: true, retry_after: 2.5 };
   const refusal = { code: "slow", message: "Slow.", temporary: true, retryAfter: 2.5 };

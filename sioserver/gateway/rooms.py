@@ -249,7 +249,10 @@ class PlainRooms:
 
     async def _expel(self, connection: PlainConnection) -> None:
         """End it, so that its client does not come back by itself."""
-        connection.end("", "too_many_errors")
+        self.metrics.count_limit("refused_rate")
+        ending = Disconnect("too_many_errors")
+        connection.write(connection.talk.encode(wire.farewell(ending), ""))
+        connection.end("", ending.code)
 
     def _stalled(self, connection: PlainConnection) -> None:
         self.metrics.count_limit("slow_after")

@@ -328,7 +328,10 @@ async def test_who_is_refused_too_often_is_put_out() -> None:
         ann = await here.native()
         for number in range(20):
             await ann.say(["no such event", None, number])
+        _, notice = await ann.hear_until("notice")
+        assert (notice["code"], notice["reconnect"]) == ("too_many_errors", False)
         assert await ann.gone() == 3505
+        assert here.metrics.limit_hits["refused_rate"] == 1
 
 
 async def test_a_user_has_so_many_connections() -> None:

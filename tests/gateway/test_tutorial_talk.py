@@ -235,6 +235,7 @@ async def test_heartbeats_that_nobody_asked_for_cost_events() -> None:
         for _ in range(100):
             await flood.say({"event": "heartbeat", "message": "pong"})
         assert await flood.gone() == 3505
+        assert here.metrics.limit_hits["refused_rate"] == 1
 
 
 # ---------------------------------------------------------------------------- with tokens

@@ -6,6 +6,7 @@ runs it begins and ends is in serve.py.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import re
 import secrets
@@ -34,7 +35,7 @@ from sioserver.api.table import Cross, Route
 from sioserver.api.visits import Visits
 from sioserver.auth import Policy, Signer, Verifier
 from sioserver.config import Config
-from sioserver.config.schema import Auth
+from sioserver.config.schema import KEY_SOURCES, Auth
 from sioserver.connections.recovery import Recovery
 from sioserver.engine import NODE_ID_BYTES, create_engine
 from sioserver.engine.base import Engine
@@ -58,6 +59,8 @@ from sioserver.transport.namespace import RoomServer
 from sioserver.transport.polling import Bypass
 from sioserver.transport.routing import Router
 from sioserver.webhooks import Webhooks
+
+log = logging.getLogger(__name__)
 
 NODE: Final = web.AppKey("node", Node)
 ROOMS: Final = web.AppKey("rooms", RoomService)
@@ -232,7 +235,16 @@ def mount(
     below = "/" + path.strip("/")
     if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", below):
         raise ValueError(f'expected a path such as "/chat", found {path!r}')
+    config = config or Config()
     inner = create_app(config, hooks=hooks)
+    if not (config.auth.takes_tokens or config.auth.insecure_anonymous):
+        # where the application listens is not known here: the program would not start in public
+        log.warning(
+            "%s: anybody who can reach it may join and use any name: set %s, or "
+            "auth.insecure_anonymous = true if that is meant",
+            below,
+            KEY_SOURCES,
+        )
 
     async def page(request: web.Request) -> web.Response:
         query = f"?{request.query_string}" if request.query_string else ""
@@ -240,7 +252,7 @@ def mount(
         location = below.rpartition("/")[2] + "/" + query
         return web.Response(status=307, headers={"Location": location})
 
-    if (config or Config()).server.web:
+    if config.server.web:
         app.router.add_get(below, page)
     app.add_subapp(below, inner)
     return inner

@@ -493,12 +493,13 @@ async def test_hooks_of_an_embedder() -> None:
 
 
 @pytest.mark.parametrize("path", ["/chat", "chat/", "/a/b"])
-async def test_mount(path: str) -> None:
+async def test_mount(path: str, caplog: pytest.LogCaptureFixture) -> None:
     hooks, asked = Hooks(), []
     hooks.on_join(asked.append)
     outer = web.Application()
     inner = mount(outer, path, configured(), hooks=hooks)
     below = "/" + path.strip("/")
+    assert f"{below}: anybody who can reach it may join" in caplog.text
     async with client_of(outer) as http:
         answer = await http.get(f"{below}?name=Ann", allow_redirects=False)
         assert answer.status == 307
@@ -517,6 +518,16 @@ async def test_mount(path: str) -> None:
     # who hears others before a login is asked for as the guest that they are until then
     assert ["guest" if user.guest else user.id for user in users] == ["alice", "guest", "bob"]
     assert inner[SERVER].eio.sockets == {}
+
+
+@pytest.mark.parametrize(
+    "auth", [{"secret": "s3cr-et" * 5 + "xyz0189"}, {"insecure_anonymous": True}]
+)
+def test_mount_warns_of_nothing_where_it_was_decided(
+    auth: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    mount(web.Application(), "/chat", Config(auth=Auth(**auth)))
+    assert caplog.text == ""
 
 
 @pytest.mark.parametrize("path", ["", "/", "/{room}", "/a b"])

@@ -6,11 +6,14 @@ those whom it concerns, is not the engine's business: it keeps, tells and rememb
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any, Protocol
 
 from sioserver.engine.moderated import Rules
 from sioserver.model import Act, RoomSettings, Sanction, SanctionKind
+
+log = logging.getLogger(__name__)
 
 
 class ModerationListener(Protocol):
@@ -27,6 +30,22 @@ class ModerationListener(Protocol):
 
     def on_settings(self, room: str, settings: RoomSettings) -> None:
         """The room has other settings now: these."""
+
+
+def announce(
+    listener: ModerationListener, room: str, change: Sanction | RoomSettings, *, lifted: bool
+) -> None:
+    """Tell what has changed, in the way of both engines; `lifted`: the sanction has ended. Never
+    fails: whoever decided it has nothing to do with those who are told."""
+    try:
+        if isinstance(change, RoomSettings):
+            listener.on_settings(room, change)
+        elif lifted:
+            listener.on_lifted(room, change)
+        else:
+            listener.on_sanction(room, change)
+    except Exception:
+        log.exception("what was decided could not be announced")
 
 
 class Moderation(Protocol):

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, Final
 
 from sioserver.engine import moderated
-from sioserver.engine.base_moderation import ModerationListener
+from sioserver.engine.base_moderation import ModerationListener, announce
 from sioserver.engine.embedded_store import Journal
 from sioserver.engine.embedded_tables import Tables
 from sioserver.engine.embedded_webhooks import EmbeddedWebhooks
@@ -169,20 +169,9 @@ class EmbeddedModeration:
             if isinstance(change, RoomSettings):
                 settings = change
             elif change is not None:
-                self._announce(room, change, lifted=data is None)
+                announce(self._listener, room, change, lifted=data is None)
         if settings is not None:  # once: they were set in one step
-            self._announce(room, settings, lifted=False)
-
-    def _announce(self, room: str, change: Sanction | RoomSettings, *, lifted: bool) -> None:
-        try:
-            if isinstance(change, RoomSettings):
-                self._listener.on_settings(room, change)
-            elif lifted:
-                self._listener.on_lifted(room, change)
-            else:
-                self._listener.on_sanction(room, change)
-        except Exception:
-            log.exception("what was decided could not be announced")
+            announce(self._listener, room, settings, lifted=False)
 
     def _review(self, room: str, rules: Rules) -> None:
         if rules:

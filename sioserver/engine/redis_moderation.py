@@ -19,7 +19,7 @@ from typing import Any, Final
 import msgspec
 
 from sioserver.engine import moderated
-from sioserver.engine.base_moderation import ModerationListener
+from sioserver.engine.base_moderation import ModerationListener, announce
 from sioserver.engine.moderated import Rules, Unreadable, name_of, name_of_setting, too_many
 from sioserver.engine.redis_keys import Keys
 from sioserver.engine.redis_replies import answer
@@ -394,9 +394,11 @@ class RedisModeration:
             if isinstance(change, RoomSettings):
                 settings = change
             elif change is not None and self._copies.get(copy.room) is copy:
-                self._announce(copy.room, change, lifted=not data)
+                announce(self._listener, copy.room, change, lifted=not data)
         if settings is not None and self._copies.get(copy.room) is copy:
-            self._announce(copy.room, settings, lifted=False)  # once: they were set in one step
+            announce(
+                self._listener, copy.room, settings, lifted=False
+            )  # once: they were set in one step
 
     def _review(self, copy: _Copy) -> None:
         if self._copies.get(copy.room) is not copy:
@@ -405,17 +407,6 @@ class RedisModeration:
             self._rules[copy.room] = copy.rules
         else:
             self._rules.pop(copy.room, None)
-
-    def _announce(self, room: str, change: Sanction | RoomSettings, *, lifted: bool) -> None:
-        try:
-            if isinstance(change, RoomSettings):
-                self._listener.on_settings(room, change)
-            elif lifted:
-                self._listener.on_lifted(room, change)
-            else:
-                self._listener.on_sanction(room, change)
-        except Exception:
-            log.exception("what was decided could not be announced")
 
     # -- writing ----------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from sioserver.config.schema import Config, Presence, RoomRule, Rooms, Store
 from sioserver.engine.base import Engine
 from sioserver.engine.embedded import EmbeddedEngine
 from sioserver.engine.redis import RedisEngine
+from sioserver.engine.redis_keys import Keys
 from sioserver.model import (
     Draft,
     Event,
@@ -195,6 +196,12 @@ def build(kind: str, directory: Path, **store: Any) -> Engine:
     return EmbeddedEngine(
         Store(**options), grace=GRACE, path=path, tells=lambda room: room != HIDDEN
     )
+
+
+@pytest.fixture
+def keys(request: pytest.FixtureRequest) -> Keys:
+    """Of nobody else."""
+    return Keys(f"{request.node.name[:40]}-{token_hex(8)}")
 
 
 async def until(condition: Callable[[], Any], what: str, within: float = 20.0) -> None:

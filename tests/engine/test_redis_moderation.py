@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from functools import partial
 from math import inf
-from typing import Any
 
 import pytest
 
 from sioserver.engine import redis_moderation as module
 from sioserver.engine.moderated import name_of, pack
-from sioserver.engine.redis_bus import Bus
 from sioserver.engine.redis_keys import Keys
 from sioserver.engine.redis_moderation import RedisModeration
-from sioserver.engine.redis_servers import Redis
 from sioserver.errors import Refusal
 from sioserver.model import EVERYWHERE, Act, RoomSettings, Sanction
-from tests.redis_servers import ask, settings
 
-from .conftest import PATIENCE, Listener, server, until
+from .bus_kit import BusNode, Start, of_redis
+from .conftest import PATIENCE, Listener, until
 
 NOW = time.time()
 BAN = Sanction("ban", "ann", NOW + 86400, NOW, "mod", "why")
@@ -29,45 +27,19 @@ ACT = Act("ban", "mod", NOW, "ann")
 ROOM = "lobby"
 
 
-class Node:
-    """A connection, a bus that can be held back, and what was announced."""
+class Node(BusNode[RedisModeration]):
+    """What was announced of two rooms."""
 
     def __init__(self, keys: Keys) -> None:
+        super().__init__(keys, partial(RedisModeration, timeout=PATIENCE))
         self.told = Listener()
-        self.keys = keys
-        self.redis = Redis(
-            settings(server("redis")),
-            name="test",
-            on_connected=lambda: None,
-            on_lost=lambda reason: None,
-        )
-        self.part = RedisModeration(self.redis, keys, timeout=PATIENCE)
-        self.bus = Bus(
-            self.redis,
-            on_message=self._heard,
-            on_subscribed=self.part.on_subscribed,
-            on_lost=self.part.on_deaf,
-        )
         self.rooms = {keys.room(room).channel: room for room in (ROOM, EVERYWHERE)}
-        self.deaf = False
-        self.bodies: list[bytes] = []
 
-    def _heard(self, channel: str, payload: bytes) -> None:
-        assert payload[:1] == b"d"
-        self.bodies.append(payload[1:])
-        if not self.deaf:
-            self.part.on_bus(self.rooms[channel], payload[1:])
+    def hear(self, channel: str, kind: bytes, body: bytes) -> None:
+        assert kind == b"d"
+        self.part.on_bus(self.rooms[channel], body)
 
-    def reads(self) -> float:
-        return self.part.stats()["decisions_read_total"]
-
-    def is_current(self) -> bool:
-        return all(copy.current for copy in self.part._copies.values())
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[Node]:
-        await self.redis.start()
-        await self.bus.start()
+    async def begin(self) -> None:
         for channel in self.rooms:
             self.bus.subscribe(channel)
         await self.part.start(self.told)
@@ -75,34 +47,18 @@ class Node:
         await self.part.look(ROOM)
         self.bus.subscribe(self.keys.room(ROOM).channel)
         await until(self.is_current, "the copies are current")
-        try:
-            yield self
-        finally:
-            await self.part.stop()
-            await self.bus.stop()
-            await self.redis.stop()
 
+    def reads(self) -> float:
+        return self.part.stats()["decisions_read_total"]
 
-Start = Callable[[], Any]
-
-
-@pytest.fixture
-def keys(request: pytest.FixtureRequest) -> Keys:
-    return Keys(f"{request.node.name[:40]}-{time.monotonic_ns()}")
+    def is_current(self) -> bool:
+        return all(copy.current for copy in self.part._copies.values())
 
 
 @pytest.fixture
 async def start(keys: Keys) -> AsyncIterator[Start]:
     async with AsyncExitStack() as stack:
-
-        async def begin() -> Node:
-            return await stack.enter_async_context(Node(keys).running())
-
-        yield begin
-
-
-def of_redis(*command: Any) -> Any:
-    return ask(server("redis"), *command)  # type: ignore[arg-type]
+        yield lambda: stack.enter_async_context(Node(keys).running())
 
 
 async def test_every_node_hears_of_a_decision_and_of_its_end(start: Start) -> None:

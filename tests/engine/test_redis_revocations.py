@@ -4,54 +4,41 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
 import msgspec
 import pytest
 
 from sioserver.engine import redis_revocations as module
-from sioserver.engine.redis_bus import Bus
 from sioserver.engine.redis_keys import Keys
 from sioserver.engine.redis_revocations import KEPT, LIFTED, PAGE, RedisRevocations
-from sioserver.engine.redis_servers import Redis
 from sioserver.errors import Refusal
 from sioserver.model import Credentials, Revocation
-from tests.redis_servers import ask, settings
 
-from .conftest import server, until
+from .bus_kit import BusNode, Start, of_redis
+from .conftest import until
 
 ANN = Credentials("ann", "t", 100.0)
 FAR = time.time() + 86400
 
 
-class Node:
-    """A connection, a bus that can be held back, and what was announced."""
+class Node(BusNode[RedisRevocations]):
+    """What was announced of the rules."""
 
     def __init__(self, keys: Keys) -> None:
+        super().__init__(keys, RedisRevocations)
+        self.rules = self.part
         self.told: list[Revocation] = []
-        self.keys = keys
-        self.redis = Redis(
-            settings(server("redis")),
-            name="test",
-            on_connected=lambda: None,
-            on_lost=lambda reason: None,
-        )
-        self.rules = RedisRevocations(self.redis, keys)
-        self.bus = Bus(
-            self.redis,
-            on_message=self._heard,
-            on_subscribed=self.rules.on_subscribed,
-            on_lost=self.rules.on_deaf,
-        )
-        self.deaf = False
-        self.bodies: list[bytes] = []
 
-    def _heard(self, channel: str, payload: bytes) -> None:
-        self.bodies.append(payload[1:])
-        if not self.deaf:
-            self.rules.on_bus(payload[1:])
+    def hear(self, channel: str, kind: bytes, body: bytes) -> None:
+        assert kind == b"r"
+        self.rules.on_bus(body)
+
+    async def begin(self) -> None:
+        self.bus.subscribe(self.keys.tokens)
+        await self.rules.start(self)
+        await until(lambda: self.rules.current, "the copy is current")
 
     def on_revoked(self, rule: Revocation) -> None:
         self.told.append(rule)
@@ -59,41 +46,11 @@ class Node:
     def stat(self, name: str) -> float:
         return self.rules.stats()[f"revocations_{name}"]
 
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[Node]:
-        await self.redis.start()
-        await self.bus.start()
-        self.bus.subscribe(self.keys.tokens)
-        await self.rules.start(self)
-        await until(lambda: self.rules.current, "the copy is current")
-        try:
-            yield self
-        finally:
-            await self.rules.stop()
-            await self.bus.stop()
-            await self.redis.stop()
-
-
-Start = Callable[[], Any]
-
-
-@pytest.fixture
-def keys(request: pytest.FixtureRequest) -> Keys:
-    return Keys(f"{request.node.name[:40]}-{time.monotonic_ns()}")
-
 
 @pytest.fixture
 async def start(keys: Keys) -> AsyncIterator[Start]:
     async with AsyncExitStack() as stack:
-
-        async def begin() -> Node:
-            return await stack.enter_async_context(Node(keys).running())
-
-        yield begin
-
-
-def of_redis(*command: Any) -> Any:
-    return ask(server("redis"), *command)  # type: ignore[arg-type]
+        yield lambda: stack.enter_async_context(Node(keys).running())
 
 
 async def test_every_node_hears_of_a_rule_and_of_its_end(start: Start) -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -25,11 +24,6 @@ async def redis() -> AsyncIterator[Redis]:
     await redis.start()
     yield redis
     await redis.stop()
-
-
-@pytest.fixture
-def keys(request: pytest.FixtureRequest) -> Keys:
-    return Keys(f"{request.node.name}-{time.monotonic_ns()}")
 
 
 async def test_nodes_share_a_secret(redis: Redis, keys: Keys) -> None:

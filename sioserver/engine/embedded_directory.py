@@ -9,6 +9,7 @@ from functools import partial
 from typing import Final
 
 from sioserver.engine.base_directory import Listed
+from sioserver.engine.embedded_bulk import insert
 from sioserver.engine.embedded_store import Journal
 from sioserver.engine.embedded_tables import Tables
 from sioserver.errors import Refusal
@@ -53,7 +54,8 @@ class EmbeddedDirectory:
 
 
 def _note(tables: Tables, rooms: Mapping[str, str | None], now: float, most: int) -> None:
-    tables.many(
+    insert(
+        tables.connection,
         "INSERT OR REPLACE INTO listed (room, seen, topic) VALUES {}",
         [(room, now, topic) for room, topic in rooms.items()],
     )

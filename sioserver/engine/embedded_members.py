@@ -13,8 +13,9 @@ from typing import NamedTuple
 import msgspec
 
 from sioserver.engine.base import UNLIMITED, Quota
+from sioserver.engine.embedded_bulk import marks, parts
 from sioserver.engine.embedded_pages import number_at
-from sioserver.engine.embedded_tables import Tables, marks, parts
+from sioserver.engine.embedded_tables import Tables
 from sioserver.model import Membership, Standing, User
 
 

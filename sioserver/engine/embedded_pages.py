@@ -12,7 +12,8 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from sioserver.engine.embedded_tables import Damaged, Head, Tables, marks, parts
+from sioserver.engine.embedded_bulk import marks, parts
+from sioserver.engine.embedded_tables import Damaged, Head, Tables
 from sioserver.engine.tail import Stretch, bounds, span
 from sioserver.model import NO_REACTIONS, Message, Page, Position
 

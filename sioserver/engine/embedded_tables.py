@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from typing import Any, Final, NamedTuple, Protocol
 
+from sioserver.engine.embedded_bulk import insert, marks, parts
 from sioserver.engine.embedded_entries import TOO_SOON, Append, Entry
 from sioserver.engine.embedded_file import has_trigrams
 
@@ -32,11 +33,6 @@ offset: rows of a room are neighbours, in their order. It has 63 bits: there is 
 rooms, and in each for 1000 messages a second over 8 years."""
 _HEADS: Final = 10_000
 """Rooms whose head is kept in memory here."""
-
-# Rows go in by many to a statement: sqlite3 gives the GIL away with every step and has to get it
-# back from a busy event loop (92k instead of 74k rows/s with an idle one, on tmpfs). The sizes are
-# few so that the statements stay prepared.
-_CHUNKS: Final = (256, 64, 16, 4, 1)
 
 _PLAIN: Final = "INSERT INTO message (room, offset, id, user, name, at, body) VALUES {}"
 _SPECIAL: Final = (
@@ -151,7 +147,8 @@ class Tables:
         rows = [
             (head.id, name, head.top, head.first, head.ops) for name, head in self._touched.items()
         ]
-        self.many(
+        insert(
+            self.connection,
             "INSERT INTO room (id, name, top, first, ops) VALUES {} ON CONFLICT (id) DO UPDATE "
             "SET top = excluded.top, first = excluded.first, ops = excluded.ops",
             rows,
@@ -239,12 +236,17 @@ class Tables:
             if head.since_trim >= TRIM_EVERY or not head.keep_length:
                 trim[head.id] = head, append.at
         for statement, rows in ((_PLAIN, messages), (_SPECIAL, special)):
-            self.many(
+            insert(
+                self.connection,
                 statement,
                 # A room without a history has a top and nothing else, not even for a moment.
                 [row for row in rows if row[0] not in trim or trim[row[0]][0].keep_length],
             )
-        self.many("INSERT OR REPLACE INTO dedup (room, user, id, offset, at) VALUES {}", dedup)
+        insert(
+            self.connection,
+            "INSERT OR REPLACE INTO dedup (room, user, id, offset, at) VALUES {}",
+            dedup,
+        )
         for head, now in trim.values():
             self._trim(head, now)
 
@@ -432,30 +434,3 @@ class Tables:
             "SELECT at FROM message WHERE room = ? AND offset = ?", (room, offset)
         ).fetchone()
         return row[0] if row else 0
-
-    def many(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Execute with `{}` replaced by the marks of the rows, as few times as can be."""
-        for part in parts(rows):
-            self.connection.execute(statement.format(marks(part)), tuple(chain.from_iterable(part)))
-
-
-def parts(rows: Sequence[tuple[Any, ...]]) -> Iterator[Sequence[tuple[Any, ...]]]:
-    """The rows in portions of few different sizes."""
-    start = 0
-    for size in _CHUNKS:
-        while len(rows) - start >= size:
-            yield rows[start : start + size]
-            start += size
-
-
-_MARKS: dict[tuple[int, int], str] = {}
-
-
-def marks(part: Sequence[tuple[Any, ...]]) -> str:
-    """The marks of the rows' values, as they stand after VALUES."""
-    shape = len(part), len(part[0])
-    text = _MARKS.get(shape)
-    if text is None:
-        row = f"({','.join('?' * shape[1])})"
-        text = _MARKS[shape] = ",".join([row] * shape[0])
-    return text

@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from sioserver.engine.base_webhooks import Note
+from sioserver.engine.embedded_bulk import insert
 from sioserver.engine.embedded_store import Journal
 from sioserver.engine.embedded_tables import Head, Tables
 from sioserver.errors import Refusal
@@ -46,7 +47,8 @@ class Marking:
         if room in self._marked:
             return
         lanes = self._subscriptions.from_(room, "log")
-        tables.many(
+        insert(
+            tables.connection,
             "INSERT OR IGNORE INTO hook_mark (lane, room, offset) VALUES {}",
             [(str(lane), room, head.top) for lane in lanes],
         )
@@ -112,7 +114,8 @@ def write_note(
     last = execute("SELECT value FROM meta WHERE name = 'note'").fetchone()
     number = max(round(now * 1_000_000), 0 if last is None else last[0] + 1)
     execute("INSERT OR REPLACE INTO meta (name, value) VALUES ('note', ?)", (number,))
-    tables.many(
+    insert(
+        tables.connection,
         "INSERT OR IGNORE INTO hook_mark (lane, room, offset) VALUES {}",
         [(str(lane), room, number - 1) for lane in subscriptions.from_(room, "notes")],
     )

@@ -1,12 +1,9 @@
 """Numbering, dedup, trimming and pages, straight on the tables."""
 
-import random
 import sqlite3
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from sioserver.engine import embedded_pages as pages
 from sioserver.engine import embedded_tables
@@ -17,8 +14,6 @@ from sioserver.engine.embedded_tables import (
     TRIM_EVERY,
     TRIM_ROWS,
     Tables,
-    marks,
-    parts,
 )
 from sioserver.engine.tail import TAIL_BYTES
 from sioserver.model import User
@@ -203,17 +198,3 @@ def test_no_two_rooms_share_an_id(tables: Tables) -> None:
     assert rows(tables, "room") == 40
     with pytest.raises(sqlite3.IntegrityError):
         tables.connection.execute("INSERT INTO room SELECT 99, name, top, first, ops FROM room")
-
-
-@given(st.integers(0, 2000))
-def test_parts_lose_nothing(count: int) -> None:
-    numbered = [(n,) for n in range(count)]
-    assert [row for part in parts(numbered) for row in part] == numbered
-
-
-def test_marks_match_their_rows() -> None:
-    for _ in range(20):
-        height, width = random.randint(1, 9), random.randint(1, 9)
-        text = marks([("x",) * width] * height)
-        assert text.count("(") == height
-        assert text.count("?") == height * width

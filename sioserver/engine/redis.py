@@ -1,9 +1,9 @@
 """The Redis engine: rooms that many nodes share, through a Redis or Valkey, alone or a cluster.
 
-See `base` for the contract. This module puts the parts together and says who is told what comes
-over the bus: the logs are `redis_log` (asking) and `redis_watch` (announcing), the people
-`redis_members`, `redis_presence` and `redis_lease`, the other nodes `redis_nodes`, the tokens
-`redis_secrets` and `redis_revocations`, what moderators decided `redis_moderation`. The
+See `base` for the contract. This module puts the parts together: the logs are `redis_log` (asking)
+and `redis_watch` (announcing), the people `redis_members`, `redis_presence` and `redis_lease`, the
+other nodes `redis_nodes`, the tokens `redis_secrets` and `redis_revocations`, what moderators
+decided `redis_moderation`. What other nodes tell of all that comes through `redis_hearing`. The
 connections, and what becomes of commands when one breaks, are `redis_servers` and `redis_bus`.
 
 The engine owns its timers and tasks, other than the rest of the server, where the node does: a
@@ -21,9 +21,9 @@ from sioserver.auth import Policy
 from sioserver.config import Config
 from sioserver.engine.base import UNLIMITED, EngineListener, Quota, Retention, StoreError
 from sioserver.engine.redis_access import ReplyError, risks
-from sioserver.engine.redis_bus import Bus
 from sioserver.engine.redis_calls import Unavailable
 from sioserver.engine.redis_directory import RedisDirectory
+from sioserver.engine.redis_hearing import Hearing
 from sioserver.engine.redis_keys import Keys
 from sioserver.engine.redis_lease import Lease
 from sioserver.engine.redis_log import RedisLog
@@ -42,7 +42,6 @@ from sioserver.engine.redis_webhooks import RedisWebhooks
 from sioserver.engine.scan import Scan
 from sioserver.errors import Refusal
 from sioserver.model import (
-    EVERYWHERE,
     Counts,
     Draft,
     Event,
@@ -77,7 +76,6 @@ class RedisEngine:
         # Nothing is to be kept: so it is said of the private Valkey that keeps nothing, too.
         self._keeps = config.store.path != ":memory:"
         self._keys = keys = Keys(settings.prefix)
-        self._everywhere = keys.room(EVERYWHERE).channel
         self._redis = redis = Redis(
             settings, name=peer.id, on_connected=self._on_connected, on_lost=self._on_lost
         )
@@ -134,17 +132,17 @@ class RedisEngine:
             seconds=config.presence.lease,
             grace=config.presence.grace,
         )
-        self._bus = Bus(
+        self._hearing = Hearing(
             redis,
-            on_message=self._on_bus,
-            on_subscribed=self._on_subscribed,
-            on_lost=self._on_deaf,
+            keys,
+            watch=watch,
+            members=self._members,
+            presence=self._presence,
+            nodes=self._nodes,
+            tokens=self.tokens,
+            moderation=self.moderation,
         )
-        self._listened: dict[str, str] = {}
-        """Rooms without a log, by channel."""
         self._tidied = float("-inf")
-        self._foreign = 0
-        self._unwatched = 0
         self._running = False
         self._stopping: asyncio.Task[None] | None = None
         self._listener: EngineListener
@@ -157,10 +155,7 @@ class RedisEngine:
         await self._redis.start()
         try:
             self._watch.start(listener, self._log)
-            await self._bus.start()
-            self._bus.subscribe(self._keys.nodes)
-            self._bus.subscribe(self._keys.tokens)
-            self._bus.subscribe(self._everywhere)
+            await self._hearing.start(listener)
             await self.tokens.start(listener)
             await self.moderation.start(listener)
             await self._lease.start()
@@ -206,7 +201,7 @@ class RedisEngine:
         await self.seen.write_rest()
         if self.webhooks is not None:
             await self.webhooks.stop()
-        await self._bus.stop()
+        await self._hearing.stop()
         await self._redis.stop()
         await asyncio.sleep(0)  # whoever was answered announces it now
 
@@ -219,25 +214,25 @@ class RedisEngine:
         """See `Engine.watch`."""
         if self._watch.add(room):
             self.moderation.watch(room)
-            self._bus.subscribe(self._keys.room(room).channel)
+            self._hearing.watch(room)
 
     def unwatch(self, room: str) -> None:
         """See `Engine.unwatch`."""
         self._watch.remove(room)
         self.moderation.unwatch(room)
-        self._bus.unsubscribe(self._keys.room(room).channel)
+        self._hearing.unwatch(room)
 
     def ready(self) -> str | None:
         """See `Engine.ready`."""
         if not self._running:
             return "the engine does not run"
-        return self._redis.trouble or self._bus.trouble
+        return self._redis.trouble or self._hearing.trouble
 
     def stats(self) -> Mapping[str, float]:
         """See `Engine.stats`."""
         return {
             **self._redis.stats(),
-            **self._bus.stats(),
+            **self._hearing.stats(),
             **self._watch.stats(),
             **self._members.stats(),
             **self._presence.stats(),
@@ -248,9 +243,6 @@ class RedisEngine:
             **self.moderation.stats(),
             **({} if self.webhooks is None else self.webhooks.stats()),
             "publish_late_total": self._log.late,
-            "bus_unwatched_total": self._unwatched,
-            "bus_foreign_total": self._foreign,
-            "rooms_listened": len(self._listened),
         }
 
     # -- the log ----------------------------------------------------------------------------------
@@ -417,15 +409,11 @@ class RedisEngine:
 
     def listen(self, room: str) -> None:
         """See `Nodes.listen`."""
-        channel = self._keys.room(room).channel
-        self._listened[channel] = room
-        self._bus.subscribe(channel)
+        self._hearing.listen(room)
 
     def unlisten(self, room: str) -> None:
         """See `Nodes.unlisten`."""
-        channel = self._keys.room(room).channel
-        if self._listened.pop(channel, None) is not None:
-            self._bus.unsubscribe(channel)
+        self._hearing.unlisten(room)
 
     async def peer(self, node: str) -> Peer | None:
         """See `Nodes.peer`."""
@@ -455,60 +443,6 @@ class RedisEngine:
     def _on_looked(self, room: str, presence: int) -> None:
         self._presence.on_looked(room, presence)
 
-    def _on_bus(self, channel: str, payload: bytes) -> None:
-        room = self._watch.by_channel.get(channel)
-        kind = payload[:1]
-        if room is None:
-            if channel == self._keys.nodes and kind == b"n":
-                self._nodes.on_bus(payload[1:])
-            elif channel == self._keys.tokens and kind == b"r":
-                self.tokens.on_bus(payload[1:])
-            elif channel == self._everywhere and kind == b"d":
-                self.moderation.on_bus(EVERYWHERE, payload[1:])
-            elif channel in (self._keys.nodes, self._keys.tokens, self._everywhere):
-                self._foreign += 1
-            elif (heard := self._listened.get(channel)) is not None:
-                if kind == b"e":
-                    self._nodes.on_room(heard, payload[1:])
-                else:
-                    self._foreign += 1
-            else:
-                self._unwatched += 1  # still subscribed for a moment
-        elif kind == b"m" or kind == b"o":
-            self._watch.on_bus(room, payload)
-        elif kind == b"p":
-            self._presence.on_bus(room.name, payload[1:])
-        elif kind == b"e":
-            self._nodes.on_room(room.name, payload[1:])
-        elif kind == b"d":
-            self.moderation.on_bus(room.name, payload[1:])
-        elif kind == b"l":
-            self._on_left(room.name, payload[1:])
-        else:
-            self._foreign += 1
-
-    def _on_left(self, room: str, body: bytes) -> None:
-        try:
-            user_id = self._members.left(body)
-        except ValueError:
-            self._foreign += 1
-            return
-        if user_id is not None:
-            try:
-                self._listener.on_left(room, user_id)
-            except Exception:
-                log.exception("a leave could not be passed on")
-
-    def _on_subscribed(self, channels: list[str]) -> None:
-        self._watch.on_subscribed(channels)
-        self.tokens.on_subscribed(channels)
-        self.moderation.on_subscribed(channels)
-
-    def _on_deaf(self) -> None:
-        self._watch.on_deaf()
-        self.tokens.on_deaf()
-        self.moderation.on_deaf()
-
     def _on_diff(self, room: str, diff: PresenceDiff) -> None:
         if self.webhooks is not None:
             self.webhooks.touch(room)
@@ -528,7 +462,7 @@ class RedisEngine:
             self.seen.note(user_id, at)
 
     def _on_event(self, room: str, event: Event, node: str) -> None:
-        if room in self._watch.rooms or self._keys.room(room).channel in self._listened:
+        if room in self._watch.rooms or self._keys.room(room).channel in self._hearing.listened:
             self._listener.on_event(room, event, node)
 
     def _check_running(self) -> None:

@@ -171,13 +171,13 @@ async def test_all_nodes_show_messages_as_they_are(start: Start, kind: str) -> N
     nodes = [await start(kind) for _ in range(3)]
     for node in nodes:
         await watched(node, "a")
-    heard = nodes[1].engine._bus._on_message
+    heard = nodes[1].engine._hearing._bus._on_message
 
     def deaf_by_halves(channel: str, payload: bytes) -> None:
         if dice.random() < 0.5:
             heard(channel, payload)
 
-    nodes[1].engine._bus._on_message = deaf_by_halves
+    nodes[1].engine._hearing._bus._on_message = deaf_by_halves
     for n in range(30):
         await nodes[0].engine.publish("a", draft(f"m{n}", body=n), KEEP)
 

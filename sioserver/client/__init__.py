@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from sioserver.client.identity import Token
 from sioserver.client.inbox import Gap
 from sioserver.client.link import Transport
-from sioserver.client.payloads import Change, Received
-from sioserver.client.room import Changed, Hits, Member, RoomClient, Sent, room_with
+from sioserver.client.payloads import Change, Changed, Hits, Member, Received, Sent
+from sioserver.client.room import RoomClient, room_with
 from sioserver.client.session import PublicRoom, RoomState, Session
 from sioserver.client.signed import SignedJSON
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from sioserver.errors import DISCONNECTS, REFUSALS, Disconnect, Refusal
-from sioserver.model import Message
+from sioserver.model import Message, User
 
 Kind = Literal["edit", "delete", "reaction"]
 
@@ -49,6 +49,51 @@ class Change:
     on: bool = True
     count: int = 0
     """Of a reaction: how many users have this emoji on the message now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A message that is stored and will reach everybody."""
+
+    id: str
+    offset: int
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """An edit, a delete or a reaction that is stored and will reach everybody."""
+
+    id: str
+    """The message's."""
+    target: int
+    """The offset of the message."""
+    offset: int
+    """Its own."""
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hits:
+    """What a search has found."""
+
+    messages: list[Received]
+    """Newest first."""
+    next: int | None
+    """`before` of the next search; None when the room's log has been searched to its beginning."""
+    complete: bool
+    """False: it ended because so much had been looked at; there may be more with `next`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """Somebody who is in the room, or belongs to it."""
+
+    id: str
+    name: str
+    state: Literal["online", "away", "offline"]
+    seen: int | None
+    """When somebody who is offline was here last, in milliseconds since 1970, if that is known."""
 
 
 def message(payload: dict[str, Any]) -> Received:
@@ -91,6 +136,38 @@ def page(answer: dict[str, Any]) -> list[Received | Change]:
     entries: list[Received | Change] = [message(item) for item in answer["items"]]
     entries += [change(item["event"], item, item["entry"]) for item in answer.get("operations", ())]
     return sorted(entries, key=lambda entry: entry.offset)
+
+
+def sent(answer: dict[str, Any]) -> Sent:
+    """Of a message that was posted."""
+    return Sent(answer["id"], answer["offset"], answer["at"])
+
+
+def changed(answer: dict[str, Any]) -> Changed:
+    """Of something that was done to a message."""
+    return Changed(answer["id"], answer["target"], answer["offset"], answer["at"])
+
+
+def hits(answer: dict[str, Any]) -> Hits:
+    """Of a search."""
+    found = [message(item) for item in answer["items"]]
+    return Hits(found, answer.get("next"), answer["complete"])
+
+
+def member(payload: dict[str, Any]) -> Member:
+    """One of those who are in a room, or belong to it."""
+    return Member(payload["user"], payload["name"], payload["state"], payload.get("seen"))
+
+
+def user(payload: dict[str, Any]) -> User:
+    """Whoever it is told of."""
+    return User(payload["user"], payload["name"])
+
+
+def peer(payload: dict[str, Any]) -> User | None:
+    """The other user, where a room of two is told of."""
+    found = payload.get("peer")
+    return None if found is None else user(found)
 
 
 def refusal(body: dict[str, Any]) -> Refusal:

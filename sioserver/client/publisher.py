@@ -18,7 +18,7 @@ from typing import Any, Final, Self
 from sioserver import wire
 from sioserver.auth import check_user_id, clean_name
 from sioserver.client import retry
-from sioserver.client.room import Sent
+from sioserver.client.payloads import Sent
 from sioserver.config.schema import Limits, Redis
 from sioserver.engine import redis_servers
 from sioserver.engine.base import StoreError

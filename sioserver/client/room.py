@@ -1,7 +1,8 @@
 """`RoomClient`, what applications use: posting, asking, iterating, and what the events mean.
 
 It joins the line (being connected) and the inbox (what has arrived). It must not know how a
-connection is made or kept, nor how messages are put in order.
+connection is made or kept, nor how messages are put in order; what is asked of a room by who may
+moderate it is in `moderating`.
 """
 
 from __future__ import annotations
@@ -10,17 +11,15 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Self
 
 from sioserver import private
 from sioserver.client import payloads
 from sioserver.client.identity import Identity, Token
 from sioserver.client.inbox import Gap, Hole, Inbox
-from sioserver.client.line import Line
 from sioserver.client.link import Address, Transport
-from sioserver.client.payloads import Change, Received
+from sioserver.client.moderating import Moderating
+from sioserver.client.payloads import Change, Changed, Hits, Member, Received, Sent
 from sioserver.errors import Disconnect, Refusal
 from sioserver.model import Message, Position, State, User
 
@@ -30,57 +29,12 @@ PAGE: Final = 200
 """Missed entries that are fetched at a time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """A message that is stored and will reach everybody."""
-
-    id: str
-    offset: int
-    at: int
-
-
-@dataclass(frozen=True, slots=True)
-class Hits:
-    """What a search has found."""
-
-    messages: list[Received]
-    """Newest first."""
-    next: int | None
-    """`before` of the next search; None when the room's log has been searched to its beginning."""
-    complete: bool
-    """False: it ended because so much had been looked at; there may be more with `next`."""
-
-
 def room_with(user_id: str) -> str:
     """The room that one shares with this user alone: for `RoomClient(url, room_with("bob"))`."""
     return private.direct_name(user_id)
 
 
-@dataclass(frozen=True, slots=True)
-class Changed:
-    """An edit, a delete or a reaction that is stored and will reach everybody."""
-
-    id: str
-    """The message's."""
-    target: int
-    """The offset of the message."""
-    offset: int
-    """Its own."""
-    at: int
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """Somebody who is in the room, or belongs to it."""
-
-    id: str
-    name: str
-    state: Literal["online", "away", "offline"]
-    seen: int | None
-    """When somebody who is offline was here last, in milliseconds since 1970, if that is known."""
-
-
-class RoomClient:
+class RoomClient(Moderating):
     """One user in one room. Use it with `async with`, and iterate over it in one task: over the
     room's messages, and what is done to them (`Change`), in order.
 
@@ -120,15 +74,14 @@ class RoomClient:
             raise Refusal("bad_room")
         self._inbox = Inbox(buffer, None if position is None else Position.parse(position))
         self._news = asyncio.Event()
-        self._line = Line(
+        super().__init__(
             Address(url, room, path, list(transports) if transports else None),
             Identity(token, user, name),
+            on_event,
             timeout=timeout,
             position=lambda: self._inbox.received,
-            hear=self._hear,
             ended=self._news.set,
         )
-        self._on_event = on_event
         # own messages go out one by one, or one that is sent again would come out of order
         self._turn = asyncio.Lock()
         self._sending = 0
@@ -142,29 +95,6 @@ class RoomClient:
         self.topic = ""
         self.slow_mode = 0.0
         self.read_only = False
-
-    # ------------------------------------------------------------ coming and going
-
-    async def __aenter__(self) -> Self:
-        await self._line.open()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        """Disconnect (the user stays a member). Iterating ends, sending raises."""
-        await self._line.close()
-
-    @property
-    def connected(self) -> bool:
-        """Is there a connection just now?"""
-        return self._line.connected
 
     @property
     def position(self) -> str | None:
@@ -200,7 +130,7 @@ class RoomClient:
         if mentions:
             options["mentions"] = list(mentions)
         answer = await self._post(timeout, "message", body, options)
-        return Sent(answer["id"], answer["offset"], answer["at"])
+        return payloads.sent(answer)
 
     async def edit(
         self, message: int | str | Message, body: Any, *, timeout: float | None = 30.0
@@ -235,7 +165,7 @@ class RoomClient:
         else:
             target = {"id" if isinstance(message, str) else "offset": message}
         answer = await self._post(timeout, event, {**target, **how})
-        return Changed(answer["id"], answer["target"], answer["offset"], answer["at"])
+        return payloads.changed(answer)
 
     async def _post(self, timeout: float | None, event: str, *args: Any) -> dict[str, Any]:
         if self._sending >= self._pending:
@@ -269,18 +199,12 @@ class RoomClient:
         wanted: dict[str, Any] = {"query": query, "limit": limit}
         if before is not None:
             wanted["before"] = before
-        answer = await self._line.ask("search", wanted)
-        found = [payloads.message(item) for item in answer["items"]]
-        return Hits(found, answer.get("next"), answer["complete"])
+        return payloads.hits(await self._line.ask("search", wanted))
 
     async def members(self, *, away: bool = False) -> list[Member]:
         """Who is online or away; with `away` everybody who belongs to the room."""
         answer = await self._line.ask("members", {"all": away})
-        found = answer["members"] if away else answer["online"]
-        return [
-            Member(person["user"], person["name"], person["state"], person.get("seen"))
-            for person in found
-        ]
+        return [payloads.member(one) for one in answer["members" if away else "online"]]
 
     async def read(self, offset: int) -> int:
         """Everything up to `offset` has been read; returns how many messages are unread."""
@@ -301,51 +225,6 @@ class RoomClient:
         """Pass an event on to the others, if it is on the room's list and there is a connection: it
         is kept nowhere. What is refused is told as a `notice`."""
         await self._line.tell(event, *args)
-
-    # ------------------------------------------------------------ moderating
-
-    async def kick(self, user: str, *, reason: str = "") -> None:
-        """End all clients of a user in the room; they may come again. All of these need the
-        permission `moderate`."""
-        await self._line.ask("kick", {"user": user, "reason": reason})
-
-    async def mute(self, user: str, seconds: int, *, reason: str = "") -> None:
-        """Keep a user quiet."""
-        await self._line.ask("mute", {"user": user, "seconds": seconds, "reason": reason})
-
-    async def unmute(self, user: str) -> None:
-        """End a mute before its time."""
-        await self._line.ask("unmute", {"user": user})
-
-    async def ban(
-        self, user: str, *, seconds: int = 0, reason: str = "", address: bool = False
-    ) -> None:
-        """Put a user out and keep them out, for good unless there are `seconds`; with `address`
-        also whoever comes from where they are connected from."""
-        wanted = {"user": user, "seconds": seconds, "reason": reason, "address": address}
-        await self._line.ask("ban", wanted)
-
-    async def unban(self, user: str) -> None:
-        """End a ban before its time."""
-        await self._line.ask("unban", {"user": user})
-
-    async def bans(self, *, muted: bool = False, after: str | None = None) -> list[dict[str, Any]]:
-        """Those in force, as in docs/moderation.md, by user: some behind the user `after`, none
-        when there are no more."""
-        wanted = {"kind": "mute" if muted else "ban", "after": after}
-        items: list[dict[str, Any]] = (await self._line.ask("bans", wanted))["items"]
-        return items
-
-    async def change_settings(self, **changes: Any) -> None:
-        """Change the room's `topic`, `slow_mode` or `read_only`; None: as it was configured."""
-        await self._line.ask("settings", changes)
-
-    async def moderation_log(self, *, before: int | None = None) -> list[dict[str, Any]]:
-        """What was done, as in docs/moderation.md, newest first: some before the number `before`,
-        none when there is no more."""
-        wanted = {} if before is None else {"before": before}
-        items: list[dict[str, Any]] = (await self._line.ask("moderation_log", wanted))["items"]
-        return items
 
     async def _page(
         self, before: int | None, after: int | None, limit: int, **more: bool
@@ -410,18 +289,10 @@ class RoomClient:
             self.online, self.total = args[0]["online"], args[0]["total"]
         elif name == "room":
             self._set_up(args[0])
-        elif name == "notice" and args[0]["code"] == "token_expiring":
-            self._line.renew()
-        if self._on_event is not None:
-            try:
-                self._on_event(name, *args)
-            except Exception:
-                log.exception("on_event failed")
+        self._tell(name, *args)
 
     def _welcome(self, payload: dict[str, Any], begins: Position) -> None:
-        self.user = User(payload["user"], payload["name"])
-        peer = payload.get("peer")
-        self.peer = None if peer is None else User(peer["user"], peer["name"])
+        self.user, self.peer = payloads.user(payload), payloads.peer(payload)
         self.permissions = payload["permissions"]
         self.online, self.total = payload["online"], payload["total"]
         self._set_up(payload)

@@ -6,19 +6,16 @@ is said in the rooms is for a `RoomClient`.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from sioserver import private
+from sioserver.client import payloads
 from sioserver.client.identity import Identity, Token
-from sioserver.client.line import Line
 from sioserver.client.link import Address, Transport
+from sioserver.client.opened import Opened
 from sioserver.model import Mention, User
-
-log = logging.getLogger(__name__)
 
 _STATES: Final = ("unread", "room_joined")
 
@@ -52,7 +49,7 @@ class PublicRoom:
     """Members."""
 
 
-class Session:
+class Session(Opened):
     """One user's session. Use it with `async with`; `rooms` is kept up to date meanwhile.
 
     `token`, `user` and `name` are as for a `RoomClient`, and so is what coming in raises.
@@ -74,38 +71,14 @@ class Session:
         on_event: Callable[[str, dict[str, Any]], object] | None = None,
         timeout: float = 10.0,
     ) -> None:
-        self._line = Line(
+        super().__init__(
             Address(url, private.SESSION, path, list(transports) if transports else None),
             Identity(token, user, name),
+            on_event,
             timeout=timeout,
-            position=lambda: None,
-            hear=self._hear,
-            ended=lambda: None,
         )
-        self._on_event = on_event
         self.user: User | None = None
         self.rooms: dict[str, RoomState] = {}
-
-    async def __aenter__(self) -> Self:
-        await self._line.open()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        """Disconnect."""
-        await self._line.close()
-
-    @property
-    def connected(self) -> bool:
-        """Is there a connection just now?"""
-        return self._line.connected
 
     async def refresh(self) -> dict[str, RoomState]:
         """Ask for the rooms as the store has them."""
@@ -135,7 +108,7 @@ class Session:
     def _hear(self, name: str, *args: Any) -> None:
         payload: dict[str, Any] = args[0]
         if name == "welcome":
-            self.user = User(payload["user"], payload["name"])
+            self.user = payloads.user(payload)
             self.rooms = _states(payload["rooms"])
             self._line.enter()
         elif name in _STATES:
@@ -144,28 +117,21 @@ class Session:
             self.rooms[payload["room"]] = _state({"mentions": mentions, **payload})
         elif name == "room_left":
             self.rooms.pop(payload["room"], None)
-        elif name == "notice" and payload["code"] == "token_expiring":
-            self._line.renew()
-        if self._on_event is not None:
-            try:
-                self._on_event(name, payload)
-            except Exception:
-                log.exception("on_event failed")
+        self._tell(name, payload)
 
 
-def _states(payloads: Sequence[dict[str, Any]]) -> dict[str, RoomState]:
-    return {payload["room"]: _state(payload) for payload in payloads}
+def _states(told: Sequence[dict[str, Any]]) -> dict[str, RoomState]:
+    return {payload["room"]: _state(payload) for payload in told}
 
 
 def _state(payload: dict[str, Any]) -> RoomState:
-    peer = payload.get("peer")
     return RoomState(
         payload["room"],
         payload["unread"],
         payload["last"],
         live=payload.get("live", True),
         mentions=payload.get("mentions", 0),
-        peer=None if peer is None else User(peer["user"], peer["name"]),
+        peer=payloads.peer(payload),
     )
 
 

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from sioserver.client import payloads
-from sioserver.client.payloads import Received
+from sioserver.client.payloads import Changed, Hits, Member, Received, Sent
 from sioserver.errors import Refusal
+from sioserver.model import User
 
 MESSAGE = {"id": "m", "offset": 3, "user": "ann", "name": "Ann", "body": [b"\0"], "at": 7}
 
@@ -55,3 +56,21 @@ def test_a_rejection_by_anybody_else_is_a_lost_connection(answer: Any) -> None:
 def test_a_farewell_says_why(notice: dict[str, Any], code: str, reason: str) -> None:
     why = payloads.farewell(notice)
     assert (why.code, why.reason) == (code, reason)
+
+
+def test_answers_as_values() -> None:
+    assert payloads.sent({"ok": True, "id": "m", "offset": 3, "at": 7}) == Sent("m", 3, 7)
+    answer = {"ok": True, "id": "m", "target": 3, "offset": 4, "at": 8}
+    assert payloads.changed(answer) == Changed("m", 3, 4, 8)
+    found = {"items": [MESSAGE], "complete": False}
+    assert payloads.hits(found) == Hits([payloads.message(MESSAGE)], None, False)
+    assert payloads.hits(found | {"next": 3}).next == 3
+
+
+def test_people() -> None:
+    ann = {"user": "ann", "name": "Ann", "state": "offline"}
+    assert payloads.user(ann) == User("ann", "Ann")
+    assert payloads.member(ann) == Member("ann", "Ann", "offline", None)
+    assert payloads.member(ann | {"seen": 7}).seen == 7
+    assert payloads.peer({}) is None
+    assert payloads.peer({"peer": ann}) == User("ann", "Ann")

@@ -126,17 +126,6 @@ async def test_rooms_that_are_not_kept_up_to_date() -> None:
             assert me.rooms == {"den": RoomState("den", 1, 1, live=False)}
 
 
-async def test_a_fault_of_the_application_is_its_own(
-    served: Served, caplog: pytest.LogCaptureFixture
-) -> None:
-    def fail(name: str, payload: dict[str, Any]) -> None:
-        raise RuntimeError("planted")
-
-    async with Session(served.url, user="ann", on_event=fail) as me:
-        assert await me.refresh() == {}
-    assert "on_event failed" in caplog.text
-
-
 async def test_nobody_without_a_token_and_a_fresh_one_in_time() -> None:
     made: list[str] = []
 

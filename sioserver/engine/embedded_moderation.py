@@ -93,11 +93,11 @@ class EmbeddedModeration:
     async def impose(self, room: str, sanction: Sanction, act: Act) -> None:
         """See `Moderation.impose`."""
         name, data = name_of(sanction.kind, sanction.user), moderated.pack(sanction)
-        await self._change(room, [(name, data, sanction.until)], act, full=True)
+        await self._change(room, [(name, data, sanction.until)], act)
 
     async def lift(self, room: str, kind: SanctionKind, user_id: str, act: Act) -> bool:
         """See `Moderation.lift`."""
-        return await self._change(room, [(name_of(kind, user_id), None, 0.0)], act)
+        return await self._change(room, [(name_of(kind, user_id), None, 0.0)], act, lifts=True)
 
     def learn(self, room: str, user_id: str, addresses: tuple[str, ...]) -> None:
         """See `Moderation.learn`."""
@@ -116,7 +116,7 @@ class EmbeddedModeration:
         for name, value in changes.items():
             data = None if value is None else moderated.pack_setting(value)
             puts.append((name_of_setting(name), data, float("inf")))
-        await self._change(room, puts, act, full=True)
+        await self._change(room, puts, act)
         return (await self.look(room)).settings
 
     async def acts(self, room: str, *, before: int | None = None, limit: int) -> list[Act]:
@@ -127,15 +127,20 @@ class EmbeddedModeration:
     # -- copies -----------------------------------------------------------------------------------
 
     async def _change(
-        self, room: str, puts: Sequence[Put], act: Act, *, full: bool = False
+        self, room: str, puts: Sequence[Put], act: Act, *, lifts: bool = False
     ) -> bool:
-        """`full`: there may be too many. False: there was nothing to take away."""
+        """`lifts`: nothing is done, and the answer is False, where there is nothing to take away.
+        Raises `Refusal("too_many")`."""
         data, webhooks = moderated.pack_act(act), self._webhooks
         note = webhooks and webhooks.noting(room, "moderation", data, act.at)
+        # To count 10 000 takes a millisecond, in which no message is stored: not where the copy
+        # says that there are few, and what is under way cannot make them too many.
+        copy = self._copies.get(room)
+        counts = copy is None or len(copy) >= moderated.MOST // 2
+        most = moderated.MOST if counts else None
 
         def write(tables: Tables) -> tuple[bool | None, int]:
-            most = moderated.MOST if full else None
-            done = _write(tables, room, puts, act.at, data, most)
+            done = _write(tables, room, puts, act.at, data, lifts=lifts, most=most)
             return done, note(tables) if done and note else 0
 
         def written(found: tuple[bool | None, int]) -> None:
@@ -189,10 +194,17 @@ def _read(tables: Tables, room: str) -> dict[str, bytes]:
 
 
 def _write(
-    tables: Tables, room: str, puts: Sequence[Put], at: float, act: bytes, most: int | None
+    tables: Tables,
+    room: str,
+    puts: Sequence[Put],
+    at: float,
+    act: bytes,
+    *,
+    lifts: bool,
+    most: int | None,
 ) -> bool | None:
     """`act`: the line of the record. False: nothing was taken away. None: there would be more than
-    `most`."""
+    `most`, if that is looked at."""
     run = tables.connection.execute
     taken = 0
     for name, value, until in puts:
@@ -210,7 +222,7 @@ def _write(
             "INSERT OR REPLACE INTO decision (room, name, value, until) VALUES (?, ?, ?, ?)",
             (room, name, value, until),
         )
-    if most is None and not taken:
+    if lifts and not taken:
         return False
     run("INSERT INTO act (room, at, data) VALUES (?, ?, ?)", (room, at, act))
     run(

@@ -124,3 +124,24 @@ async def test_what_cannot_be_noted_is_not_done(
     assert [await rows(engine, table) for table in ("decision", "act", "hook_note")] == [1] * 3
     assert listener.sanctions == [("lobby", BAN)]
     await engine.stop()
+
+
+async def test_they_are_counted_only_where_there_may_be_too_many(
+    engine: EmbeddedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moderated, "MOST", 6)
+    engine.watch("lobby")
+    await engine.moderation.look("lobby")
+    said: list[str] = []
+    await engine._journal.read(lambda tables: tables.connection.set_trace_callback(said.append))
+    counted: list[bool] = []
+    for n in range(6):
+        said.clear()
+        await engine.moderation.impose("lobby", Sanction("ban", f"u{n}", inf, 1.0, "mod"), ACT)
+        counted.append(any("count(*) FROM decision" in text for text in said))
+    assert counted == [False, False, False, True, True, True]
+    with pytest.raises(Refusal, match="lift some"):
+        await engine.moderation.impose("lobby", Sanction("ban", "u7", inf, 1.0, "mod"), ACT)
+    said.clear()
+    await engine.moderation.impose("far", BAN, ACT)  # nobody here knows how many there are
+    assert any("count(*) FROM decision" in text for text in said)

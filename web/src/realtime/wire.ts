@@ -374,7 +374,7 @@ function parsePublicRoom(value: unknown): PublicRoom | null {
   const entry = fields<protocol.DirectoryEntry>(value);
   const room = text(entry?.room);
   // What it is called is also where it is: a name that shows as another leads nowhere.
-  if (!entry || !room || roomFault(room) !== null) return null;
+  if (!entry || !room || room.startsWith("@") || roomFault(room) !== null) return null;
   return { room, topic: plainTopic(text(entry.topic) ?? ""), online: count(entry.online), total: count(entry.total) };
 }
 

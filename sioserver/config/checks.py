@@ -341,6 +341,11 @@ def _relays(config: Config, taken: Collection[str]) -> Iterator[Problem]:
                         (f"rooms.rules.{number}.{setting}",),
                         f'"{name}" cannot be relayed: the protocol uses the name itself',
                     )
+        for name in sorted({*rule.relay} & {*rule.relay_latest}):
+            yield Problem(
+                (f"rooms.rules.{number}.relay_latest",),
+                f'"{name}" is in relay too: either every one counts, or only the newest',
+            )
 
 
 def _webhooks(config: Config) -> Iterator[Problem]:

@@ -508,6 +508,13 @@ def test_names_of_the_protocol_are_not_relayed() -> None:
     assert problem.keys == ("rooms.rules.0.relay_latest",)
 
 
+def test_of_a_relayed_event_every_one_counts_or_the_newest() -> None:
+    rooms = {"rules": [RoomRule(relay=["draw", "cursor"], relay_latest=["cursor"])]}
+    (problem,) = found(rooms=rooms)
+    assert problem.keys == ("rooms.rules.0.relay_latest",)
+    assert problem.text.startswith('"cursor" is in relay too')
+
+
 def test_all_problems_are_told_at_once() -> None:
     assert len(found(server={"host": "::", "path": "x"}, limits={"max_body": 2_000_000})) == 4
 

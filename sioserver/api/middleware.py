@@ -122,7 +122,7 @@ async def _answer(
         if status == 401:  # RFC 9110, 11.6.1
             headers["WWW-Authenticate"] = "Bearer"
     except web.HTTPException as error:
-        if error.status < 400 or error.content_type == "application/json":
+        if error.status < 400 or _is_written(error):
             raise  # a redirect, or an answer in a shape of the raiser's own
         refusal, status = _refusal(error), error.status
         headers = {name: error.headers[name] for name in _KEPT if name in error.headers}
@@ -152,6 +152,15 @@ def refused(refusal: Refusal, status: int, headers: Mapping[str, str]) -> web.Re
         body=orjson.dumps(wire.refusal_answer(refusal)),
         headers=fields,
     )
+
+
+def _is_written(error: web.HTTPException) -> bool:
+    """Has somebody written what it says? A page of an embedder's may, and aiohttp does of a body
+    that is too large."""
+    if error.content_type == "application/json":
+        return True
+    library = isinstance(error, web.HTTPRequestEntityTooLarge)
+    return not library and error.text != f"{error.status}: {error.reason}"
 
 
 def _refusal(error: web.HTTPException) -> Refusal:

@@ -107,12 +107,20 @@ async def test_addresses_and_methods_that_are_not_there() -> None:
         assert (await answer.json())["error"]["code"] == "bad_request"
 
 
-async def test_an_answer_in_a_shape_of_its_own_stays() -> None:
-    own = web.HTTPBadRequest(text='{"code":1}', content_type="application/json")
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("application/json", '{"code":1}'),
+        ("text/html", "<p>not here, but <a href='/'>there</a></p>"),
+        ("text/plain", "nobody is at home"),
+    ],
+)
+async def test_an_answer_in_a_shape_of_its_own_stays(kind: str, text: str) -> None:
     metrics = Metrics()
-    async with client(raising(own), metrics) as http:
+    async with client(raising(web.HTTPBadRequest(text=text, content_type=kind)), metrics) as http:
         answer = await http.get("/x")
-        assert (answer.status, await answer.text()) == (400, '{"code":1}')
+        assert (answer.status, await answer.text()) == (400, text)
+        assert answer.content_type == kind
     assert metrics.http_requests["4xx"] == 1
 
 

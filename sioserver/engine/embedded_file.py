@@ -23,7 +23,7 @@ from typing import Final
 from sioserver.engine.base import StoreError
 
 APPLICATION_ID: Final = 0x53494F52  # "SIOR"
-VERSION: Final = 3
+VERSION: Final = 4
 MEMORY: Final = ":memory:"
 QUICK_CHECK_BYTES: Final = 64 * 1024 * 1024
 """Larger files are not read through at start: it would take seconds."""
@@ -40,6 +40,8 @@ _HEADER: Final = struct.Struct(">60x i 4x i")
 # its offset less that. What was done to a message is in `fold`, under the offset that its entries
 # have as `target` (and it too, once something was done to it). A body that was edited or deleted is
 # there or nowhere: the message has none any more. `last` is the newest entry about the message.
+# The notes of a room have neighbouring places, because only the oldest go: so it is known how many
+# there are without counting.
 # `dedup` is numbered in the order of arrival, so that the oldest rows are pruned from its start
 # without an index on the time.
 _TABLES: Final = """
@@ -102,8 +104,8 @@ CREATE TABLE hook_mark (
     lane TEXT NOT NULL, room TEXT NOT NULL, offset INTEGER NOT NULL, PRIMARY KEY (lane, room)
 ) WITHOUT ROWID;
 CREATE TABLE hook_note (
-    room TEXT NOT NULL, number INTEGER NOT NULL, kind TEXT NOT NULL, data BLOB NOT NULL,
-    at INTEGER NOT NULL, PRIMARY KEY (room, number)
+    room TEXT NOT NULL, number INTEGER NOT NULL, place INTEGER NOT NULL, kind TEXT NOT NULL,
+    data BLOB NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (room, number)
 ) WITHOUT ROWID;
 CREATE TABLE hook_online (
     room TEXT NOT NULL, user TEXT NOT NULL, name TEXT NOT NULL, guest INTEGER NOT NULL,

@@ -119,17 +119,22 @@ def write_note(
         "INSERT OR IGNORE INTO hook_mark (lane, room, offset) VALUES {}",
         [(str(lane), room, number - 1) for lane in subscriptions.from_(room, "notes")],
     )
+    ends = "SELECT place FROM hook_note WHERE room = ? ORDER BY number {} LIMIT 1"
+    oldest = execute(ends.format("ASC"), (room,)).fetchone()
+    newest = execute(ends.format("DESC"), (room,)).fetchone()
+    place = 1 if newest is None else newest[0] + 1
     execute(
-        "INSERT INTO hook_note (room, number, kind, data, at) VALUES (?, ?, ?, ?, ?)",
-        (room, number, kind, data, round(now * 1000)),
+        "INSERT INTO hook_note (room, number, place, kind, data, at) VALUES (?, ?, ?, ?, ?, ?)",
+        (room, number, place, kind, data, round(now * 1000)),
     )
-    kept = execute(
-        "SELECT number FROM hook_note WHERE room = ? ORDER BY number DESC LIMIT 1 OFFSET ?",
-        (room, subscriptions.queue),
-    ).fetchone()
-    if kept is None:
-        return 0
-    return execute("DELETE FROM hook_note WHERE room = ? AND number <= ?", (room, kept[0])).rowcount
+    over = 0 if oldest is None else place - oldest[0] + 1 - subscriptions.queue
+    if over > 0:
+        execute(
+            "DELETE FROM hook_note WHERE room = ?1 AND number <= "
+            "(SELECT number FROM hook_note WHERE room = ?1 ORDER BY number LIMIT 1 OFFSET ?2)",
+            (room, over - 1),
+        )
+    return max(0, over)
 
 
 def due(tables: Tables, lane: Lane, limit: int) -> list[str]:

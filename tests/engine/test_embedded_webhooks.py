@@ -7,13 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sioserver.config.schema import Store, Webhook, Webhooks
 from sioserver.engine.embedded import EmbeddedEngine
 from sioserver.engine.embedded_entries import Append
 from sioserver.engine.embedded_file import StoreFile
 from sioserver.engine.embedded_tables import Tables
-from sioserver.engine.embedded_webhooks import Marking, due, mark_of, notes, write_note
+from sioserver.engine.embedded_webhooks import (
+    Marking,
+    due,
+    mark_of,
+    notes,
+    set_mark,
+    write_note,
+)
 from sioserver.errors import Refusal
 from sioserver.model import Draft, User
 from sioserver.subscriptions import Lane, Subscriptions
@@ -97,6 +106,27 @@ def test_the_oldest_notes_are_dropped(tables: Tables) -> None:
     assert dropped == [0, 0, 0, 1, 1]
     assert [note.data["user"] for note in notes(tables, "a", 0, 9)] == ["2", "3", "4"]
     assert due(tables, NOTES, 9) == ["a"]
+
+
+@given(st.lists(st.sampled_from(["note", "note", "note", "take one", "take all"]), max_size=40))
+def test_how_many_wait_is_known_whatever_was_taken(steps: list[str]) -> None:
+    file = StoreFile(":memory:", full=False)
+    tables = Tables(file.connection, dedup_window=100.0)
+    kept: list[str] = []
+    for number, step in enumerate(steps):
+        waiting = notes(tables, "a", 0, 99)
+        if step == "note":
+            data = b"\xa1%d" % (number % 10)
+            dropped = write_note(tables, SUBSCRIPTIONS, "a", "join", b"\x81\xa1u" + data, 1.7e9)
+            kept.append(str(number % 10))
+            assert dropped == max(0, len(kept) - ENDPOINTS.queue)
+            kept = kept[dropped:]
+        elif waiting:
+            taken = waiting[0 if step == "take one" else -1]
+            set_mark(tables, SUBSCRIPTIONS, NOTES, "a", taken.number)
+            kept = kept[1:] if step == "take one" else []
+        assert [note.data["u"] for note in notes(tables, "a", 0, 99)] == kept
+    file.close()
 
 
 async def test_who_came_is_noted_when_the_disk_can_be_written_again(

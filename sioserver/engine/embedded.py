@@ -4,8 +4,8 @@ See `base` for the contract. Numbers are given and kept by the journal (`embedde
 module joins drafts that are still under way, keeps what was committed in the rooms that are in
 memory (`embedded_rooms`), and announces in the order in which the journal hands its results out.
 What waits for its time has modules of its own: proven cursors (`embedded_cursors`), what is kept
-for too long (`embedded_retention`), joins and leaves (`embedded_presence`). It knows no SQL and no
-thread.
+for too long (`embedded_retention`, `embedded_upkeep`), joins and leaves (`embedded_presence`). It
+knows no SQL and no thread.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from sioserver.engine import embedded_pages as pages
 from sioserver.engine.base import UNLIMITED, EngineListener, Quota, Retention, too_many
 from sioserver.engine.embedded_cursors import Cursors
 from sioserver.engine.embedded_directory import EmbeddedDirectory
-from sioserver.engine.embedded_entries import RETRY_AFTER, Append, Entry, Operate
+from sioserver.engine.embedded_entries import Append, Entry, Operate
 from sioserver.engine.embedded_members import Known
 from sioserver.engine.embedded_mentions import EmbeddedMentions
 from sioserver.engine.embedded_moderation import EmbeddedModeration
@@ -39,6 +39,7 @@ from sioserver.engine.embedded_search import EmbeddedSearch
 from sioserver.engine.embedded_seen import EmbeddedSeen
 from sioserver.engine.embedded_store import Journal
 from sioserver.engine.embedded_tokens import EmbeddedTokens, find_secret, make_secret
+from sioserver.engine.embedded_upkeep import Upkeep
 from sioserver.engine.embedded_webhooks import EmbeddedWebhooks, Marking
 from sioserver.engine.scan import Scan
 from sioserver.engine.tail import TAIL_BYTES
@@ -64,9 +65,6 @@ log = logging.getLogger(__name__)
 
 SLICE: Final = 0.005
 """Seconds for which one sweep keeps the event loop at a time: crowds leave at once."""
-
-_TIDY_EVERY: Final = 60.0
-"""Seconds between two rounds of trimming, pruning and forgetting."""
 
 
 class EmbeddedEngine:
@@ -124,10 +122,9 @@ class EmbeddedEngine:
         self.directory = EmbeddedDirectory(
             self._journal, lambda room: self._presence.counts(room)[0]
         )
-        # Times of the last rounds.
-        self._tidied = float("-inf")
-        self._probed = float("-inf")
-        self._pruning = False
+        self._upkeep = Upkeep(
+            self._journal, self._retention, (self.moderation, self.seen, self.tokens)
+        )
         # The life of the engine.
         self._running = False
         self._listener: EngineListener
@@ -447,7 +444,8 @@ class EmbeddedEngine:
             self.webhooks.write(now)
         self._cursors.write()
         self.seen.write()
-        self._tidy(now)
+        if self._running:
+            self._upkeep.tidy(now)
 
     def _gone(self, room: str, user: User, due: float) -> None:
         """Nobody has seen a user in a room since the grace time before the leave was due."""
@@ -478,33 +476,6 @@ class EmbeddedEngine:
         return {}
 
     # -- the store --------------------------------------------------------------------------------
-
-    def _tidy(self, now: float) -> None:
-        """Keep the store small, and see whether it has recovered. Waits for nothing."""
-        if not self._running:
-            return
-        self._retention.tidy(now)
-        if self._journal.trouble is not None:
-            if not 0 <= now - self._probed < RETRY_AFTER:
-                self._probed = now
-                self._journal.probe()
-            return
-        round_is_due = not 0 <= now - self._tidied < _TIDY_EVERY
-        try:
-            if round_is_due:
-                self._tidied = now
-                self._journal.post(lambda tables: tables.trim(now))
-                self.moderation.tidy(now)
-                self.seen.tidy(now)
-                self.tokens.tidy(now)
-            if round_is_due or self._pruning:
-                self._pruning = False
-                self._journal.post(lambda tables: tables.prune(now), done=self._pruned)
-        except Refusal:
-            return  # the store is being closed
-
-    def _pruned(self, more: bool) -> None:
-        self._pruning = more
 
     def _fetch_room(
         self, name: str, done: Callable[[Loaded], None], failed: Callable[[Refusal], None]

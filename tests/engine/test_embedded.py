@@ -235,23 +235,6 @@ async def test_a_room_without_history(engine: EmbeddedEngine) -> None:
     assert engine._listener.offsets("a") == [1, 2, 3, 4, 5]
 
 
-async def test_old_drafts_are_forgotten_at_the_sweep(engine: EmbeddedEngine) -> None:
-    await asyncio.gather(*(engine.publish("a", draft(f"m{n}"), KEEP) for n in range(50)))
-
-    async def remembered() -> int:
-        rows = await engine._journal.read(
-            lambda t: t.connection.execute("SELECT count(*) FROM dedup").fetchone()
-        )
-        return int(rows[0])
-
-    await engine.sweep(T + 86_399)
-    assert await remembered() == 50
-    await engine.sweep(T + 86_401)
-    assert await remembered() == 50  # not so soon after the last round
-    await engine.sweep(T + 86_460)
-    assert await remembered() == 0
-
-
 # -- which engine, where --------------------------------------------------------------------------
 
 

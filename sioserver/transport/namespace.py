@@ -1,17 +1,16 @@
 """Rooms on Socket.IO: every namespace is a room.
 
 `RoomServer` lets clients in and out: CONNECT joins and replays what was missed, events go to
-`requests`, `Refusal`s become acks, announcements become packets that are encoded once and written
-to every member (it is the hub's outbox). What a room allows is decided below; how a packet travels,
-next door.
+`requests`, `Refusal`s become acks. What the hub announces becomes packets in `outbox`; what a room
+allows is decided below; how a packet travels, next door.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from aiohttp import web
 from msgspec.structs import asdict
@@ -23,15 +22,14 @@ from sioserver.auth import GUEST, Identity
 from sioserver.auth.bearer import bearer
 from sioserver.config import Config
 from sioserver.config.schema import Deflate
-from sioserver.connections.catchup import CatchUp, Spawn
+from sioserver.connections.catchup import Spawn
 from sioserver.connections.draining import spread
 from sioserver.connections.entry import Entry
 from sioserver.connections.expiry import Expiry
-from sioserver.connections.farewell import AT_ONCE
 from sioserver.connections.guard import Guard
 from sioserver.connections.recovery import Claim, Recovery, verdict
 from sioserver.errors import Disconnect, InvalidToken, Refusal
-from sioserver.hub import Client, Hub
+from sioserver.hub import Hub
 from sioserver.limits import Budget
 from sioserver.metrics import Metrics
 from sioserver.model import Event
@@ -43,14 +41,13 @@ from sioserver.transport.clients import RoomClient, RoomConnection
 from sioserver.transport.edge import token_in_address
 from sioserver.transport.frames import Outgoing
 from sioserver.transport.manager import Manager
+from sioserver.transport.outbox import RoomOutbox
 from sioserver.transport.packet import MAX_ATTACHMENTS, Packet
 from sioserver.transport.server import AsyncServer
 from sioserver.transport.session import Session
 from sioserver.transport.witness import Witness
 
 log = logging.getLogger(__name__)
-
-_NOTHING: Final = Outgoing([])
 
 NO_ACK: Final = 0
 """The number of an ack that nobody waits for: real ones begin at 1."""
@@ -112,7 +109,6 @@ class RoomServer(AsyncServer):
         self._recovery = recovery
         self._metrics = metrics
         self._clock = clock
-        self._spawn = spawn
         # our handlers use nothing that needs a task before they first wait
         self.eio.trusted_handlers = True
         self.eio.refuses_tokens_in_addresses = not config.auth.allow_query_token
@@ -130,16 +126,18 @@ class RoomServer(AsyncServer):
             spend=self._guard.spend,
         )
         self.eio.hooks = self._witness
-        self._catch_up = CatchUp(
+        self._outbox = RoomOutbox(
             rooms.replay,
+            metrics,
             wheel,
             spawn,
-            lambda client, event: self.encode_event(client.namespace, event),
-            self._witness.confirm,
-            self._stalled,
+            encode=self.encode_event,
+            written=self._witness.confirm,
+            end=self._end,
             queue=limits.client_queue,
             slow_after=limits.slow_after,
         )
+        self._catch_up = self._outbox.catch_up
         self._expiry = Expiry(wheel, clock, notice=config.auth.expiry_notice)
         pages = Pages(
             messages=config.rooms.history_page,
@@ -236,7 +234,7 @@ class RoomServer(AsyncServer):
             return
         bucket = self._guard.join(identity.user)
         room = self._rooms.find(name, identity.user)
-        client = RoomClient(identity, room, self, session, connection, namespace, bucket)
+        client = RoomClient(identity, room, self._outbox, session, connection, namespace, bucket)
         client.address = session.address
         connection.clients[namespace] = client
         try:
@@ -438,52 +436,7 @@ class RoomServer(AsyncServer):
         if not session.closed and not connection.namespaces:
             self._expect_connect(session)
 
-    # ------------------------------------------------------------ the hub's outbox
-
-    def broadcast(self, clients: Collection[Client], event: Event) -> Sequence[Client]:
-        """See `Outbox`."""
-        outs: dict[str, Outgoing] = {}
-        namespace, out = None, _NOTHING
-        unconfirmed: list[Session] = []
-        ephemeral = event.position is None
-        refused: list[Client] = []
-        for client in cast("Collection[RoomClient]", clients):
-            if client.namespace != namespace:  # a room has one; the root room, and one of two, two
-                namespace = client.namespace
-                if namespace not in outs:
-                    outs[namespace] = self.encode_event(namespace, event)
-                out = outs[namespace]
-            session = client.session
-            if session.offer(out):
-                if not ephemeral and not client.connection.confirming:
-                    unconfirmed.append(session)
-            elif not session.closing:
-                refused.append(client)
-        # behind the loop: a connection that is in the room twice gets the event twice
-        for session in unconfirmed:
-            self._witness.confirm(session)
-        return refused
-
-    def fell_behind(self, client: Client) -> None:
-        """See `Outbox`."""
-        assert isinstance(client, RoomClient)
-        self._metrics.count_limit("client_queue")
-        self._catch_up.add(client)
-
-    def _stalled(self, session: Session) -> None:
-        self._metrics.count_limit("slow_after")
-        session.end("slow consumer", "slow")
-
-    def close(self, client: Client, ending: Disconnect) -> None:
-        """See `Outbox`."""
-        assert isinstance(client, RoomClient)
-        # not from inside a loop over clients; and in order behind what the client sent, unless its
-        # token is no good any more, or it is put out: whatever that waits for, it is told nothing
-        # meanwhile
-        if ending.code in AT_ONCE and client.sid and client.session.handling:
-            self._spawn("end", self._end(client, ending))
-        else:
-            client.session.enqueue(0, self._end, client, ending)
+    # ------------------------------------------------------------ packets
 
     def encode_event(self, namespace: str, event: Event) -> Outgoing:
         """An event as a packet; a position goes last, as a string, where clients look for it."""

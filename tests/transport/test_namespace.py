@@ -2721,7 +2721,7 @@ async def test_a_token_that_is_revoked_while_its_client_comes_in(
     running = await serve(auth=AUTH)
     client = await running.open(transport)
     if moment == "identified":
-        waits = Spied(running.engine, "revoked")
+        waits = Spied(running.engine.tokens, "revoked")
     else:
         waits = Spied(running.engine, "rooms_of" if room == "/@me" else "enter")
     go_on = waits.hold()

@@ -34,6 +34,8 @@ class Way:
         self.bytes = 0
         """Handed on so far."""
         self.pieces = 0
+        self.held = 0
+        """Connections and ends of connections that wait for `go_on`, in this direction."""
         self._open = asyncio.Event()
         self._open.set()
 
@@ -50,7 +52,13 @@ class Way:
         self._open.set()
 
     async def passable(self) -> None:
-        await self._open.wait()
+        if self._open.is_set():
+            return
+        self.held += 1
+        try:
+            await self._open.wait()
+        finally:
+            self.held -= 1
 
 
 @dataclass(eq=False)

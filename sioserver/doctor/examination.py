@@ -143,7 +143,11 @@ def _proxies(config: Config, request: Request) -> Iterable[Finding]:
         yield from proxies.haproxy(config, name, text)
     if request.proxy_timeout:
         yield proxies.timeout(
-            config, "proxy.timeout", "the proxy's time-out", request.proxy_timeout
+            config,
+            "proxy.timeout",
+            "the proxy's time-out",
+            request.proxy_timeout,
+            plain=config.gateway.enabled,
         )
     elif not (request.nginx or request.haproxy):
         yield skip(

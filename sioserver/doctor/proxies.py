@@ -19,24 +19,50 @@ NO_NAME: Final = (
     "which they asked"
 )
 
+NO_PROTOCOL: Final = (
+    "takes the sub-protocol away that plain WebSockets ask for: their pages give up"
+)
+
 NGINX_TIMEOUT: Final = 60.0
 """Seconds: `proxy_read_timeout` and `proxy_send_timeout` where nothing is written."""
 
 
-def timeout(config: Config, check: str, name: str, seconds: float) -> Finding:
-    """What it means that a proxy closes connections on which nothing happens for so long."""
-    transport = config.transport
-    pause, whole = transport.ping_interval, transport.ping_interval + transport.ping_timeout
+class Signs(NamedTuple):
+    """The signs of life on a connection on which nobody speaks."""
+
+    what: str
+    every: float
+    """Seconds from one to the next."""
+    late: float
+    """The same where a client takes as long to answer as it may."""
+    setting: str
+
+
+def signs(config: Config, *, plain: bool) -> Signs:
+    """The rarest ones. `plain`: of plain WebSockets too, of which those of the tutorial's dialect
+    have heartbeats in place of pings (`gateway.heartbeat`)."""
+    every = config.transport.ping_interval
+    late = every + config.transport.ping_timeout
+    heartbeat = config.gateway.heartbeat if plain else 0.0
+    if heartbeat > every:
+        return Signs("heartbeat", heartbeat, max(late, heartbeat), "gateway.heartbeat")
+    return Signs("ping", every, late, "transport.ping_interval")
+
+
+def timeout(config: Config, check: str, name: str, seconds: float, *, plain: bool) -> Finding:
+    """What it means that a proxy closes connections on which nothing happens for so long.
+    `plain`: plain WebSockets come that way too."""
+    what, every, late, setting = signs(config, plain=plain)
     words = f"{name} is {seconds:g} s"
-    remedy = f"more than {whole:g} s, or a shorter transport.ping_interval"
-    if seconds <= pause:
+    remedy = f"more than {late:g} s, or a shorter {setting}"
+    if seconds <= every:
         return fail(
             check,
-            f"{words}: connections on which nobody speaks are cut, pings come every {pause:g} s",
+            f"{words}: connections on which nobody speaks are cut, {what}s come every {every:g} s",
             remedy,
         )
-    if seconds <= whole:
-        return warn(check, f"{words}: a client that is slow to answer a ping is cut", remedy)
+    if seconds <= late:
+        return warn(check, f"{words}: a client that is slow to answer a {what} is cut", remedy)
     return ok(check, words)
 
 
@@ -139,10 +165,22 @@ def nginx(config: Config, file: str, text: str) -> Iterator[Finding]:
         if block.name == "location" and any(name == "proxy_pass" for name, _ in block.directives)
     ]
     chosen = _chosen(locations, config.server.path + "/")
+    plain = _chosen(locations, config.gateway.path) if config.gateway.enabled else []
     if not chosen:
         yield skip(f"nginx {file}", f"no location with a proxy_pass is for {config.server.path}")
-    for block in chosen:
-        yield from _location(config, f"nginx {file} location {' '.join(block.arguments)}", block)
+    if config.gateway.enabled and not plain:
+        yield skip(
+            f"nginx {file}",
+            f"no location with a proxy_pass is for {config.gateway.path}: plain WebSockets do not "
+            "get through here",
+            "one like that of Socket.IO; or gateway.enabled = false",
+        )
+    for block in locations:
+        if block in chosen or block in plain:
+            check = f"nginx {file} location {' '.join(block.arguments)}"
+            yield from _location(
+                config, check, block, socketio=block in chosen, plain=block in plain
+            )
     # requests of sessions may have a location of their own, as in deploy/nginx.conf
     once = any(block.value("proxy_next_upstream") == ["off"] for block in chosen)
     if chosen and config.cluster.address and not once:
@@ -162,6 +200,8 @@ def _chosen(locations: Sequence[Block], path: str) -> list[Block]:
         *modifier, pattern = block.arguments or [""]
         if pattern.startswith("@") or _matches(modifier, pattern, path):
             others.append(block)
+        elif modifier == ["="] and pattern != path:
+            continue
         elif modifier not in (["~"], ["~*"]) and path.startswith(pattern):
             known = longest.get(id(block.parent))
             if known is None or len(known.arguments[-1]) <= len(pattern):
@@ -179,7 +219,9 @@ def _matches(modifier: Sequence[str], pattern: str, path: str) -> bool:
         return False
 
 
-def _location(config: Config, check: str, block: Block) -> Iterator[Finding]:
+def _location(
+    config: Config, check: str, block: Block, *, socketio: bool, plain: bool
+) -> Iterator[Finding]:
     for name in ("proxy_read_timeout", "proxy_send_timeout"):
         given = block.value(name)
         try:
@@ -187,18 +229,23 @@ def _location(config: Config, check: str, block: Block) -> Iterator[Finding]:
         except ValueError as error:
             yield skip(check, f"{name}: {error}")
         else:
-            yield timeout(config, check, name if given else f"{name} (not written)", seconds)
+            words = name if given else f"{name} (not written)"
+            yield timeout(config, check, words, seconds, plain=plain)
     headers = block.headers()
     version = block.value("proxy_http_version")
     if "upgrade" in headers and "connection" in headers and version == ["1.1"]:
         yield ok(check, "passes the upgrade to WebSocket on")
-    elif "websocket" in config.transport.transports:
+    elif plain or "websocket" in config.transport.transports:
+        path = config.gateway.path
         yield fail(
             check,
-            "does not pass the upgrade to WebSocket on",
+            "does not pass the upgrade to WebSocket on"
+            + (f", without which nobody comes in at {path}" if plain else ""),
             "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; "
             'proxy_set_header Connection "upgrade";',
         )
+    if plain and headers.get("sec-websocket-protocol") == "":
+        yield fail(check, NO_PROTOCOL, "take out proxy_set_header Sec-WebSocket-Protocol")
     missing = [
         name
         for name in ("Host", "X-Forwarded-For", "X-Forwarded-Proto")
@@ -217,6 +264,8 @@ def _location(config: Config, check: str, block: Block) -> Iterator[Finding]:
         yield ok(check, "tells by what name it was asked")
     else:
         yield warn(check, NO_NAME, "proxy_set_header X-Forwarded-Host $http_host;")
+    if not socketio:
+        return  # of a WebSocket nothing is buffered
     if block.value("proxy_buffering") == ["off"]:
         yield ok(check, "does not buffer answers")
     else:
@@ -298,6 +347,14 @@ def haproxy(config: Config, file: str, text: str) -> Iterator[Finding]:
         for line in [*section.defaults, *section.lines]
         if line[:2] == ["http-request", "set-header"] and len(line) > 2
     }
+    taken = {
+        line[2].lower()
+        for section in ends
+        for line in [*section.defaults, *section.lines]
+        if line[:2] == ["http-request", "del-header"] and len(line) > 2
+    }
+    if config.gateway.enabled and "sec-websocket-protocol" in taken:
+        yield fail(f"haproxy {file}", NO_PROTOCOL, "take out del-header Sec-WebSocket-Protocol")
     if "x-forwarded-host" in sets:
         yield ok(f"haproxy {file}", "tells by what name it was asked")
     else:
@@ -327,6 +384,8 @@ def _haproxy_timeout(config: Config, check: str, section: Section, name: str) ->
             )
         return
     try:
-        yield timeout(config, check, f"timeout {name}", seconds_of(given[0], 1e-3))
+        seconds = seconds_of(given[0], 1e-3)
+        # which paths come here is not looked at: those of plain WebSockets may
+        yield timeout(config, check, f"timeout {name}", seconds, plain=config.gateway.enabled)
     except ValueError as error:
         yield skip(check, f"timeout {name}: {error}")

@@ -90,10 +90,80 @@ def test_only_what_serves_the_path_is_looked_at() -> None:
         location ~ \\.php$ { proxy_pass http://php; }
     }
     """
-    assert bad(nginx, text) == []
+    gateway = {"gateway": {"enabled": False}}
+    assert bad(nginx, text, **gateway) == []
     assert "no location with a proxy_pass is for /socket.io" in bad(nginx, "server { }")[0]
     worse = text.replace("location /socket.io/", "location ~ ^/socket")
-    assert any("X-Forwarded-For" in one for one in bad(nginx, worse))  # of /, which is as good
+    assert any(
+        "X-Forwarded-For" in one for one in bad(nginx, worse, **gateway)
+    )  # of /, which is as good
+
+
+PLAIN = """
+server {
+    proxy_http_version 1.1;
+    proxy_set_header Host $host; proxy_set_header X-Forwarded-For $remote_addr;
+    proxy_set_header X-Forwarded-Proto https; proxy_set_header X-Forwarded-Host $host;
+    proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade;
+    location /socket.io/ { proxy_pass http://app; proxy_buffering off; }
+    location = /ws { proxy_pass http://app; }
+    location /page { proxy_pass http://page; }
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("", "", ""),
+        ("= /ws {", "/w {", ""),
+        ("= /ws {", "/ {", ""),
+        ("= /ws {", "~ ^/ws$ {", ""),
+        ("= /ws {", "= /ws/ {", "skip no location with a proxy_pass is for /ws"),
+        ("= /ws {", "/ws/ {", "skip no location with a proxy_pass is for /ws"),
+        ("= /ws {", "= /ws { proxy_read_timeout 20s;", "fail proxy_read_timeout is 20 s"),
+        ("= /ws {", "= /ws { proxy_set_header Host x;", "fail does not pass the upgrade"),
+        ("= /ws {", '= /ws { proxy_set_header Sec-WebSocket-Protocol "";', "fail "),
+        ("/page {", "/page { proxy_read_timeout 1s;", ""),
+    ],
+)
+def test_what_serves_plain_websockets_is_looked_at(old: str, new: str, words: str) -> None:
+    found = bad(nginx, PLAIN.replace(old, new) if old else PLAIN)
+    assert bool(found) == bool(words)
+    assert not words or found[0].startswith(words), found
+    assert bad(nginx, PLAIN.replace("= /ws {", "/other {"), gateway={"enabled": False}) == []
+
+
+def test_plain_websockets_need_the_upgrade_whatever_socketio_does() -> None:
+    text = PLAIN.replace("proxy_http_version 1.1;", "")
+    found = bad(nginx, text, transport={"transports": ["polling"]})
+    assert [one.partition(", without")[0] for one in found] == [
+        "fail does not pass the upgrade to WebSocket on"
+    ]
+    assert "nobody comes in at /ws" in found[0]
+
+
+def test_a_sub_protocol_gets_through() -> None:
+    inner = PLAIN.replace(
+        "= /ws {", '= /ws { include h; proxy_set_header sec-websocket-protocol "";'
+    )
+    assert any("takes the sub-protocol away" in one for one in bad(nginx, inner))
+    line = "    http-request del-header Sec-WebSocket-Protocol\n"
+    text = HAPROXY.replace("    bind :80\n", "    bind :80\n" + line)
+    (found,) = bad(haproxy, text)
+    assert found.startswith("fail takes the sub-protocol away")
+    assert bad(haproxy, text, gateway={"enabled": False}) == []
+
+
+def test_where_heartbeats_come_less_often_than_the_proxy_waits() -> None:
+    gateway = {"heartbeat": 100.0}
+    assert {one.partition(": ")[2] for one in bad(nginx, NGINX, gateway=gateway)} == {
+        "connections on which nobody speaks are cut, heartbeats come every 100 s"
+    }
+    assert len(bad(haproxy, HAPROXY, gateway=gateway)) == 3
+    only = PLAIN.replace("= /ws {", "= /ws { proxy_read_timeout 99s; proxy_send_timeout 200;")
+    found = bad(nginx, only, gateway=gateway)
+    assert [one.partition(":")[0] for one in found] == ["fail proxy_read_timeout is 99 s"]
 
 
 def test_headers_of_an_inner_block_replace_all_of_the_outer() -> None:
@@ -170,7 +240,32 @@ def test_no_times(text: str) -> None:
     ("seconds", "level"), [(25.0, "fail"), (25.1, "warn"), (45.0, "warn"), (45.1, "ok")]
 )
 def test_what_is_long_enough(seconds: float, level: str) -> None:
-    assert timeout(Config(), "c", "n", seconds).level == level
+    for plain in (True, False):  # heartbeats come more often than pings
+        assert timeout(Config(), "c", "n", seconds, plain=plain).level == level
+
+
+@pytest.mark.parametrize(
+    ("heartbeat", "seconds", "level", "words"),
+    [
+        (30.0, 30.0, "fail", "heartbeats come every 30 s"),
+        (30.0, 40.0, "warn", "slow to answer a heartbeat"),
+        (30.0, 46.0, "ok", ""),
+        (120.0, 90.0, "fail", "heartbeats come every 120 s"),
+        (120.0, 121.0, "ok", ""),
+        (0.0, 25.0, "fail", "pings come every 25 s"),
+    ],
+)
+def test_plain_websockets_may_have_heartbeats_that_come_less_often(
+    heartbeat: float, seconds: float, level: str, words: str
+) -> None:
+    config = msgspec.convert({"gateway": {"heartbeat": heartbeat}}, Config)
+    found = timeout(config, "c", "n", seconds, plain=True)
+    assert found.level == level
+    assert words in found.text
+    if level != "ok":
+        assert ("gateway.heartbeat" in found.remedy) == bool(heartbeat)
+    if heartbeat == 120.0:
+        assert timeout(config, "c", "n", seconds, plain=False).level == "ok"
 
 
 @given(st.text(st.sampled_from("{};#\"'\\ \n$ab"), max_size=60))

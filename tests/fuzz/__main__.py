@@ -3,6 +3,7 @@
     make fuzz                                     100 000 inputs, for half an hour at most
     make fuzz ARGS="--inputs 5000 --seed 7"       as many, as they were drawn from this seed
     make fuzz ARGS="--set transport.websocket=picows"
+    make fuzz ARGS="--door plain"                 those only that come to /ws
 
 What breaks a promise is printed with its seed, all inputs shortened, and with the name of a file
 that has them whole; the exit code is then 1.
@@ -15,6 +16,7 @@ import random
 import sys
 import time
 
+from .attacks import DOORS
 from .drive import Drive, Failure, fuzz
 
 
@@ -23,6 +25,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make fuzz", description="Attack a server.")
     parser.add_argument("--inputs", type=int, default=100_000, help="how many (%(default)s)")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="of all draws")
+    parser.add_argument("--door", choices=[*DOORS], default="all", help="where (%(default)s)")
     parser.add_argument("--minutes", type=float, default=30.0, help="at most (%(default)s)")
     parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="a setting")
     args = parser.parse_args()
@@ -37,7 +40,7 @@ def main() -> int:
     with Drive(**settings) as drive:
         try:
             until = began + args.minutes * 60
-            fuzz(drive, args.inputs, args.seed, until=until, progress=progress)
+            fuzz(drive, args.inputs, args.seed, door=args.door, until=until, progress=progress)
         except Failure as failure:
             print(failure, flush=True)
             return 1

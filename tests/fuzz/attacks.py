@@ -1,6 +1,6 @@
 """What a hostile client does, as values: which way in, and what is sent there.
 
-`attacks` draws one of any kind. How it is carried out is known to campaign.py only.
+`DOORS` has what draws one of any kind. How it is carried out is known to campaign.py only.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Final
 
 from hypothesis import strategies as st
 
-from . import grammar
+from . import grammar, plain
 
 WAYS: Final = ("websocket", "polling", "lane")
 """Over which transport; "lane" is polling over connections that the server answers past aiohttp."""
@@ -55,6 +55,23 @@ class Upgrade:
 
 
 @dataclass(frozen=True)
+class Plain:
+    """Raw bytes over a plain WebSocket that was opened for this dialect (`plain.PROTOCOLS`), whose
+    client is in the room, or has said nothing yet."""
+
+    dialect: str
+    frames: tuple[bytes, ...]
+    joined: bool = True
+
+
+@dataclass(frozen=True)
+class Knock:
+    """A request for a plain WebSocket and what comes behind it, over a new TCP connection."""
+
+    data: bytes
+
+
+@dataclass(frozen=True)
 class Raw:
     """Raw bytes over a TCP connection: a new one, or ("lane") one whose requests are known."""
 
@@ -62,26 +79,42 @@ class Raw:
     way: str = "polling"
 
 
-Attack = Frames | Talk | Post | Upgrade | Raw
+Attack = Frames | Talk | Post | Upgrade | Plain | Knock | Raw
 
 _ways = st.sampled_from(WAYS)
 _often = st.sampled_from((True, True, True, False))
 
-attacks: st.SearchStrategy[Attack] = st.one_of(
+_socketio: list[st.SearchStrategy[Attack]] = [
     st.builds(Frames, grammar.frames, _often),
     st.builds(Talk, _ways, grammar.conversations.map(tuple), _often),
     st.builds(Talk, _ways, st.lists(grammar.events, min_size=1, max_size=6).map(tuple)),
     st.builds(Post, st.sampled_from(WAYS[1:]), grammar.bodies),
     st.builds(Upgrade, grammar.frames, st.booleans(), st.booleans()),
     st.builds(Raw, grammar.requests, st.sampled_from(WAYS[1:])),
-)
+]
+_plain: list[st.SearchStrategy[Attack]] = [
+    *(
+        st.builds(Plain, st.just(dialect), frames, _often)
+        for dialect, frames in plain.conversations.items()
+    ),
+    st.builds(Knock, plain.handshakes),
+]
+
+DOORS: Final[dict[str, st.SearchStrategy[Attack]]] = {
+    "all": st.one_of(*_socketio, *_plain),
+    "socketio": st.one_of(*_socketio),
+    "plain": st.one_of(*_plain),
+}
+"""Attacks of any kind, by the door that they come to."""
 
 
 def inputs(attack: Attack) -> int:
     """How many inputs it is: a frame, a packet of a conversation, a body or what is sent raw."""
     match attack:
-        case Talk(packets=pieces) | Frames(frames=pieces) | Upgrade(frames=pieces):
-            return len(pieces)
+        case Talk(packets=packets):
+            return len(packets)
+        case Frames(frames=frames) | Upgrade(frames=frames) | Plain(frames=frames):
+            return len(frames)
     return 1
 
 

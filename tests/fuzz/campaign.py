@@ -17,10 +17,11 @@ import aiohttp
 
 from sioserver.testing import ServerProcess
 
+from ..gateway import kit as gateway
 from ..hostile import ROOM, Victim
 from ..transport import kit
-from . import grammar, invariants
-from .attacks import Attack, Frames, Post, Raw, Talk, Upgrade, short
+from . import grammar, invariants, plain
+from .attacks import Attack, Frames, Knock, Plain, Post, Raw, Talk, Upgrade, short
 from .invariants import Look, Seen
 from .served import LOOK, Looking
 from .wire import END, SESSION, Line, rejections, rejections_in_poll
@@ -99,6 +100,12 @@ class Attacker:
                 if probed:
                     line.send(grammar.frame(1, b"2probe"))
                 line.send(b"".join(frames))
+            case Plain(dialect, frames, joined):
+                line = await self._plain(dialect, joined)
+                line.send(b"".join(frames))
+            case Knock(data):
+                line = await self._line()
+                line.send(data)
             case Raw(data, way):
                 line = None
                 if way == "lane" or grammar.SID.encode() in data:
@@ -125,6 +132,19 @@ class Attacker:
         target = "/socket.io/?EIO=4&transport=websocket" + (f"&sid={self.sid}" if self.sid else "")
         line.send(grammar.request("GET", target, grammar.UPGRADE))
         await line.until(lambda data: END in data)
+        return line
+
+    async def _plain(self, dialect: str, joined: bool) -> Line:
+        line = await self._line()
+        headers = list(grammar.UPGRADE)
+        if protocol := plain.PROTOCOLS[dialect]:
+            headers.append(f"Sec-WebSocket-Protocol: {protocol}")
+        line.send(grammar.request("GET", plain.PATH, headers))
+        await line.until(lambda data: END in data)
+        if joined:
+            line.send(plain.joining(dialect, self.user))
+            told = f'"uid":"{self.user}"' if dialect == "tutorial" else "welcome"
+            await line.until(lambda data: told.encode() in data)
         return line
 
     def _join(self) -> str:
@@ -187,9 +207,10 @@ class Attacker:
     async def end(self) -> None:
         """Read what has come, and leave nothing open."""
         opened = {self.sid} - {""}
+        is_plain = isinstance(self.attack, Plain | Knock)
         for line in self.lines:
             data = bytes(line.received)
-            self.told += rejections(data)
+            self.told += rejections(data, plain=is_plain)
             opened.update(sid.decode() for sid in SESSION.findall(data))
             line.close()
         for sid in opened:
@@ -206,6 +227,77 @@ class Attacker:
             self.polls.close()
 
 
+class PlainVictim:
+    """Somebody who does nobody harm, over a plain WebSocket."""
+
+    def __init__(self, client: gateway.Plain, user: str) -> None:
+        self.client = client
+        self.user = user
+        self._numbers = itertools.count(1)
+
+    async def echo(self) -> None:
+        """Post something, and hear it, as `Victim.echo` does; it comes once, and in its turn."""
+        number = next(self._numbers)
+        await self.say(number)
+        while (heard := self.read(await self.client.hear())) is None:
+            pass
+        assert heard == f"{self.user} {number}", (heard, number)
+
+    async def enter(self) -> None:
+        """Come into the room."""
+        raise NotImplementedError
+
+    async def say(self, number: int) -> None:
+        """Post the text with this number."""
+        raise NotImplementedError
+
+    def read(self, frame: Any) -> str | None:
+        """One's own message; None: it is another frame."""
+        raise NotImplementedError
+
+
+class NativeVictim(PlainVictim):
+    """In the native dialect: nothing is missing between its messages, either."""
+
+    offset = 0
+
+    async def enter(self) -> None:
+        welcome = await self.client.join(ROOM, user=self.user)
+        self.offset = int(welcome[2].partition(".")[2])
+
+    async def say(self, number: int) -> None:
+        await self.client.say(["message", f"{self.user} {number}", number])
+
+    def read(self, frame: Any) -> str | None:
+        if frame[0] == "ack":
+            assert frame[1]["ok"], frame
+        if frame[0] == "gap":
+            raise AssertionError(f"{self.user} was told of a gap: {frame}")
+        if not (
+            isinstance(frame[-1], str) and frame[-1].rpartition(".")[2] == str(self.offset + 1)
+        ):
+            assert frame[0] != "message", (frame, self.offset)
+            return None
+        self.offset += 1
+        mine = frame[0] == "message" and frame[1]["user"] == self.user
+        return str(frame[1]["body"]) if mine else None
+
+
+class TutorialVictim(PlainVictim):
+    """In the tutorial's dialect."""
+
+    async def enter(self) -> None:
+        await self.client.login(self.user, ROOM, self.user)
+
+    async def say(self, number: int) -> None:
+        await self.client.say({"name": self.user, "message": f"{self.user} {number}"})
+
+    def read(self, frame: Any) -> str | None:
+        assert frame["event"] not in ("error", "noauth", "gap"), frame
+        mine = frame["event"] == "message" and frame["name"] == self.user
+        return frame["message"] if mine else None
+
+
 def _framed(packet: str | bytes) -> bytes:
     if isinstance(packet, bytes):
         return grammar.frame(2, packet)
@@ -215,11 +307,17 @@ def _framed(packet: str | bytes) -> bytes:
 class Campaign:
     """A server under attack, and its healthy clients."""
 
-    def __init__(self, server: Server, http: aiohttp.ClientSession) -> None:
+    def __init__(
+        self, server: Server, http: aiohttp.ClientSession, looking: aiohttp.ClientSession
+    ) -> None:
+        """`looking`: asks how the server is, over connections that it does not keep: with one pool
+        for this and for the healthy clients it was chance how many of them there were."""
         self.server = server
+        self._looking = looking
         self.site = kit.Site(None, "socket.io", server.port, http)
         self.http = http
         self.victims: list[Victim] = []
+        self.plain: list[PlainVictim] = []
         self.patience = PATIENCE
         """Seconds in which everything that attackers have left has ended."""
         self._before: Look | None = None
@@ -235,11 +333,16 @@ class Campaign:
             victim = Victim(await self.site.connect(transport), f"victim-{transport}")
             await victim.enter()
             self.victims.append(victim)
+        for kind, protocols in ((NativeVictim, ["sioserver.v1"]), (TutorialVictim, [])):
+            ws = await self.http.ws_connect(self.site.origin + plain.PATH, protocols=protocols)
+            caller = kind(gateway.Plain(ws), f"victim-{len(self.plain)}")
+            await caller.enter()
+            self.plain.append(caller)
         await self.echo()
 
     async def echo(self) -> None:
         """The healthy clients are answered, and have everything that was posted in their room."""
-        await asyncio.gather(*(victim.echo() for victim in self.victims))
+        await asyncio.gather(*(victim.echo() for victim in (*self.victims, *self.plain)))
         top = max(victim.offsets[-1] for victim in self.victims)
         await asyncio.gather(*(victim.catch_up(top) for victim in self.victims))
 
@@ -254,7 +357,7 @@ class Campaign:
 
     async def look(self, looking: Looking = NOTHING_ELSE) -> Look:
         """The server, when it has handled everything that has arrived, and has done this."""
-        async with self.http.post(self.site.origin + LOOK, json=asdict(looking)) as answer:
+        async with self._looking.post(self.site.origin + LOOK, json=asdict(looking)) as answer:
             return invariants.look(await answer.json())
 
     async def attack(self, batch: Sequence[Attack], *, log: bool = True) -> list[str]:
@@ -330,9 +433,15 @@ async def campaign(**settings: Any) -> AsyncIterator[Campaign]:
     """A server with these settings, and its healthy clients."""
     async with Server(settings={**SETTINGS, **settings}) as server:
         connector = aiohttp.TCPConnector(limit=0)
-        async with aiohttp.ClientSession(connector=connector) as http:
-            ready = Campaign(server, http)
+        passing = aiohttp.TCPConnector(force_close=True)
+        async with (
+            aiohttp.ClientSession(connector=connector) as http,
+            aiohttp.ClientSession(connector=passing) as looking,
+        ):
+            ready = Campaign(server, http, looking)
             await ready.enter()
             yield ready
             for ws in ready.site.opened:
                 await ws.close()
+            for caller in ready.plain:
+                await caller.client.close()

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import seed as seeded
 from hypothesis import strategies as st
 
-from .attacks import Attack, Frames, Post, Raw, Talk, Upgrade, attacks, inputs, short
+from .attacks import DOORS, Attack, Frames, Plain, Post, Raw, Talk, Upgrade, inputs, short
 from .campaign import Campaign, campaign
 from .grammar import frame
 
@@ -37,6 +37,16 @@ WARM: Final[Sequence[Attack]] = [
     *(Post("polling", b"4" * 70_000) for _ in "1234"),
     *(Upgrade((), probed) for probed in (True, False)),
     *(Raw(b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n" * 3) for _ in range(8)),
+    *(
+        Plain(dialect, (frame(1, text), frame(1, b"{}"), frame(2, b"\x90")), joined)
+        for dialect, text in (
+            ("native", b'["message","warm",1]'),
+            ("tutorial", b'{"message":"warm"}'),
+            ("tutorial", b"warm"),
+            ("msgpack", b""),
+        )
+        for joined in (True, False)
+    ),
 ]
 
 
@@ -106,10 +116,12 @@ def fuzz(
     count: int,
     seed: int,
     *,
+    door: str = "all",
     until: float = float("inf"),
     progress: Callable[[int, int], None] = lambda done, seed: None,
 ) -> None:
-    """Send `count` inputs, or fewer when `time.monotonic()` is beyond `until`. Raises `Failure`.
+    """Send `count` inputs to a door (`attacks.DOORS`), or fewer when `time.monotonic()` is beyond
+    `until`. Raises `Failure`.
 
     `progress` is told how many were sent, and the seed of the next round: who begins with it goes
     on from there.
@@ -126,7 +138,7 @@ def fuzz(
                 failed.append(Failure(_report(drive, seed, error, attacks)))
                 failed[0].__cause__ = error
 
-    lists = st.lists(attacks, min_size=BATCH // 2, max_size=BATCH)
+    lists = st.lists(DOORS[door], min_size=BATCH // 2, max_size=BATCH)
     wanted = settings(
         max_examples=ROUND,
         database=None,

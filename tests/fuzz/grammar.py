@@ -96,7 +96,8 @@ values: st.SearchStrategy[Any] = st.recursive(
 )  # fmt: skip
 
 
-def _written(value: Any) -> str:
+def written(value: Any) -> str:
+    """As JSON."""
     return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace").decode()
 
 
@@ -115,7 +116,7 @@ ODD_JSON = [
     '{"' + "k" * 2000 + '":1}',
 ]  # fmt: skip
 json_texts = st.one_of(
-    values.map(_written),
+    values.map(written),
     st.sampled_from(NUMBERS),
     st.sampled_from(ODD_JSON),
     st.tuples(st.sampled_from((2, 63, 64, 65, 200, 3000)), st.sampled_from(("[", '{"a":'))).map(
@@ -169,7 +170,7 @@ shapes = st.sampled_from(
 
 def _event(drawn: tuple[str, list[str]]) -> str:
     name, args = drawn
-    return "[" + ",".join([_written(name), *args]) + "]"
+    return "[" + ",".join([written(name), *args]) + "]"
 
 
 event_data = st.one_of(shapes, st.tuples(st.sampled_from(EVENTS), arguments).map(_event))
@@ -186,7 +187,7 @@ connects = st.tuples(
     st.one_of(
         st.sampled_from(["", "{}", "[]", '"x"', "null", '{"token":"a.b.c"}', '{"user":7}']),
         st.tuples(st.sampled_from(KEYS[5:11]), json_texts).map(lambda p: f'{{"{p[0]}":{p[1]}}}'),
-        st.sampled_from(USERS).map(lambda user: _written({"user": user, "name": user})),
+        st.sampled_from(USERS).map(lambda user: written({"user": user, "name": user})),
     ),
 ).map("".join)
 

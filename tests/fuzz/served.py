@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -22,6 +22,7 @@ from sioserver import app, serve
 from sioserver.cli import main
 from sioserver.connections.guard import Guard
 from sioserver.errors import Refusal
+from sioserver.gateway.door import Door
 from sioserver.transport.clients import RoomConnection
 from sioserver.transport.session import Session
 
@@ -88,7 +89,7 @@ class Untold:
 UNTOLD: Final = Untold()
 
 
-async def settle(server: Any, http: web.Server) -> None:
+async def settle(server: Any, doors: Sequence[Door], http: web.Server) -> None:
     """Wait until all that has arrived has been handled, or waits for what has not."""
     loop = asyncio.get_running_loop()
     give_up = loop.time() + 10
@@ -98,7 +99,8 @@ async def settle(server: Any, http: web.Server) -> None:
         quiet += 1
         if http.requests_count != requests:  # there were several behind each other
             quiet, requests = 0, http.requests_count
-        if any(session.handling for session in server.eio.sockets.values()):
+        plain = [connection for door in doors for connection in door.connections]
+        if any(session.handling for session in (*server.eio.sockets.values(), *plain)):
             quiet = 0
             await asyncio.sleep(0.001)
 
@@ -116,7 +118,8 @@ def _memory() -> int:
 
 def _kept(application: web.Application) -> dict[str, int]:
     server = application[app.SERVER]
-    eio, manager = server.eio, server.manager
+    eio, manager, hub = server.eio, server.manager, application[app.ROOMS]._hub
+    [door] = application[app.DOORS]
     tasks = Counter(_name(task) for task in asyncio.all_tasks())
     return {
         "sessions": len(eio.sockets),
@@ -127,6 +130,11 @@ def _kept(application: web.Application) -> dict[str, int]:
         "clients": sum(map(len, manager._namespaces.values())),
         "sids": sum(len(rooms.get(None, ())) for rooms in manager.rooms.values()),
         "callbacks": len(manager.callbacks),
+        "plain connections": len(door.connections),
+        "plain endings": len(door._endings),
+        "plain rooms": len(door._rooms._clients) + len(door._rooms._came),
+        "hub rooms": len(hub),
+        "hub clients": sum(1 for _ in hub.clients()),
         "files": len(os.listdir("/proc/self/fd")),
         **{f"task {name}": number for name, number in tasks.items()},
     }
@@ -143,13 +151,13 @@ async def tell(request: web.Request) -> web.Response:
     http = request.protocol._manager
     assert http is not None
     looking, server = Looking(**await request.json()), application[app.SERVER]
-    await settle(server, http)
+    await settle(server, application[app.DOORS], http)
     for session in [
         server.eio.sockets[sid] for sid in looking.release if sid in server.eio.sockets
     ]:
         session.let_poll_go()
     if looking.release:
-        await settle(server, http)
+        await settle(server, application[app.DOORS], http)
     if looking.forget:
         _forget_closed(server)
     told: dict[str, Any] = {"kept": _kept(application), "memory": 0}

@@ -12,10 +12,10 @@ import pytest
 from sioserver.valkey import Valkey
 
 from ..redis_servers import free_port
-from .attacks import Frames, Raw, Talk
+from .attacks import Frames, Knock, Plain, Raw, Talk
 from .campaign import Broken, campaign
 from .drive import WARM, Drive, fuzz
-from .grammar import frame
+from .grammar import UPGRADE, frame, request
 
 pytestmark = [
     pytest.mark.timeout(400),
@@ -29,6 +29,12 @@ def test_nobody_notices(reader: str, count: int, seed: int) -> None:
     with Drive(**{"transport.websocket": reader}) as drive:
         fuzz(drive, count, seed)
         assert drive.done >= count
+
+
+def test_nobody_notices_what_comes_to_the_plain_door() -> None:
+    with Drive() as drive:
+        fuzz(drive, 600, 3001, door="plain")
+        assert drive.done >= 600
 
 
 def test_nobody_notices_with_redis(tmp_path: Path) -> None:
@@ -60,6 +66,63 @@ async def test_what_attackers_are_told_is_what_was_counted() -> None:
         "['status 400']",
         "['status 400', 'status 400', 'status 400 of a goodbye']",
     ]
+
+
+def said(*texts: str) -> tuple[bytes, ...]:
+    return tuple(frame(1, text.encode()) for text in texts)
+
+
+async def test_so_it_is_at_the_plain_door() -> None:
+    async with campaign() as ready:
+        await ready.warm_up(WARM)
+        told = await ready.attack(
+            [
+                Plain("native", said('["nothing",null,1]')),
+                Plain("native", said('["nothing"]')),
+                Plain("native", said('["message"]'), joined=False),
+                Plain("native", said("[[")),
+                Plain("native", (frame(2, b"[]"),)),
+                Plain("native", said("[[", '["nothing"]')),
+                Plain("native", (frame(8, b"\x03\xe8"), *said('["nothing",null,1]'))),
+                Plain("msgpack", (frame(2, b"\x93\xa7nothing\xc0\x01"),)),
+                Plain("msgpack", (frame(2, b"\xc1"),), joined=False),
+                Plain("tutorial", said("{}")),
+                Plain("tutorial", said('{"name":"x","roomid":"a b"}', "a text"), joined=False),
+                Plain("tutorial", (frame(2, b"x"),)),
+                Plain("tutorial", (frame(3, b""),)),
+                Knock(request("GET", "/ws", [*UPGRADE, "Sec-WebSocket-Protocol: chat"])),
+                Knock(request("GET", "/ws", UPGRADE[:-1])),
+            ]
+        )
+    broke = "['closed 3005 the client broke the protocol']"
+    assert [line.rpartition("): ")[2] for line in told] == [
+        "['unknown_event']",
+        "['unknown_event']",
+        "['not_member']",
+        broke,
+        broke,
+        broke,
+        "[]",
+        "['unknown_event']",
+        broke,
+        "['bad_request']",
+        "['bad_room']",
+        broke,
+        "['closed 1002 not a frame that may come here']",
+        "['status 400']",
+        "['status 400']",
+    ]
+
+
+async def test_a_plain_connection_that_is_left_behind_is_found() -> None:
+    """A planted fault: somebody comes, says nothing, and stays."""
+    async with campaign() as ready:
+        await ready.warm_up(WARM)
+        stays = await ready.http.ws_connect(f"{ready.site.origin}/ws")
+        ready.patience = 0.2
+        with pytest.raises(Broken, match="plain connections: 3, there were 2"):
+            await ready.attack([Raw(b"nonsense\r\n\r\n")])
+        await stays.close()
 
 
 @pytest.mark.parametrize("way", ["polling", "lane"])

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from . import grammar
-from .attacks import Attack, Frames, Post, Raw, Talk, Upgrade, attacks, inputs, short
+from . import grammar, plain
+from .attacks import DOORS, Attack, Frames, Knock, Plain, Post, Raw, Talk, Upgrade, inputs, short
 
 ROUND = settings(
     max_examples=200,
@@ -51,6 +51,11 @@ def opcode(number: int) -> Callable[[Frame], bool]:
     return lambda frames: first(frames) & 15 == number
 
 
+def said(dialect: str, part: bytes) -> tuple[st.SearchStrategy[Any], Callable[[Frame], bool]]:
+    """This in a frame of the dialect, the key of whose mask is 0."""
+    return plain.conversations[dialect], lambda frames: any(part in one for one in frames)
+
+
 REACHED: dict[str, tuple[st.SearchStrategy[Any], Callable[[Any], bool]]] = {
     "a text frame": (grammar.frames, opcode(1)),
     "a close frame": (grammar.frames, opcode(8)),
@@ -78,9 +83,61 @@ REACHED: dict[str, tuple[st.SearchStrategy[Any], Callable[[Any], bool]]] = {
         lambda data: b"Content-Length: 3\r" in data and b"Transfer-Encoding: chunked\r" in data,
     ),
     "an upgrade": (grammar.requests, lambda data: b"Sec-WebSocket-Key" in data),
+    "a refused sub-protocol": (plain.handshakes, lambda data: b"Protocol: chat\r" in data),
+    "a token in the address": (plain.handshakes, lambda data: b" /ws?token=x " in data),
+    "a handshake without a header": (
+        plain.handshakes,
+        lambda data: b"Upgrade: websocket" not in data,
+    ),
+    "frames right behind a handshake": (
+        plain.handshakes,
+        lambda data: not data.endswith(b"\r\n\r\n"),
+    ),
+    **{
+        f"{name} as {dialect}": said(dialect, part)
+        for name, dialect, part in (
+            ("an infinite number", "native", b"1e400"),
+            ("a deep frame", "native", b"[" * 200),
+            ("half a surrogate pair", "native", b"\\ud800"),
+            ("a key of a prototype", "native", b'"__proto__":'),
+            ("an id that is none", "native", b",9007199254740992"),
+            ("an extension type", "msgpack", b"\xd4\x05\x00"),
+            ("a key that is no text", "msgpack", b"\x81\x01\x02"),
+            ("NaN", "msgpack", b"\xcb\x7f\xf8"),
+            ("a text that is not UTF-8", "msgpack", b"\xa2\xff\xfe"),
+            ("a deep frame", "msgpack", b"\x91" * 3000),
+            ("a wrong type", "tutorial", b'"event":7'),
+            ("a number as a room", "tutorial", b'"roomid":7'),
+            ("half a surrogate pair", "tutorial", b"\\ud800"),
+            ("a key of a prototype", "tutorial", b'{"__proto__":'),
+            ("a text that is no JSON", "tutorial", b"\x85\0\0\0\0hello"),
+        )
+    },
+    "binary where texts are spoken": (
+        plain.conversations["native"],
+        lambda frames: any(one[:1] == b"\x82" for one in frames),
+    ),
+    "a frame behind the close": (
+        plain.conversations["tutorial"],
+        lambda frames: len(frames) > 1 and frames[0][:1] == b"\x88",
+    ),
+    "a flood": (
+        plain.conversations["native"],
+        lambda frames: any(one.count(b"typing") > 400 for one in frames),
+    ),
+    **{
+        f"{dialect}, {'joined' if joined else 'not joined'}": (
+            DOORS["plain"],
+            lambda attack, dialect=dialect, joined=joined: (  # type: ignore[misc]
+                isinstance(attack, Plain) and (attack.dialect, attack.joined) == (dialect, joined)
+            ),
+        )
+        for dialect in plain.PROTOCOLS
+        for joined in (True, False)
+    },
     **{
         f"{kind.__name__} over {way}": (
-            attacks,
+            DOORS["all"],
             lambda attack, kind=kind, way=way: (  # type: ignore[misc]
                 isinstance(attack, kind) and getattr(attack, "way", way) == way
             ),
@@ -91,6 +148,7 @@ REACHED: dict[str, tuple[st.SearchStrategy[Any], Callable[[Any], bool]]] = {
             Post: ("polling", "lane"),
             Upgrade: ("websocket",),
             Raw: ("polling", "lane"),
+            Knock: ("websocket",),
         }.items()
         for way in ways
     },
@@ -119,6 +177,8 @@ def test_a_frame_is_what_a_client_writes() -> None:
         (Frames((b"a", b"b")), 2),
         (Upgrade((b"a",)), 1),
         (Post("lane", b"3\x1e3"), 1),
+        (Plain("native", (b"a", b"b")), 2),
+        (Knock(b"GET"), 1),
         (Raw(b"GET"), 1),
     ],
 )

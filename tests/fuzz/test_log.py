@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from .attacks import Attack, Frames, Post, Raw, Talk, Upgrade
+from .attacks import Attack, Frames, Knock, Plain, Post, Raw, Talk, Upgrade
 from .campaign import Campaign, campaign
 from .drive import WARM
-from .grammar import frame, request
+from .grammar import UPGRADE, frame, request
 from .served import LOOK
 
 INPUTS = 1000
@@ -40,6 +40,15 @@ CLASSES: dict[str, list[Attack]] = {
     "origins": requests("GET", POLL, "Origin: https://evil.example"),
     "addresses": requests("GET", "/nothing"),
     "methods": requests("PUT", "/"),
+    "plain frames": [Plain("native", (frame(3, b""),), joined=False)] * INPUTS,
+    "plain JSON": [Plain("native", (frame(1, b"[["),), joined=False)] * INPUTS,
+    "plain msgpack": [Plain("msgpack", (frame(2, b"\xc1"),), joined=False)] * INPUTS,
+    "plain events": [Plain("native", (frame(1, b'["nothing"]'),) * 100)] * (INPUTS // 100),
+    "plain tokens": [Plain("native", (frame(1, b'["auth",{"token":"a.b.c"},1]'),) * 100)]
+    * (INPUTS // 100),
+    "tutorial": [Plain("tutorial", (frame(1, b"{}"),) * 100, joined=False)] * (INPUTS // 100),
+    "sub-protocols": [Knock(request("GET", "/ws", [*UPGRADE, "Sec-WebSocket-Protocol: chat"]))]
+    * INPUTS,
     "expectations": [Raw(request("GET", "/", ["Host: 127.0.0.1", "Expect: tea"]))] * INPUTS,
 }
 

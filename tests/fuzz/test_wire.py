@@ -7,11 +7,12 @@ import socket
 import struct
 from typing import Any
 
+import msgspec
 import pytest
 
 from sioserver.websocket.frames import BINARY, TEXT, frame
 
-from .wire import Line, frames, refused, rejections, rejections_in_poll
+from .wire import Line, frames, refused, refused_plainly, rejections, rejections_in_poll
 
 NO = {"ok": False, "error": {"code": "bad_request"}}
 NOTICE = {"code": "rate_limited", "message": "", "event": "typing"}
@@ -63,6 +64,38 @@ UPGRADED = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"
 )
 def test_what_a_connection_has_said_no_to(data: bytes, found: list[str]) -> None:
     assert [told.removeprefix("status ") for told in rejections(data)] == found
+
+
+PLAINLY: list[tuple[Any, str]] = [
+    (["ack", NO, 7], "bad_request"),
+    (["notice", NOTICE], "rate_limited"),
+    ({"event": "error", "message": "", "code": "bad_room"}, "bad_room"),
+    ({"event": "noauth", "message": "please auth again, your token is expired!"}, "noauth"),
+    (["ack", {"ok": True}, 7], ""),
+    (["notice", {"code": "kicked", "reconnect": False}], ""),
+    (["message", NO, "e1.1"], ""),
+    ({"event": "message", "code": "bad_room"}, ""),
+    (["ack", {"ok": False, "error": {"code": "what somebody has said"}}, 7], ""),
+    ("hello", ""),
+    (7, ""),
+]
+
+
+@pytest.mark.parametrize(("said", "code"), PLAINLY)
+def test_which_plain_frames_are_refusals(said: Any, code: str) -> None:
+    assert refused_plainly(1, json.dumps(said).encode()) == code
+    assert refused_plainly(2, msgspec.msgpack.encode(said)) == code
+
+
+def test_what_a_plain_connection_has_said_no_to() -> None:
+    data = b"".join(text(json.dumps(said)) for said, _ in PLAINLY)
+    packed = frame(BINARY, msgspec.msgpack.encode(PLAINLY[0][0]))
+    told = rejections(
+        UPGRADED + text("no JSON") + text("[" * 100_000) + data + packed + closed(3005, b"why"),
+        plain=True,
+    )
+    codes = [code for _, code in PLAINLY if code]
+    assert list(told) == [*codes, "bad_request", "closed 3005 why"]
 
 
 def test_what_a_poll_has_brought() -> None:

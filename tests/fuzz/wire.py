@@ -16,7 +16,11 @@ import termios
 from array import array
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
+
+import msgspec
+
+from sioserver.errors import REFUSALS
 
 STATUS: Final = re.compile(rb"HTTP/\d\.\d (\d\d\d) ")
 """The beginning of an answer: it has the version of its request."""
@@ -169,22 +173,43 @@ def refused(packet: str) -> str:
     return ""
 
 
-def rejections(data: bytes) -> Iterator[str]:
-    """Each "no" in what a connection has brought: statuses, and behind a 101 what frames say."""
+def refused_plainly(opcode: int, payload: bytes) -> str:
+    """The same of a message that came over a plain WebSocket, in either dialect."""
+    try:
+        said = json.loads(payload) if opcode == 1 else msgspec.msgpack.decode(payload)
+    except (ValueError, RecursionError):
+        return ""  # a text that somebody has said
+    code: Any = ""
+    match said:
+        case {"event": "noauth"}:
+            return "noauth"
+        case {"event": "error", "code": told} | ["notice", {"code": told, "event": _}]:
+            code = told
+        case ["ack", {"ok": False, "error": {"code": told}}, _]:
+            code = told
+    return code if code in REFUSALS else ""
+
+
+def rejections(data: bytes, *, plain: bool = False) -> Iterator[str]:
+    """Each "no" in what a connection has brought: statuses, and behind a 101 what frames say.
+    `plain`: it is a plain WebSocket's."""
     at = 0
     while found := STATUS.search(data, at):
         at = found.end()
         if found[1] == b"101":
             begins = data.index(END, at) + len(END)
-            yield from _rejections_in_frames(data[begins:])
+            yield from _rejections_in_frames(data[begins:], plain)
             return
         if found[1] >= b"400":
             yield f"status {found[1].decode()}"
 
 
-def _rejections_in_frames(data: bytes) -> Iterator[str]:
+def _rejections_in_frames(data: bytes, plain: bool) -> Iterator[str]:
     for opcode, payload in frames(data):
-        if opcode == 1:
+        if plain and opcode in (1, 2):
+            if code := refused_plainly(opcode, payload):
+                yield code
+        elif opcode == 1:
             if code := refused(payload.decode()):
                 yield code
         elif opcode == CLOSE_FRAME and len(payload) > 2:

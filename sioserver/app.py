@@ -296,7 +296,9 @@ def _middlewares(
     config: Config, eio: EngineServer, metrics: Metrics, path: str, served: bool
 ) -> list[Middleware]:
     """What is around every handler; polls need not pass through any of it."""
-    around = middleware.middleware(metrics, quiet=(path,), address=eio.address_of)
+    # clients come and go there, and anybody may: counters have that, not the log
+    doors = (path, config.gateway.path) if config.gateway.enabled else (path,)
+    around = middleware.middleware(metrics, quiet=doors, address=eio.address_of)
     if config.server.hosts:
         return [around, only(Listed(config.server.hosts), metrics, name_of=eio.host_of)]
     if served and is_loopback(config.server.host):

@@ -344,6 +344,8 @@ async def test_a_websocket_is_counted_and_logged_as_what_it_was_answered(
     counted = app[METRICS].http_requests
     assert (counted["1xx"], counted["2xx"], counted["4xx"]) == (1, 0, 1)
     assert [line.split(" ")[3] for line in caplog.messages] == ["101", "400"]
+    # anybody can come and go a thousand times: not a line for each where the level is as usual
+    assert {record.levelno for record in caplog.records} == {logging.DEBUG}
 
 
 async def test_a_poll_that_waits_while_draining_is_answered_and_its_connection_closed(

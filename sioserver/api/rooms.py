@@ -17,7 +17,7 @@ from sioserver.api.answers import answer
 from sioserver.api.bodies import JSON, kind_of, read, read_object
 from sioserver.api.shapes import NewMessage, RoomView
 from sioserver.api.table import Route
-from sioserver.api.visits import ROOM, WHO, Visits, number, query, user_of
+from sioserver.api.visits import WHO, Visits, number, query, room_route, user_of
 from sioserver.errors import Refusal
 from sioserver.protocol import answers
 from sioserver.rooms import RoomService
@@ -47,16 +47,13 @@ class Rooms:
     def routes(self) -> list[Route]:
         """All of it, as lines of the table."""
         return [
-            Route(
+            room_route(
                 "get_room",
                 "GET",
-                ROOM,
+                "",
                 "How many are there, and what you may do",
                 self._get_room,
                 RoomView,
-                query=("as",),
-                needs=WHO,
-                shared=True,
             ),
             Route(
                 "list_rooms",
@@ -69,52 +66,44 @@ class Rooms:
                 needs=WHO,
                 shared=True,
             ),
-            Route(
+            room_route(
                 "list_members",
                 "GET",
-                f"{ROOM}/members",
+                "/members",
                 "Who is online, and who are the members",
                 self._list_members,
                 answers.Members,
-                query=("all", "as"),
-                needs=WHO,
-                shared=True,
+                query=("all",),
             ),
-            Route(
+            room_route(
                 "list_messages",
                 "GET",
-                f"{ROOM}/messages",
+                "/messages",
                 "A page of the room's messages, ascending",
                 self._list_messages,
                 answers.HistoryPage,
-                query=("before", "after", "limit", "as"),
-                needs=WHO,
-                shared=True,
+                query=("before", "after", "limit"),
             ),
-            Route(
+            room_route(
                 "search_messages",
                 "GET",
-                f"{ROOM}/search",
+                "/search",
                 "The newest messages that say something",
                 self._search,
                 answers.SearchPage,
-                query=("query", "before", "limit", "as"),
-                needs=WHO,
-                shared=True,
+                query=("query", "before", "limit"),
             ),
-            Route(
+            room_route(
                 "post_message",
                 "POST",
-                f"{ROOM}/messages",
+                "/messages",
                 "Post a message; when it is answered, it is stored and reaches everybody",
                 self._post_message,
                 answers.Published,
                 status=201,
                 body=NewMessage,
                 binary=True,
-                query=("id", "as"),
-                needs=WHO,
-                shared=True,
+                query=("id",),
             ),
         ]
 

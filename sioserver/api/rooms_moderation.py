@@ -15,7 +15,7 @@ from sioserver.actors import Visitor
 from sioserver.api.answers import answer
 from sioserver.api.bodies import read_object
 from sioserver.api.table import Route
-from sioserver.api.visits import ROOM, WHO, Visits, number, query, user_of
+from sioserver.api.visits import Visits, number, query, room_route, user_of
 from sioserver.model import Sanction
 from sioserver.moderation import Lift, Moderation
 from sioserver.protocol import answers, requests, shapes
@@ -34,88 +34,88 @@ class RoomModeration:
         """All of it, as lines of the table."""
         moderation = self._moderation
         return [
-            _route(
+            room_route(
                 "get_settings",
                 "GET",
-                "settings",
+                "/settings",
                 "How the room is set",
                 self._get,
                 answers.Settings,
             ),
-            _route(
+            room_route(
                 "change_settings",
                 "PATCH",
-                "settings",
+                "/settings",
                 "Set the room",
                 self._change,
                 answers.Settings,
                 body=requests.SettingsOptions,
             ),
-            _route(
+            room_route(
                 "kick",
                 "POST",
-                "kicks",
+                "/kicks",
                 "End a user's connections to the room",
                 self._decide("kick", moderation.kick, wire.parse_kick),
                 answers.Decided,
                 body=requests.KickOptions,
             ),
-            _route(
+            room_route(
                 "mute",
                 "POST",
-                "mutes",
+                "/mutes",
                 "Keep a user quiet",
                 self._decide("mute", moderation.mute, wire.parse_mute),
                 answers.Decided,
                 body=requests.MuteOptions,
             ),
-            _route(
+            room_route(
                 "ban",
                 "POST",
-                "bans",
+                "/bans",
                 "Put a user out, and keep them out",
                 self._decide("ban", moderation.ban, wire.parse_ban),
                 answers.Decided,
                 body=requests.BanOptions,
             ),
-            _route(
+            room_route(
                 "list_mutes",
                 "GET",
-                "mutes",
+                "/mutes",
                 "Who is kept quiet, by user",
                 self._list("mute"),
                 answers.Bans,
                 query=("after_user", "limit"),
             ),
-            _route(
+            room_route(
                 "list_bans",
                 "GET",
-                "bans",
+                "/bans",
                 "Who is kept out, by user",
                 self._list("ban"),
                 answers.Bans,
                 query=("after_user", "limit"),
             ),
-            _route(
+            room_route(
                 "unmute",
                 "DELETE",
-                "mutes/{user:.+}",
+                "/mutes/{user:.+}",
                 "Let a user speak again",
                 self._lift("unmute"),
                 shapes.Done,
             ),
-            _route(
+            room_route(
                 "unban",
                 "DELETE",
-                "bans/{user:.+}",
+                "/bans/{user:.+}",
                 "Let a user come again",
                 self._lift("unban"),
                 shapes.Done,
             ),
-            _route(
+            room_route(
                 "moderation_log",
                 "GET",
-                "moderation_log",
+                "/moderation_log",
                 "What moderators did, newest first",
                 self._log,
                 answers.ModerationLog,
@@ -183,28 +183,3 @@ class RoomModeration:
 def _asked(request: web.Request, *names: str) -> dict[str, Any]:
     found = {name: request.query[name] for name in names if name in request.query}
     return {name: text if name == "after" else number(text) for name, text in found.items()}
-
-
-def _route(
-    name: str,
-    method: str,
-    path: str,
-    summary: str,
-    handler: Callable[[web.Request], Awaitable[web.Response]],
-    answered: Any,
-    *,
-    body: Any = None,
-    query: tuple[str, ...] = (),
-) -> Route:
-    return Route(
-        name,
-        method,
-        f"{ROOM}/{path}",
-        summary,
-        handler,
-        answered,
-        body=body,
-        query=(*query, "as"),
-        needs=WHO,
-        shared=True,
-    )

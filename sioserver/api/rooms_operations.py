@@ -16,12 +16,12 @@ from sioserver.api.answers import answer
 from sioserver.api.bodies import read_object
 from sioserver.api.shapes import EditedMessage, OneMessage
 from sioserver.api.table import Route
-from sioserver.api.visits import ROOM, WHO, Visits, number, query, user_of
+from sioserver.api.visits import Visits, number, query, room_route, user_of
 from sioserver.errors import Refusal
 from sioserver.protocol.answers import Operated
 from sioserver.rooms import RoomService
 
-MESSAGE: Final = f"{ROOM}/messages/{{offset}}"
+MESSAGE: Final = "/messages/{offset}"
 REACTION: Final = f"{MESSAGE}/reactions/{{emoji}}"
 
 
@@ -37,8 +37,8 @@ class RoomOperations:
     def routes(self) -> list[Route]:
         """All of it, as lines of the table."""
         return [
-            _route("get_message", "GET", MESSAGE, "One message", self._get, OneMessage),
-            _route(
+            room_route("get_message", "GET", MESSAGE, "One message", self._get, OneMessage),
+            room_route(
                 "edit_message",
                 "PATCH",
                 MESSAGE,
@@ -47,11 +47,13 @@ class RoomOperations:
                 Operated,
                 body=EditedMessage,
             ),
-            _route(
+            room_route(
                 "delete_message", "DELETE", MESSAGE, "Take a message away", self._delete, Operated
             ),
-            _route("react", "PUT", REACTION, "React to a message", self._react(on=True), Operated),
-            _route(
+            room_route(
+                "react", "PUT", REACTION, "React to a message", self._react(on=True), Operated
+            ),
+            room_route(
                 "unreact",
                 "DELETE",
                 REACTION,
@@ -107,27 +109,3 @@ class RoomOperations:
 
 def _named(request: web.Request) -> dict[str, Any]:
     return {"offset": number(request.match_info["offset"])}
-
-
-def _route(
-    name: str,
-    method: str,
-    path: str,
-    summary: str,
-    handler: Callable[[web.Request], Awaitable[web.Response]],
-    answered: Any,
-    *,
-    body: Any = None,
-) -> Route:
-    return Route(
-        name,
-        method,
-        path,
-        summary,
-        handler,
-        answered,
-        body=body,
-        query=("as",),
-        needs=WHO,
-        shared=True,
-    )

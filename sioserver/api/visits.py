@@ -1,6 +1,7 @@
 """Requests about a room: who asks, at what price, about which room, in whose name.
 
-The parts that all of them have, read from an HTTP request; what is asked for is for others.
+The parts that all of them have, in the table and in an HTTP request; what is asked for is for
+others.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from aiohttp import web
 
 from sioserver.actors import Visitor
 from sioserver.api.callers import Caller, Callers
+from sioserver.api.table import Handler, Route
 from sioserver.auth.names import check_user_id, clean_name
 from sioserver.config.api_keys import ROOMS
 from sioserver.errors import Refusal
@@ -67,6 +69,37 @@ class Visits:
         caller = await self.caller(request, event)
         asked = query(request, *names, "as")
         return await self.visit(request, caller, user_of(asked.get("as")))
+
+
+def room_route(
+    name: str,
+    method: str,
+    path: str,
+    summary: str,
+    handler: Handler,
+    answered: Any,
+    *,
+    status: int = 200,
+    body: Any = None,
+    binary: bool = False,
+    query: tuple[str, ...] = (),
+) -> Route:
+    """A line of the table about one room, for whoever shows who they are; an operator says as whom.
+    `path`: behind the room's."""
+    return Route(
+        name,
+        method,
+        ROOM + path,
+        summary,
+        handler,
+        answered,
+        status,
+        body,
+        binary,
+        (*query, "as"),
+        WHO,
+        shared=True,
+    )
 
 
 def query(request: web.Request, *names: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ Knows nothing of who counts, and who may read it is asked before.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from prometheus_client import generate_latest
 from prometheus_client.core import (
@@ -104,9 +104,7 @@ def samples(metrics: Metrics) -> Iterator[Metric]:
     asked = CounterMetricFamily(
         "sioserver_api_requests", "Requests to the API.", labels=["route", "status"]
     )
-    for both, number in metrics.api_requests.items():
-        asked.add_metric(both, number)
-    yield asked
+    yield _filled(asked, metrics.api_requests.items())
     if metrics.tls_handshakes is not None:
         yield _counters("tls_handshakes", "TLS handshakes.", "result", metrics.tls_handshakes())
     yield _counters("bus", "Messages of the API between nodes.", "what", metrics.bus)
@@ -136,18 +134,14 @@ def _webhook_samples(metrics: Metrics) -> Iterator[Metric]:
         ("webhook_requests", "How requests ended.", metrics.webhook_requests),
     ):
         family = CounterMetricFamily(f"sioserver_{name}", text, labels=["webhook", "result"])
-        for labels, number in table.items():
-            family.add_metric(labels, number)
-        yield family
+        yield _filled(family, table.items())
 
 
 def _hook_samples(metrics: Metrics) -> Iterator[Metric]:
     calls = CounterMetricFamily(
         "sioserver_hooks", "Calls of the embedder's hooks.", labels=["hook", "result"]
     )
-    for labels, number in metrics.hooks.items():
-        calls.add_metric(labels, number)
-    yield calls
+    yield _filled(calls, metrics.hooks.items())
     seconds = HistogramMetricFamily(
         "sioserver_hook_seconds", "Seconds that such a call took.", labels=["hook"]
     )
@@ -162,9 +156,7 @@ def _gauge(name: str, text: str, value: float) -> Metric:
 
 def _gauges(name: str, text: str, label: str, table: Mapping[str, int]) -> Metric:
     family = GaugeMetricFamily(f"sioserver_{name}", text, labels=[label])
-    for key, value in table.items():
-        family.add_metric([key], value)
-    return family
+    return _filled(family, (((key,), value) for key, value in table.items()))
 
 
 def _counter(name: str, text: str, value: float) -> Metric:
@@ -173,6 +165,13 @@ def _counter(name: str, text: str, value: float) -> Metric:
 
 def _counters(name: str, text: str, label: str, table: Mapping[str, int]) -> Metric:
     family = CounterMetricFamily(f"sioserver_{name}", text, labels=[label])
-    for key, value in table.items():
-        family.add_metric([key], value)
+    return _filled(family, (((key,), value) for key, value in table.items()))
+
+
+def _filled(
+    family: CounterMetricFamily | GaugeMetricFamily, rows: Iterable[tuple[Sequence[str], int]]
+) -> Metric:
+    """With a sample for each row: the values of the labels, and its own."""
+    for labels, value in rows:
+        family.add_metric(labels, value)
     return family

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
-from sioserver.api.visits import number, query, user_of
+from sioserver.api.visits import WHO, number, query, room_route, user_of
 from sioserver.errors import Refusal
 from sioserver.model import User
 
@@ -47,3 +48,12 @@ def test_in_whose_name(value: Any, user: User | None) -> None:
 def test_in_nobody_s_name(value: Any) -> None:
     with pytest.raises(Refusal, match=r"^as"):
         user_of(value)
+
+
+async def test_a_line_of_the_table_about_a_room() -> None:
+    async def handler(request: web.Request) -> web.Response:
+        return web.Response()
+
+    route = room_route("kick", "POST", "/kicks", "Put out", handler, int, query=("limit",))
+    assert (route.path, route.query) == ("/api/rooms/{room}/kicks", ("limit", "as"))
+    assert (route.needs, route.shared, route.status) == (WHO, True, 200)

@@ -219,7 +219,9 @@ def create_app(
     shown = callers.operator if config.server.metrics == "admin" else None
     app.router.add_routes(health.routes(node.ready, metrics, shown))
     if config.server.web:
-        app.router.add_routes(page.routes(frame_ancestors=config.server.frame_ancestors))
+        app.router.add_routes(
+            page.routes(frame_ancestors=config.server.frame_ancestors, socket_path=path)
+        )
     return app
 
 

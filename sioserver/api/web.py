@@ -11,6 +11,7 @@ import logging
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from hashlib import sha256
+from html import escape
 from pathlib import Path
 from typing import Final
 
@@ -59,6 +60,9 @@ Build it with
 and start the server again. Socket.IO clients can connect without it.
 """
 
+SOCKET_PATH: Final = b'<meta name="socket-path" content="socket.io" />'
+"""Where the page says to its scripts at which path, from its own, Socket.IO is."""
+
 Fields = Callable[[web.Request], dict[str, str]]
 Handler = Callable[[web.Request], Awaitable[web.Response]]
 
@@ -74,9 +78,13 @@ class File(msgspec.Struct, frozen=True):
     caching: str
 
 
-def routes(directory: Path = PAGE, frame_ancestors: Sequence[str] = ()) -> list[web.RouteDef]:
+def routes(
+    directory: Path = PAGE,
+    frame_ancestors: Sequence[str] = (),
+    socket_path: str = "/socket.io",
+) -> list[web.RouteDef]:
     """A route for each file in the directory, and `/` for the page itself. `frame_ancestors`: who
-    may show it in a frame, see `page_headers`."""
+    may show it in a frame, see `page_headers`. `socket_path`: where its scripts find Socket.IO."""
 
     def fields(request: web.Request) -> dict[str, str]:
         return page_headers(request.host, frame_ancestors)
@@ -86,6 +94,8 @@ def routes(directory: Path = PAGE, frame_ancestors: Sequence[str] = ()) -> list[
     if index is None:
         log.warning("the page is not built: make web")
         return [web.get("/", _teller(fields))]
+    if socket_path != "/socket.io":
+        index = _file(INDEX, _told(index.body, socket_path))
     found = [web.get("/", _sender(index, fields))]
     found += [web.get(f"/{name}", _sender(file, fields)) for name, file in files.items()]
     return found
@@ -113,6 +123,13 @@ def _file(name: str, body: bytes) -> File:
         etag=sha256(body).hexdigest()[:32],
         caching="public, max-age=31536000, immutable" if name.startswith(HASHED) else "no-cache",
     )
+
+
+def _told(page: bytes, socket_path: str) -> bytes:
+    if SOCKET_PATH not in page:
+        log.warning("the page does not know of server.path, and connects to /socket.io: make web")
+    path = escape(socket_path.removeprefix("/")).encode()
+    return page.replace(SOCKET_PATH, SOCKET_PATH.replace(b"socket.io", path))
 
 
 def _sender(file: File, fields: Fields) -> Handler:

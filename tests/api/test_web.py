@@ -9,7 +9,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from sioserver.api.headers import page_headers
-from sioserver.api.web import PAGE, TYPES, read, routes
+from sioserver.api.web import INDEX, PAGE, SOCKET_PATH, TYPES, read, routes
 
 Http = TestClient[web.Request, web.Application]
 
@@ -80,6 +80,25 @@ async def test_files(page: Path, path: str, content_type: str, immutable: bool) 
         assert ("immutable" in answer.headers["Cache-Control"]) is immutable
         assert ("max-age=31536000" in answer.headers["Cache-Control"]) is immutable
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+async def test_the_page_is_told_where_socket_io_is(
+    page: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = (Path(__file__).parents[2] / "web" / INDEX).read_bytes()
+    assert source.count(SOCKET_PATH) == 1
+    (page / INDEX).write_bytes(source)
+    app = web.Application()
+    app.add_routes(routes(page, socket_path='/rt/i"o'))
+    async with TestClient(TestServer(app)) as http:
+        text = await (await http.get("/")).text()
+    assert '<meta name="socket-path" content="rt/i&quot;o" />' in text
+    assert not caplog.messages
+    (page / INDEX).write_text("a page of before")
+    routes(page, socket_path="/rt")
+    assert "does not know of server.path" in caplog.text
+    async with client(page) as http:
+        assert await (await http.get("/", headers=PLAIN)).text() == "a page of before"
 
 
 def test_only_what_lies_in_the_directory_is_read(page: Path) -> None:

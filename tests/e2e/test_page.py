@@ -284,3 +284,10 @@ async def test_a_keyboard_alone_is_enough(server: ServerProcess, arrive: Arrive)
     await expect(ada.at("leave-button")).to_be_focused()
     await keys.press("Enter")
     await expect(ada.at("join-button")).to_be_visible()
+
+
+async def test_socket_io_may_be_elsewhere(serve: Serve, arrive: Arrive) -> None:
+    ada = await arrive(await serve({"server.path": "/rt/io"}))
+    await ada.join("Ada")
+    await ada.say("hello")
+    await ada.sees("hello")

@@ -39,6 +39,11 @@ export function basePath(pathname: string): string {
   return pathname.slice(0, pathname.lastIndexOf("/") + 1) || "/";
 }
 
+/** Where Socket.IO is, for the page at this path: below its directory, and where the server has written it into the page (`server.path`). */
+export function socketPath(pathname: string, told: string | null | undefined): string {
+  return basePath(pathname) + (told || "socket.io");
+}
+
 export function roomName(text: string): string {
   return text.normalize("NFC").trim().replace(/^\/+/, "");
 }

@@ -9,8 +9,8 @@ export type Auth = { token: string } | { user: string; name: string };
 
 export interface SocketOptions {
   readonly origin: string;
-  /** The path of the page's directory, with a slash at the end: the server may be mounted below one. */
-  readonly base: string;
+  /** Where Socket.IO is, see `socketPath`. */
+  readonly path: string;
   readonly room: string;
   /** Asked before every connect, so that a fresh token is used. */
   readonly auth: () => Auth;
@@ -29,9 +29,9 @@ class SocketLink implements Link {
   /** The user's session, over the same connection. Where there is none (it was refused), the room goes on without. */
   private readonly session: Socket;
 
-  constructor({ origin, base, room, auth, transports }: SocketOptions, events: LinkEvents) {
+  constructor({ origin, path, room, auth, transports }: SocketOptions, events: LinkEvents) {
     this.manager = new Manager(origin, {
-      path: `${base}socket.io`,
+      path,
       autoConnect: false,
       ...(transports && { transports: [...transports] }),
     });

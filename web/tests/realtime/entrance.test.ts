@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { basePath, directRoom, Memory, namespaceOf, newId, otherOf, readAddress, roomCalled, roomFault, roomName, tokenSubject, withRoom } from "../../src/realtime/entrance";
+import { basePath, directRoom, Memory, namespaceOf, newId, otherOf, readAddress, roomCalled, roomFault, roomName, socketPath, tokenSubject, withRoom } from "../../src/realtime/entrance";
 import { MemoryStorage } from "../../src/realtime/storage";
 
 test("the token leaves the address, the room stays", () => {
@@ -25,6 +25,12 @@ test.each([["/", "/"], ["/index.html", "/"], ["/chat/", "/chat/"], ["/a/b/index.
   "the page at %s is based at %s",
   (path, base) => expect(basePath(path)).toBe(base),
 );
+
+test.each([
+  ["/", "socket.io", "/socket.io"],
+  ["/chat/index.html", "rt/io", "/chat/rt/io"],
+  ["/chat/", null, "/chat/socket.io"],
+])("Socket.IO, for a page at %s that was told %s, is at %s", (path, told, found) => expect(socketPath(path, told)).toBe(found));
 
 test("room names", () => {
   expect(roomName("  //lobby ")).toBe("lobby");

@@ -52,11 +52,11 @@ beforeEach(() => {
 function link(room = "lobby") {
   const names = ["connected", "lost", "ended", "refused", "attempt", "transport", "event"];
   const events = Object.fromEntries(names.map((name) => [name, (...args: unknown[]) => told.push([name, ...args])]));
-  const options = { origin: "http://h", base: "/chat/", room, auth: () => ({ token: "t" }) };
+  const options = { origin: "http://h", path: "/chat/socket.io", room, auth: () => ({ token: "t" }) };
   return socketLink(options)(events as unknown as LinkEvents);
 }
 
-test("the room is the namespace as it is, below the page's path", () => {
+test("the room is the namespace as it is, and the path the one that was given", () => {
   link("a:b/@c");
   expect(fake.made[0]).toEqual(["http://h", { path: "/chat/socket.io", autoConnect: false }]);
   expect(asked.mock.calls[0]?.[0]).toBe("/a:b/@c");

@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 from collections.abc import Awaitable, Callable
+from typing import cast
 
 from aiohttp import web
 
@@ -38,7 +39,7 @@ def find(name: str) -> Setup:
         raise CannotStart(
             f"--app {name}: there is no module {error.name}, neither installed nor in {here}"
         ) from error
-    except Exception as error:
+    except Exception as error:  # somebody else's module raises what it likes
         raise _failed(name, "cannot be imported", error) from error
     if found is None:
         raise CannotStart(f"--app {name}: the module {module} has no {function}")
@@ -52,7 +53,7 @@ def find(name: str) -> Setup:
         ) from error
     except ValueError:
         pass  # of something that does not say what it takes
-    return found  # type: ignore[no-any-return]
+    return cast("Setup", found)
 
 
 async def set_up(name: str, app: web.Application, hooks: Hooks, config: Config) -> None:
@@ -62,7 +63,7 @@ async def set_up(name: str, app: web.Application, hooks: Hooks, config: Config) 
         done = function(app, hooks, config)
         if inspect.isawaitable(done):
             await done
-    except Exception as error:
+    except Exception as error:  # so does somebody else's function
         raise _failed(name, "failed", error) from error
 
 

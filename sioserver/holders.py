@@ -81,7 +81,7 @@ class Holders:
                         self.remove(client)
                         try:
                             client.outbox.close(client, Disconnect("token_revoked"))
-                        except Exception:
+                        except Exception:  # the others are ended
                             log.exception("a client could not be ended")  # the others are
                 lots.popleft()
                 if loop.time() > until:

@@ -286,7 +286,7 @@ class HookCalls:
                 raise Refusal("internal") from error
             result = "timeout" if isinstance(error, _TooLate) else "refused"
             raise
-        except Exception as error:
+        except Exception as error:  # an embedder's function; the client is told
             log.exception("the hook %s failed", _name(hook, function))
             raise Refusal("internal") from error
         finally:

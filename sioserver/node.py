@@ -115,16 +115,22 @@ class Node:
             well = await self._announce(quiet=not well)  # said once, not with every try
 
     async def _announce(self, *, quiet: bool = False) -> bool:
-        """Tell who came and who left. False: it failed, and the next time tells that as well."""
-        try:
-            for chore in self.chores:
+        """Tell who came and who left. False: something failed; the next time does it again."""
+        well = True
+        for chore in self.chores:
+            try:
                 chore(self._clock())
+            except Exception:  # everybody waits for what comes behind it
+                well = False
+                if not quiet:
+                    log.exception("a chore could not be done")
+        try:
             await self._engine.sweep(self._clock())
-        except Exception:
+        except Exception:  # presence is announced again, with the next round
+            well = False
             if not quiet:
                 log.exception("presence could not be announced")
-            return False
-        return True
+        return well
 
     async def _watch_lag(self) -> None:
         loop = asyncio.get_running_loop()

@@ -149,7 +149,7 @@ class Sessions:
             took = 0.0
             try:
                 took = await self._tell_news()
-            except Exception:
+            except Exception:  # this task is for all sessions: the next news are told again
                 log.exception("sessions could not be told what is new")
             await asyncio.sleep(max(self._pause, REST * took))
 

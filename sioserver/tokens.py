@@ -100,13 +100,13 @@ def _seconds(ttl: str) -> int:
 
 
 def _perms(text: str) -> list[str] | dict[str, list[str]]:
-    found: list[str] | dict[str, list[str]]
     if text.lstrip().startswith("{"):
         try:
-            found = json.loads(text)
-            words = [word for listed in found.values() for word in listed]  # type: ignore[union-attr]
+            rooms: dict[str, list[str]] = json.loads(text)
+            words = [word for listed in rooms.values() for word in listed]
         except (ValueError, TypeError, RecursionError):
             raise NoToken('--perms is no JSON such as {"team/*": ["join", "read"]}') from None
+        found: list[str] | dict[str, list[str]] = rooms
     else:
         words = found = text.replace(",", " ").split()
     if unknown := [word for word in words if word not in WORDS]:

@@ -64,6 +64,24 @@ async def test_from_start_to_stop(node: Node, engine: NodeEngine) -> None:
     assert engine.calls[-2:] == ["sweep", "stop"]  # a last one, for those who have just left
 
 
+async def test_a_chore_that_fails_keeps_nothing_else_from_being_done(
+    node: Node, engine: NodeEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    done: list[float] = []
+
+    def broken(now: float) -> None:
+        done.append(-1.0)
+        raise RuntimeError("a fault of ours")
+
+    node.chores += [broken, done.append]
+    await node.start()
+    await engine.sweeps(3)
+    await node.stop()
+    assert done[:4] == [-1.0, FakeClock().now] * 2
+    said = [record.message for record in caplog.records if record.levelname == "ERROR"]
+    assert said == ["a chore could not be done"] * 2  # at the beginning, and at the end
+
+
 async def test_chores_are_done_with_each_sweep(node: Node, engine: NodeEngine) -> None:
     done: list[float] = []
     node.chores.append(done.append)

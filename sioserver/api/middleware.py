@@ -126,7 +126,7 @@ async def _answer(
             raise  # a redirect, or an answer in a shape of the raiser's own
         refusal, status = _refusal(error), error.status
         headers = {name: error.headers[name] for name in _KEPT if name in error.headers}
-    except Exception as error:
+    except Exception as error:  # the client is told that it is our fault
         gone = request.transport is None or request.transport.is_closing()
         if gone and isinstance(error, ConnectionError):
             return web.Response(status=CLIENT_GONE)  # nobody reads it, and nothing is wrong here

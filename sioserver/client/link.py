@@ -143,7 +143,7 @@ class Link(socketio.AsyncClient):
 
     async def _handle_connect(self, namespace: str | None, data: Any) -> None:
         self.pid = (data or {}).get("pid")
-        await super()._handle_connect(namespace, data)  # type: ignore[misc]
+        await super()._handle_connect(namespace, data)  # type: ignore[misc]  # private, not in the stubs
 
     async def _handle_disconnect(self, namespace: str | None) -> None:
         # a DISCONNECT packet: the server does not want us back

@@ -72,5 +72,5 @@ class Opened(ABC):
         if self._on_event is not None:
             try:
                 self._on_event(name, *args)
-            except Exception:
+            except Exception:  # the application's own
                 log.exception("on_event failed")

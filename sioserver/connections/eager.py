@@ -49,7 +49,7 @@ def _rest(coroutine: Coroutine[Any, Any, None], waiting_for: Any) -> Generator[A
         while True:
             try:
                 yield waiting_for
-            except BaseException as error:
+            except BaseException as error:  # it is the coroutine's, which may handle it
                 waiting_for = coroutine.throw(error)
             else:
                 waiting_for = coroutine.send(None)

@@ -99,7 +99,7 @@ class Inbox:
             task = self.server.start(handler(*args))
         except asyncio.CancelledError:
             task = None  # it waited for something that had been cancelled
-        except Exception:
+        except Exception:  # what the client sent behind it is handled
             self.server.logger.exception("a handler failed")
             task = None
         finally:

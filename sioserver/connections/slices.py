@@ -48,7 +48,7 @@ class Slices:
         began = loop.time()
         try:
             work()
-        except Exception:
+        except Exception:  # the others' ends are dealt with
             log.exception("a connection's end could not be dealt with")  # the others go on
         self._spent += loop.time() - began
 

@@ -44,7 +44,7 @@ def announce(
             listener.on_lifted(room, change)
         else:
             listener.on_sanction(room, change)
-    except Exception:
+    except Exception:  # see above
         log.exception("what was decided could not be announced")
 
 

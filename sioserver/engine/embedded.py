@@ -280,26 +280,28 @@ class EmbeddedEngine:
                 if not waiter.done():
                     waiter.set_exception(entry.refusal())
             return
-        epoch = self._journal.epoch
         if not entry.duplicate:
-            message = entry.announced()
-            state = self._rooms.get(entry.room)
-            if state is not None:
-                state.append(message, entry.size, self._cached_messages)
-            if entry.room in self._watched:
-                try:
-                    self._listener.on_message(entry.room, epoch, message)
-                except Exception:
-                    log.exception("a message could not be announced")
-            if self.webhooks is not None:
-                self.webhooks.touch(entry.room)
-        position = Position(epoch, entry.offset)
+            try:
+                self._announce(entry)
+            except Exception:  # it is stored, which is what those are told who wait
+                log.exception("a message could not be announced")
+        position = Position(self._journal.epoch, entry.offset)
         published = Published(entry.id, position, entry.at, entry.duplicate, entry.target)
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(published)
             if not published.duplicate:
                 published = Published(entry.id, position, entry.at, duplicate=True)
+
+    def _announce(self, entry: Entry) -> None:
+        message = entry.announced()
+        state = self._rooms.get(entry.room)
+        if state is not None:
+            state.append(message, entry.size, self._cached_messages)
+        if self.webhooks is not None:
+            self.webhooks.touch(entry.room)
+        if entry.room in self._watched:
+            self._listener.on_message(entry.room, self._journal.epoch, message)
 
     # -- members ----------------------------------------------------------------------------------
 
@@ -438,7 +440,7 @@ class EmbeddedEngine:
                 diff = PresenceDiff(self._counts(room, state), joined, left, away, back)
                 try:
                     self._listener.on_presence(room, diff)
-                except Exception:
+                except Exception:  # the other rooms are still told
                     log.exception("presence could not be announced")
         if self.webhooks is not None:
             self.webhooks.write(now)

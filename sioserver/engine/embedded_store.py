@@ -230,7 +230,7 @@ class Journal:
                     _finish(result)
                 else:
                     self._take_stock(result)
-            except Exception:
+            except Exception:  # the results behind it have others who wait
                 log.exception("a result of the store could not be handed out")
             if self._loop.time() > until:
                 self._loop.call_soon(self._hand_out)
@@ -260,7 +260,7 @@ class Journal:
     def _main(self, opened: asyncio.Future[str]) -> None:
         try:
             file = StoreFile(self._path, full=self._full)
-        except Exception as error:
+        except Exception as error:  # whoever waits for the opening is told
             if not isinstance(error, StoreError):
                 log.exception("the store could not be opened")
                 error = StoreError(f"{self._path} cannot be opened: {error!r}")
@@ -308,7 +308,7 @@ def _finish(call: Call) -> None:
     if call.problem is None:
         try:
             call.done(call.result)
-        except Exception:
+        except Exception:  # whoever waits is told
             log.exception("a result of the store could not be used")
             call.problem = "internal"
         else:

@@ -70,7 +70,7 @@ class EmbeddedTokens:
         if self._rules.put(rule):
             try:
                 self._listener.on_revoked(rule)
-            except Exception:
+            except Exception:  # the rule counts, whoever could not be ended
                 log.exception("a revocation could not be announced")
 
 

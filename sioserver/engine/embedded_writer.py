@@ -109,7 +109,7 @@ class Writer:
                 self._write(batch.entries, batch.writes, batch.firsts)
             for call in batch.reads:
                 self._read(call)
-        except Exception:
+        except Exception:  # each job is told; the thread goes on
             log.exception("the store's thread failed unexpectedly")
             for job in _jobs(batch.entries, [*batch.writes, *batch.reads]):
                 job.problem = job.problem or "internal"
@@ -127,7 +127,7 @@ class Writer:
             for call in writes:
                 call.result = call.run(tables)
             firsts.update(tables.commit())
-        except Exception as error:
+        except Exception as error:  # each job is told, or tried alone
             self._undo()
             if self._is_disk_failure(error):
                 for job in _jobs(entries, writes):
@@ -170,7 +170,7 @@ class Writer:
     def _read(self, call: Call) -> None:
         try:
             call.result = call.run(self._tables)
-        except Exception as error:
+        except Exception as error:  # whoever reads is told
             if self._is_disk_failure(error):
                 call.problem = "unavailable"
             else:

@@ -13,7 +13,8 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from random import uniform
 from typing import Any, Final, NamedTuple, Protocol, cast
 
-from hiredis import Reader, pack_command
+import hiredis
+from hiredis import Reader
 from redis.asyncio.connection import (
     Connection,
     SSLConnection,
@@ -43,6 +44,9 @@ _SPEAKS_NO_TLS: Final = "one that does not speak TLS needs redis:// in redis.url
 
 Argument = str | bytes | int | float
 Command = tuple[Argument, ...]
+
+pack_command = cast("Callable[[Command], bytes]", hiredis.pack_command)
+"""A command as it goes over the wire. (hiredis' own stub takes one of one argument only.)"""
 
 
 class ReplyError(Exception):
@@ -355,7 +359,7 @@ async def keep_connected(
 
 def pack(commands: Sequence[Command]) -> bytes:
     """Commands as they go over the wire."""
-    return b"".join([pack_command(command) for command in commands])  # type: ignore[arg-type]
+    return b"".join([pack_command(command) for command in commands])
 
 
 def seconds(clock: Sequence[bytes]) -> float:

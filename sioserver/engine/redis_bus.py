@@ -216,7 +216,7 @@ class Bus:
             self._give_up(channel)
         try:
             self._on_lost()
-        except Exception:
+        except Exception:  # the other channels are still told
             log.exception("what is done about a broken connection has failed")
         for other in self._ears.values():
             self._tell_again(other.heard)
@@ -245,7 +245,7 @@ class Bus:
     def _tell(self, channels: list[str]) -> None:
         try:
             self._on_subscribed(channels)
-        except Exception:
+        except Exception:  # they are listened to nevertheless
             log.exception("what is done about channels that are listened to has failed")
 
 

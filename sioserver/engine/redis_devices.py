@@ -59,12 +59,15 @@ class Batch(NamedTuple):
 
     def chunks(self, size: int) -> Iterator[Batch]:
         """The same in parts of at most `size` people. Whoever left comes first."""
-        everybody = [*self.left, *self.joined, *self.moved]
         leaving, here = len(self.left), len(self.left) + len(self.joined)
-        for start in range(0, len(everybody), size):
+        for start in range(0, here + len(self.moved), size):
             end = start + size
             turn, last = (min(max(place, start), end) for place in (leaving, here))
-            yield Batch(everybody[turn:last], everybody[start:turn], everybody[last:end])  # type: ignore[arg-type]
+            yield Batch(
+                self.joined[turn - leaving : last - leaving],
+                self.left[start:turn],
+                self.moved[last - here : end - here],
+            )
 
 
 class _Crowd:

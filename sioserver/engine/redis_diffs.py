@@ -106,7 +106,7 @@ class Diffs:
         lists = map(_users, (diff.joined, diff.left, diff.away, diff.back))
         try:
             self._on_diff(room, PresenceDiff(counts, *lists))
-        except Exception:
+        except Exception:  # the other rooms are still told
             log.exception("presence could not be announced")
 
 

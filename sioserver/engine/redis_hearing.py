@@ -152,7 +152,7 @@ class Hearing:
         if user_id is not None:
             try:
                 self._listener.on_left(room, user_id)
-            except Exception:
+            except Exception:  # nothing else on the bus is lost for it
                 log.exception("a leave could not be passed on")
 
     def _on_subscribed(self, channels: list[str]) -> None:

@@ -170,7 +170,7 @@ class Lease:
                 if well:  # said once, not with every try
                     log.warning("no sign of life could be shown: %s", refusal.message)
                 well = False
-            except Exception:
+            except Exception:  # without this task the node would die for the others
                 if well:
                     log.exception("no sign of life could be shown")
                 well = False
@@ -225,7 +225,7 @@ class Lease:
                 await answer(self._redis.command(dying, "ZREM", dying, lease))
             except Refusal:
                 return  # found again with one of the next looks, here or elsewhere
-            except Exception:
+            except Exception:  # another look will find them
                 log.exception("a dead node's people could not be taken away")
                 return
             self._expired += 1

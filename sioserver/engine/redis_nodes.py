@@ -129,7 +129,7 @@ class RedisNodes:
         try:
             event = Event(told.name, told.payload, None, told.before, told.latest)
             self._on_event(room, event, told.node)
-        except Exception:
+        except Exception:  # nobody waits for what is ephemeral
             log.exception("an event of another node could not be passed on")
 
     # -- the list ---------------------------------------------------------------------------------

@@ -13,11 +13,17 @@ from math import inf
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
-from hiredis import pack_command
-
 from sioserver.config.schema import Redis as Settings
 from sioserver.engine.base import StoreError
-from sioserver.engine.redis_access import Access, Address, Argument, NotReady, ReplyError, pauses
+from sioserver.engine.redis_access import (
+    Access,
+    Address,
+    Argument,
+    NotReady,
+    ReplyError,
+    pack_command,
+    pauses,
+)
 from sioserver.engine.redis_calls import DENIED, Call, Unavailable
 from sioserver.engine.redis_cluster import QUESTION, Cluster
 from sioserver.engine.redis_link import Link
@@ -79,7 +85,7 @@ class Redis:
     def command(self, key: str, *args: Argument) -> asyncio.Future[Any]:
         """Send a command to the server that has `key`. The future gets the reply (bytes, int, None,
         lists of these), or raises Unavailable or ReplyError; it may be cancelled."""
-        call = Call(pack_command(args), self._future(), self._now() + self._timeout, key)  # type: ignore[arg-type]
+        call = Call(pack_command(args), self._future(), self._now() + self._timeout, key)
         (self._only or self._link(key)).send(call)
         return call.future
 
@@ -87,7 +93,7 @@ class Redis:
         self, script: Script, keys: Sequence[str], args: Sequence[Argument]
     ) -> asyncio.Future[Any]:
         """The same for a script; the server that has the first key gets it."""
-        data = pack_command(("EVALSHA", script.sha1, len(keys), *keys, *args))  # type: ignore[arg-type]
+        data = pack_command(("EVALSHA", script.sha1, len(keys), *keys, *args))
         key = keys[0]
         call = Call(data, self._future(), self._now() + self._timeout, key, script)
         (self._only or self._link(key)).send(call)
@@ -297,7 +303,7 @@ class Redis:
             self._tell_followers()
         try:
             self._on_connected()
-        except Exception:
+        except Exception:  # the connection is there nevertheless
             log.exception("Redis: what is done at each connect has failed")
 
     def _tell_followers(self) -> None:
@@ -316,7 +322,7 @@ class Redis:
             self._cluster.suspect()
         try:
             self._on_lost(reason)
-        except Exception:
+        except Exception:  # a link that is down comes back nevertheless
             log.exception("Redis: what is done when a connection breaks has failed")
 
     def on_failed(self, link: Link, error: Exception) -> None:

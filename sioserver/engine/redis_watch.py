@@ -400,7 +400,7 @@ class RedisWatch:
         """A message's turn has come."""
         try:
             self._listener.on_message(room, epoch, message)
-        except Exception:
+        except Exception:  # what comes behind it is still announced
             log.exception("a message could not be announced")
 
     def gap(self, room: str, after: Position) -> None:
@@ -408,5 +408,5 @@ class RedisWatch:
         self._counts["gaps"] += 1
         try:
             self._listener.on_gap(room, after)
-        except Exception:
+        except Exception:  # what comes behind it is still announced
             log.exception("a gap could not be announced")

@@ -195,8 +195,7 @@ class Door:
                 log.warning("a handler of a client that has gone does not end")
         try:
             await self._rooms.gone(connection)
-        except Exception:
-            # the store could not be written; the user's lease there ends by itself
+        except Exception:  # nobody waits for this; the user's lease in the store ends by itself
             log.exception("the end of a connection could not be told")
 
     # ------------------------------------------------------------ the end

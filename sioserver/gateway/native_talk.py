@@ -51,7 +51,7 @@ class NativeTalk:
             answer = await self._ask(connection, ask)
         except Refusal as error:
             refusal = error
-        except Exception:
+        except Exception:  # the client is told that it is our fault
             log.exception("the event %.64r failed", ask.event)
             refusal = Refusal("internal")
         else:

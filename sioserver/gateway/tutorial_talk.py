@@ -114,7 +114,7 @@ class TutorialTalk:
             await self._understand(connection, visitor, data)
         except Refusal as error:
             self._refuse(connection, visitor, error)
-        except Exception:
+        except Exception:  # the client is told that it is our fault
             log.exception("a frame could not be handled")
             self._refuse(connection, visitor, Refusal("internal"))
 

@@ -294,7 +294,7 @@ class ClusterManager(PubSub, Manager):
             level = logging.DEBUG if self._complained else logging.WARNING
             self._complained = True  # the others are counted
             log.log(level, "ignored what came on %.200r: %s", channel, error)
-        except Exception:
+        except Exception:  # the messages behind it are heard
             log.exception("what came on %.200r could not be handled", channel)
         while len(self._tasks) >= TASKS:
             await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -293,7 +293,7 @@ def on_connection_lost(request: web.Request, callback: Callable[[], None]) -> No
     aiohttp has no public way to learn it unless the runner cancels handlers, which is not ours to
     decide: what it does do is to hand the error to the request's body, and a GET has none.
     """
-    request._payload = _LostSignal(callback)  # type: ignore[assignment]
+    request._payload = _LostSignal(callback)  # type: ignore[assignment]  # no stream, see above
 
 
 _TAKES: Final[WeakKeyDictionary[Any, dict[int, bool]]] = WeakKeyDictionary()

@@ -200,7 +200,7 @@ class RoomServer(AsyncServer):
                 log.warning("a token was refused (%s): %s", error.reason, error.detail)
         except Refusal as error:
             refusal = error
-        except Exception:
+        except Exception:  # the client is told that it is our fault
             log.exception("a client could not be let into %.140r", namespace)
             refusal = Refusal("internal")
         connection.leave(namespace)
@@ -475,7 +475,7 @@ class RoomServer(AsyncServer):
             if client is not None and isinstance(error, InvalidToken):
                 # who is here is looked at however many were bad, but a guess is a guess
                 self._entry.note(client.session.address, error)
-        except Exception:
+        except Exception:  # the client is told that it is our fault
             log.exception("the event %.64r failed", name)
             refusal = Refusal("internal")
         session = self.eio.sockets.get(eio_sid)

@@ -371,7 +371,7 @@ class AsyncServer(Handlers):
             self._expect_connect(session)
         try:
             await self._trigger_event("disconnect", namespace, sid, reason)
-        except (Exception, asyncio.CancelledError):
+        except (Exception, asyncio.CancelledError):  # a library user's; it leaves nevertheless
             self.logger.exception("disconnect handler error")
         finally:
             await self.manager.disconnect(sid, namespace, ignore_queue=True)
@@ -397,7 +397,7 @@ class AsyncServer(Handlers):
             return
         try:
             result = await self._trigger_event(data[0], namespace, sid, *data[1:])
-        except Exception:
+        except Exception:  # a library user's: no answer, as in the stock server
             self.logger.exception("event handler error")
             return
         if id is None or result is self.not_handled:
@@ -418,7 +418,7 @@ class AsyncServer(Handlers):
                 and id is not None
                 and await self.manager.trigger_callback(sid, id, data)
             )
-        except Exception:
+        except Exception:  # a library user's callback raises what it likes
             self.logger.exception("ack callback error")
             return
         session = self.eio.sockets.get(eio_sid)

@@ -120,7 +120,7 @@ class SessionServer(engineio.AsyncServer):
         try:
             result = handler(*args)
             return await result if inspect.isawaitable(result) else result
-        except Exception:
+        except Exception:  # a library user's handler raises what it likes
             self.logger.exception("%s handler error", event)
             return False if event == "connect" else None
 

@@ -119,7 +119,7 @@ class Reader(asyncio.BufferedProtocol):
             self._parser._feed_data(data)
         except WebSocketError as error:
             socket.fault(error.code)
-        except Exception:
+        except Exception:  # the client is told with a close frame
             log.exception("a frame could not be handled")
             socket.close(INTERNAL_ERROR)
 

@@ -214,7 +214,7 @@ class WebSocket:
             self._gathered = 0
             try:
                 self._tcp.write(frames)
-            except Exception:
+            except Exception:  # it is closed; the others are written to
                 log.exception("a connection could not be written to")
                 self.abort()
 

@@ -49,6 +49,28 @@ async def test_a_crowd_that_leaves_does_not_keep_the_loop(
     assert turns >= 5
 
 
+@pytest.mark.parametrize("what", ["webhooks", "_listener"])
+async def test_who_posts_is_answered_whatever_becomes_of_the_announcement(
+    engine: EmbeddedEngine,
+    what: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Broken:
+        def touch(self, room: str) -> None:
+            raise RuntimeError("a fault of ours")
+
+        def on_message(self, *_: object) -> None:
+            raise RuntimeError("a fault of ours")
+
+    engine.watch("a")
+    monkeypatch.setattr(engine, what, Broken())
+    published = await asyncio.wait_for(engine.publish("a", draft("m1"), KEEP), 20)
+    assert published.position.offset == 1
+    assert (await engine.history("a", limit=9)).messages[0].id == "m1"
+    assert "a message could not be announced" in caplog.text
+
+
 # -- the disk fails -------------------------------------------------------------------------------
 
 

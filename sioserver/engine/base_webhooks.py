@@ -20,8 +20,9 @@ from sioserver.model import Position
 from sioserver.subscriptions import Lane
 
 LOOK: Final = 60.0
-"""Seconds within which a node finds by `due` what one that died had yet to send, where they share a
-store."""
+"""Seconds after which a room in which nothing waits is due again, where nodes share a store: within
+them is found what one that died had yet to send, if that is not found with its people (whose rooms
+are `touched` when they are taken away)."""
 
 
 class Note(msgspec.Struct, frozen=True):

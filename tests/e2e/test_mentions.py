@@ -83,7 +83,8 @@ async def test_who_is_named_gets_there(server: ServerProcess, arrive: Arrive, ro
     await ada.at("mentions-page").focus()
     await ada.page.keyboard.press("Enter")
     await photograph(ada, "mentions-phone")
-    await ada.page.keyboard.press("Tab")
+    while not await ada.at("mention-entry").evaluate("one => one === document.activeElement"):
+        await ada.page.keyboard.press("Tab")
     await ada.page.keyboard.press("Enter")
     await expect(named).to_be_focused()
     await expect(named).to_be_in_viewport()

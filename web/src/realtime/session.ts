@@ -42,6 +42,8 @@ export class RoomSession {
   private readonly mentions: Mentions;
   /** The public rooms. */
   readonly directory: Finder<wire.PublicRoom, string>;
+  /** Messages of the room. */
+  readonly search: Finder<wire.Message, number>;
   private readonly now: () => number;
   private readonly random: () => number;
   private connection: Connection = initial;
@@ -91,6 +93,8 @@ export class RoomSession {
     this.changer = new Changer(ports);
     this.mentions = new Mentions(ports);
     const listRooms = (query: string, after: string | null) => ports.ask("directory", { ...(query && { query }), ...(after !== null && { after }) });
+    const search = (query: string, before: number | null) => ports.request("search", { query, ...(before !== null && { before }) });
+    this.search = new Finder(async (query, before) => wire.parseSearch(await search(query, before)), ports.changed);
     this.directory = new Finder(async (query, after) => wire.parseDirectory(await listRooms(query, after)), ports.changed);
     this.seeker = new Seeker({ ...ports, historian: this.historian });
   }
@@ -99,7 +103,7 @@ export class RoomSession {
     const { connection, me, notice, unreadAfter, timeline, historian, outbox, reader, typist, crowd, mentions, seeker } = this;
     const { room } = this.options;
     const may = { mayPost: this.mayPost(), topic: this.settings.topic, mayLookBack: this.may("history"), mayModerate: this.mayModerate() };
-    return drawn({ mine: this.mine.list, directory: this.directory.view, peer: this.peer, room, connection, me, notice, unreadAfter, timeline, historian, outbox, reader, typist, crowd, mentions, seeker, ...may });
+    return drawn({ mine: this.mine.list, directory: this.directory.view, search: this.search.view, peer: this.peer, room, connection, me, notice, unreadAfter, timeline, historian, outbox, reader, typist, crowd, mentions, seeker, ...may });
   }
 
   open(): void {
@@ -299,6 +303,7 @@ export class RoomSession {
 
   private beganAnew(): void {
     this.crowd.forgetNotes();
+    this.search.forget();
     this.unreadAfter = null;
     this.reader.reset();
     this.notice = { code: "history_anew", message: "The history of this room began anew." };

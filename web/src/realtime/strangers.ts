@@ -3,6 +3,7 @@
 const NAME_LENGTH = 128;
 const TOPIC_LENGTH = 512;
 const EMOJI_LENGTH = 32;
+const LINE_LENGTH = 10_000;
 /** More of them than any living script puts on a letter, and too few to reach the next line. */
 const MARKS_ON_A_LETTER = 4;
 const MARKED = 1_000;
@@ -27,6 +28,11 @@ export function plainName(text: string): string {
 /** The topic of a room, on one line. */
 export function plainTopic(text: string): string {
   return plain(text, TOPIC_LENGTH);
+}
+
+/** As much of a text as is searched, on one line. */
+export function plainLine(text: string): string {
+  return plain(text, LINE_LENGTH);
 }
 
 /** The same text, or null if it hides something. What emoji are put together with cannot be seen, and belongs to them. */

@@ -12,7 +12,7 @@ import { buildRows, type Row } from "./rows";
 import type { Found, Seeker } from "./seeker";
 import type { Timeline } from "./timeline";
 import type { Typist } from "./typist";
-import type { Notice, PublicRoom, Standing, User } from "./wire";
+import type { Message, Notice, PublicRoom, Standing, User } from "./wire";
 
 export interface SessionOptions {
   readonly room: string;
@@ -37,6 +37,8 @@ export interface RoomView {
   readonly mentions: readonly Naming[];
   readonly mentionsFailed: boolean;
   readonly directory: Findings<PublicRoom>;
+  /** Messages of the room that were searched for. */
+  readonly search: Findings<Message>;
   /** Whom the room knows, as far as that was asked for. */
   readonly people: readonly User[];
   /** The message that the user went to last. */
@@ -56,7 +58,7 @@ export interface RoomView {
   readonly topic: string;
 }
 
-type Given = "room" | "connection" | "me" | "notice" | "mine" | "directory" | "mayPost" | "mayLookBack" | "mayModerate" | "topic";
+type Given = "room" | "connection" | "me" | "notice" | "mine" | "directory" | "search" | "mayPost" | "mayLookBack" | "mayModerate" | "topic";
 
 export interface RoomParts extends Pick<RoomView, Given> {
   readonly peer: User | null;
@@ -72,7 +74,7 @@ export interface RoomParts extends Pick<RoomView, Given> {
 }
 
 export function drawn(parts: RoomParts): RoomView {
-  const { room, connection, me, notice, mine: rooms, directory, mayPost, mayLookBack, mayModerate, topic } = parts;
+  const { room, connection, me, notice, mine: rooms, directory, search, mayPost, mayLookBack, mayModerate, topic } = parts;
   const { peer, unreadAfter, timeline, historian, outbox, reader, typist, crowd, mentions, seeker } = parts;
   const mine = me?.id ?? null;
   return {
@@ -89,6 +91,7 @@ export function drawn(parts: RoomParts): RoomView {
     mentions: mentions.list(room, reader.readTo),
     mentionsFailed: mentions.failed,
     directory,
+    search,
     people: crowd.people,
     found: seeker.found,
     presence: crowd.presence,

@@ -370,6 +370,12 @@ export function parseDirectory(value: unknown): Answer<FoundPage<PublicRoom, str
   );
 }
 
+export function parseSearch(value: unknown): Answer<FoundPage<Message, number>> | null {
+  return parseAnswer<protocol.SearchPage, FoundPage<Message, number>>(value, ({ items, next, complete }) =>
+    Array.isArray(items) ? { items: list(items, parseMessage), next: count(next), partial: complete === false } : null,
+  );
+}
+
 function parsePublicRoom(value: unknown): PublicRoom | null {
   const entry = fields<protocol.DirectoryEntry>(value);
   const room = text(entry?.room);

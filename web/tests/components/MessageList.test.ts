@@ -47,6 +47,7 @@ function show(source: Partial<RowSource>, view: Partial<RoomView> = {}, on: Reco
       mentions: [],
       mentionsFailed: false,
       directory: nothingFound,
+      search: nothingFound,
       people: [],
       found: null,
       peerName: null,

@@ -480,3 +480,16 @@ test("public rooms are asked for in the user's session, in pages", async () => {
   await link.last("directory").answer({ ok: true, rooms: [{ room: "teapot", topic: "" }] });
   expect(session.view().directory).toMatchObject({ items: [{ room: "tea" }, { room: "teapot" }], more: false });
 });
+
+test("the room is searched, further back page by page, and a new log has nothing of the old", async () => {
+  await arrive(3);
+  void session.search.find("tea");
+  expect(link.last("search").args).toEqual([{ query: "tea" }]);
+  await link.last("search").answer({ ok: true, items: [sent(message(3))], complete: false, searched_to: 2, next: 2 });
+  void session.search.more();
+  expect(link.last("search").args).toEqual([{ query: "tea", before: 2 }]);
+  await link.last("search").answer({ ok: true, items: [sent(message(1))], complete: true, searched_to: 1 });
+  expect(session.view().search).toMatchObject({ items: [{ offset: 3 }, { offset: 1 }], more: false, partial: false });
+  link.welcome({ position: "e2.0" });
+  expect(session.view().search).toMatchObject({ query: null, items: [] });
+});

@@ -28,6 +28,7 @@ beforeEach(() => {
     topic: "",
     mine: [],
     directory: nothingFound,
+    search: nothingFound,
     peer: null,
     unreadAfter: null,
     timeline,

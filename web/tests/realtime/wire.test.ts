@@ -73,6 +73,14 @@ test("a page of the directory", () => {
   expect(wire.parseDirectory({ ok: true, rooms: 7 })).toBeNull();
 });
 
+test("what a search has found", () => {
+  const item = { id: "m", offset: 7, ...flat, body: "x", at: 1 };
+  const items = [{ id: "m", offset: 7, user, body: "x", at: 1 }];
+  expect(wire.parseSearch({ ok: true, items: [item, 7], complete: true, searched_to: 1 })).toEqual({ ok: true, value: { items, next: null, partial: false } });
+  expect(wire.parseSearch({ ok: true, items: [], complete: false, searched_to: 4, next: 4 })).toMatchObject({ value: { next: 4, partial: true } });
+  expect(wire.parseSearch({ ok: true })).toBeNull();
+});
+
 test("the answers", () => {
   const error = { code: "slow", message: "Slow.", temporary: true, retry_after: 2.5 };
   const refusal = { code: "slow", message: "Slow.", temporary: true, retryAfter: 2.5 };

@@ -161,6 +161,8 @@ NAMES = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_
 SECRETS = st.text("abc'\"\\ é", min_size=32, max_size=40).map("0123456789".__add__)
 # the libraries' own names begin with two of these
 EVENTS = st.lists(NAMES.filter(lambda name: not name.startswith("__")), max_size=3)
+# an event is in one of the two lists of a rule
+LATEST = st.lists(st.text("0123", min_size=1, max_size=3).map("latest-".__add__), max_size=3)
 SPECIAL: dict[str, st.SearchStrategy[Any]] = {
     "server.host": st.sampled_from(["127.0.0.1", "::1", "localhost"]),
     "server.path": st.from_regex(r"(/[a-z0-9._~-]{1,5}){1,3}", fullmatch=True),
@@ -196,8 +198,8 @@ SPECIAL: dict[str, st.SearchStrategy[Any]] = {
     "webhooks.url": st.sampled_from(["https://a.example/hook?x=1", "http://127.0.0.1:9"]),
     "webhooks.rooms": st.lists(TEXTS, min_size=1, max_size=3),
     "webhooks.events": st.lists(st.sampled_from(["join", "leave"]), min_size=1, max_size=3),
-    "rooms.relay": EVENTS,
-    "rooms.relay_latest": EVENTS,
+    "rooms.relay": EVENTS.filter(lambda names: not any(n.startswith("latest-") for n in names)),
+    "rooms.relay_latest": LATEST,
 }
 
 

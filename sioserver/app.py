@@ -220,7 +220,11 @@ def create_app(
     app.router.add_routes(health.routes(node.ready, metrics, shown))
     if config.server.web:
         app.router.add_routes(
-            page.routes(frame_ancestors=config.server.frame_ancestors, socket_path=path)
+            page.routes(
+                frame_ancestors=config.server.frame_ancestors,
+                socket_path=path,
+                transports=config.transport.transports,
+            )
         )
     return app
 

@@ -62,6 +62,8 @@ and start the server again. Socket.IO clients can connect without it.
 
 SOCKET_PATH: Final = b'<meta name="socket-path" content="socket.io" />'
 """Where the page says to its scripts at which path, from its own, Socket.IO is."""
+SOCKET_TRANSPORTS: Final = b'<meta name="socket-transports" content="" />'
+"""Where it says by which transports; empty: by all."""
 
 Fields = Callable[[web.Request], dict[str, str]]
 Handler = Callable[[web.Request], Awaitable[web.Response]]
@@ -82,9 +84,11 @@ def routes(
     directory: Path = PAGE,
     frame_ancestors: Sequence[str] = (),
     socket_path: str = "/socket.io",
+    transports: Sequence[str] = ("polling", "websocket"),
 ) -> list[web.RouteDef]:
     """A route for each file in the directory, and `/` for the page itself. `frame_ancestors`: who
-    may show it in a frame, see `page_headers`. `socket_path`: where its scripts find Socket.IO."""
+    may show it in a frame, see `page_headers`. `socket_path` and
+    `transports`: where and how its scripts find Socket.IO."""
 
     def fields(request: web.Request) -> dict[str, str]:
         return page_headers(request.host, frame_ancestors)
@@ -94,8 +98,7 @@ def routes(
     if index is None:
         log.warning("the page is not built: make web")
         return [web.get("/", _teller(fields))]
-    if socket_path != "/socket.io":
-        index = _file(INDEX, _told(index.body, socket_path))
+    index = _file(INDEX, _told(index.body, socket_path, transports))
     found = [web.get("/", _sender(index, fields))]
     found += [web.get(f"/{name}", _sender(file, fields)) for name, file in files.items()]
     return found
@@ -125,11 +128,19 @@ def _file(name: str, body: bytes) -> File:
     )
 
 
-def _told(page: bytes, socket_path: str) -> bytes:
-    if SOCKET_PATH not in page:
-        log.warning("the page does not know of server.path, and connects to /socket.io: make web")
-    path = escape(socket_path.removeprefix("/")).encode()
-    return page.replace(SOCKET_PATH, SOCKET_PATH.replace(b"socket.io", path))
+def _told(page: bytes, socket_path: str, transports: Sequence[str]) -> bytes:
+    """The page, with what it has to know where that is not as usual."""
+    told = {}
+    if socket_path != "/socket.io":
+        path = escape(socket_path.removeprefix("/"))
+        told[SOCKET_PATH] = SOCKET_PATH.replace(b"socket.io", path.encode())
+    if len(transports) == 1:
+        told[SOCKET_TRANSPORTS] = SOCKET_TRANSPORTS.replace(b'""', f'"{transports[0]}"'.encode())
+    for place, said in told.items():
+        if place not in page:
+            log.warning("the page is an old one and will not find Socket.IO: make web")
+        page = page.replace(place, said)
+    return page
 
 
 def _sender(file: File, fields: Fields) -> Handler:

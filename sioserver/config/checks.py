@@ -76,6 +76,8 @@ def _addresses(config: Config) -> Iterator[Problem]:
             ("server.path",),
             'expected a path that begins with "/" and does not end with it, such as /socket.io',
         )
+    elif f"{server.path}/".startswith(tuple(f"{path}/" for path in (*TAKEN_PATHS, "/api"))):
+        yield Problem(("server.path",), "something else is there; the default is /socket.io")
     for name in server.hosts:
         if text := hosts.fault(name):
             yield Problem(("server.hosts",), text)

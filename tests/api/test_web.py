@@ -9,7 +9,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from sioserver.api.headers import page_headers
-from sioserver.api.web import INDEX, PAGE, SOCKET_PATH, TYPES, read, routes
+from sioserver.api.web import INDEX, PAGE, SOCKET_PATH, SOCKET_TRANSPORTS, TYPES, read, routes
 
 Http = TestClient[web.Request, web.Application]
 
@@ -86,17 +86,18 @@ async def test_the_page_is_told_where_socket_io_is(
     page: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     source = (Path(__file__).parents[2] / "web" / INDEX).read_bytes()
-    assert source.count(SOCKET_PATH) == 1
+    assert (source.count(SOCKET_PATH), source.count(SOCKET_TRANSPORTS)) == (1, 1)
     (page / INDEX).write_bytes(source)
     app = web.Application()
-    app.add_routes(routes(page, socket_path='/rt/i"o'))
+    app.add_routes(routes(page, socket_path='/rt/i"o', transports=["websocket"]))
     async with TestClient(TestServer(app)) as http:
         text = await (await http.get("/")).text()
     assert '<meta name="socket-path" content="rt/i&quot;o" />' in text
+    assert '<meta name="socket-transports" content="websocket" />' in text
     assert not caplog.messages
     (page / INDEX).write_text("a page of before")
     routes(page, socket_path="/rt")
-    assert "does not know of server.path" in caplog.text
+    assert "will not find Socket.IO" in caplog.text
     async with client(page) as http:
         assert await (await http.get("/", headers=PLAIN)).text() == "a page of before"
 

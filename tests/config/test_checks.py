@@ -205,6 +205,13 @@ def test_what_is_no_path(path: str) -> None:
     assert 'begins with "/"' in problem.text
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/metrics/io", "/api", "/api/rooms"])
+def test_where_socket_io_cannot_be(path: str) -> None:
+    (problem,) = found(server={"path": path})
+    assert problem.keys == ("server.path",)
+    assert problem.text.startswith("something else is there")
+
+
 @pytest.mark.parametrize("path", ["/ws", "/chat/ws", "/socket.io2"])
 def test_where_plain_websockets_come_in(path: str) -> None:
     assert not found(gateway={"path": path})

@@ -165,7 +165,9 @@ EVENTS = st.lists(NAMES.filter(lambda name: not name.startswith("__")), max_size
 LATEST = st.lists(st.text("0123", min_size=1, max_size=3).map("latest-".__add__), max_size=3)
 SPECIAL: dict[str, st.SearchStrategy[Any]] = {
     "server.host": st.sampled_from(["127.0.0.1", "::1", "localhost"]),
-    "server.path": st.from_regex(r"(/[a-z0-9._~-]{1,5}){1,3}", fullmatch=True),
+    "server.path": st.from_regex(r"(/[a-z0-9._~-]{1,5}){1,3}", fullmatch=True).filter(
+        lambda path: not f"{path}/".startswith("/api/")
+    ),
     "gateway.path": st.from_regex(r"/plain-[a-z0-9]{1,5}", fullmatch=True),
     "server.origins": st.lists(ORIGINS.filter(lambda text: not text.endswith(":80")), max_size=3),
     "server.frame_ancestors": st.lists(

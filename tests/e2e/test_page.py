@@ -286,8 +286,16 @@ async def test_a_keyboard_alone_is_enough(server: ServerProcess, arrive: Arrive)
     await expect(ada.at("join-button")).to_be_visible()
 
 
-async def test_socket_io_may_be_elsewhere(serve: Serve, arrive: Arrive) -> None:
-    ada = await arrive(await serve({"server.path": "/rt/io"}))
-    await ada.join("Ada")
+@pytest.mark.parametrize(
+    "settings",
+    [{"server.path": "/rt/io"}, {"transport.transports": "websocket"}],
+    ids=["elsewhere", "no polling"],
+)
+async def test_socket_io_may_be_other_than_usual(
+    serve: Serve, arrive: Arrive, settings: dict[str, object]
+) -> None:
+    ada = await arrive(await serve(settings))
+    await ada.join("Ada", "den")  # the test's own name has brackets
     await ada.say("hello")
     await ada.sees("hello")
+    await ada.is_live(transport="websocket")

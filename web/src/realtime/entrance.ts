@@ -44,6 +44,12 @@ export function socketPath(pathname: string, told: string | null | undefined): s
   return basePath(pathname) + (told || "socket.io");
 }
 
+/** The transports that the server has, as it has written them into the page; null: all that there are. */
+export function transportsTold(told: string | null | undefined): readonly Transport[] | null {
+  const found = (["polling", "websocket"] as const).filter((name) => told?.split(" ").includes(name));
+  return found.length > 0 ? found : null;
+}
+
 export function roomName(text: string): string {
   return text.normalize("NFC").trim().replace(/^\/+/, "");
 }

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { basePath, directRoom, Memory, namespaceOf, newId, otherOf, readAddress, roomCalled, roomFault, roomName, socketPath, tokenSubject, withRoom } from "../../src/realtime/entrance";
+import { basePath, directRoom, Memory, namespaceOf, newId, otherOf, readAddress, roomCalled, roomFault, roomName, socketPath, tokenSubject, transportsTold, withRoom } from "../../src/realtime/entrance";
 import { MemoryStorage } from "../../src/realtime/storage";
 
 test("the token leaves the address, the room stays", () => {
@@ -31,6 +31,14 @@ test.each([
   ["/chat/index.html", "rt/io", "/chat/rt/io"],
   ["/chat/", null, "/chat/socket.io"],
 ])("Socket.IO, for a page at %s that was told %s, is at %s", (path, told, found) => expect(socketPath(path, told)).toBe(found));
+
+test.each([
+  ["websocket", ["websocket"]],
+  ["polling", ["polling"]],
+  ["polling websocket", ["polling", "websocket"]],
+  ["", null],
+  [undefined, null],
+])("the transports of %s", (told, found) => expect(transportsTold(told)).toEqual(found));
 
 test("room names", () => {
   expect(roomName("  //lobby ")).toBe("lobby");

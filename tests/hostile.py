@@ -41,6 +41,9 @@ from .transport import kit
 ROOM = "hall"
 """Where the victims are."""
 
+LOGGED = ("message", "edit", "delete", "reaction")
+"""Events that are entries of the log: an attacker's reaction has an offset between two messages."""
+
 USUAL: Mapping[str, Mapping[str, Any]] = {
     "store": {"path": ":memory:"},
     "presence": {"grace": 0.01, "batch": 0.01},
@@ -128,12 +131,12 @@ class Victim:
         event, *args = json.loads(rest)
         if event == "gap":
             raise AssertionError(f"{self.user} was told of a gap: {args}")
-        if event != "message":
+        if event not in LOGGED:
             return None
-        offset = args[0]["offset"]
+        offset = int(args[-1].rpartition(".")[2])
         assert not self.offsets or offset == self.offsets[-1] + 1, (self.offsets[-1], offset)
         self.offsets.append(offset)
-        return args[0]["body"]
+        return args[0]["body"] if event == "message" else None
 
 
 class House(kit.Site):

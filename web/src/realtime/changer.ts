@@ -32,11 +32,16 @@ export class Changer {
     return this.ask(() => this.ports.request("react", { offset, emoji, on }));
   }
 
-  private async ask(request: () => Promise<unknown>): Promise<boolean> {
-    if (!this.ports.isLive()) return false;
-    const answer: Answer<true> | null = parseDone(await request().catch(() => null));
-    if (answer?.ok) return true;
-    this.ports.refused(answer?.error ?? UNKNOWN);
-    return false;
+  private ask(request: () => Promise<unknown>): Promise<boolean> {
+    return asked(this.ports, request);
   }
+}
+
+/** Was it done? If not, the user is told why. */
+export async function asked(ports: Pick<ChangerPorts, "isLive" | "refused">, request: () => Promise<unknown>): Promise<boolean> {
+  if (!ports.isLive()) return false;
+  const answer: Answer<true> | null = parseDone(await request().catch(() => null));
+  if (answer?.ok) return true;
+  ports.refused(answer?.error ?? UNKNOWN);
+  return false;
 }

@@ -11,6 +11,7 @@ import { Historian } from "./historian";
 import type { Ask, Link, Request } from "./link";
 import { Mentions } from "./mentions";
 import { MyRooms } from "./mine";
+import { Moderator } from "./moderator";
 import { worded } from "./notices";
 import { Outbox, type Extras } from "./outbox";
 import { parsePosition, type Position } from "./position";
@@ -38,6 +39,7 @@ export class RoomSession {
   private readonly crowd: Crowd;
   private readonly changer: Changer;
   private readonly seeker: Seeker;
+  readonly moderator: Moderator;
   private readonly mine = new MyRooms();
   private readonly mentions: Mentions;
   /** The public rooms. */
@@ -91,6 +93,7 @@ export class RoomSession {
     this.typist = new Typist(ports);
     this.crowd = new Crowd(ports);
     this.changer = new Changer(ports);
+    this.moderator = new Moderator(ports);
     this.mentions = new Mentions(ports);
     const listRooms = (query: string, after: string | null) => ports.ask("directory", { ...(query && { query }), ...(after !== null && { after }) });
     const search = (query: string, before: number | null) => ports.request("search", { query, ...(before !== null && { before }) });
@@ -102,7 +105,7 @@ export class RoomSession {
   view(): RoomView {
     const { connection, me, notice, unreadAfter, timeline, historian, outbox, reader, typist, crowd, mentions, seeker } = this;
     const { room } = this.options;
-    const may = { mayPost: this.mayPost(), topic: this.settings.topic, mayLookBack: this.may("history"), mayModerate: this.mayModerate() };
+    const may = { mayPost: this.mayPost(), settings: this.settings, sanctions: this.moderator.sanctions.view, mayLookBack: this.may("history"), mayModerate: this.mayModerate() };
     return drawn({ mine: this.mine.list, directory: this.directory.view, search: this.search.view, peer: this.peer, room, connection, me, notice, unreadAfter, timeline, historian, outbox, reader, typist, crowd, mentions, seeker, ...may });
   }
 
@@ -151,6 +154,11 @@ export class RoomSession {
 
   react(offset: number, emoji: string, on: boolean): Promise<boolean> {
     return this.changer.react(offset, emoji, on);
+  }
+
+  /** The same, for moderators. */
+  set(wanted: wire.RoomSettings): Promise<boolean> {
+    return this.moderator.set(this.settings, wanted);
   }
 
   typed(text: string): void {

@@ -12,7 +12,7 @@ import { buildRows, type Row } from "./rows";
 import type { Found, Seeker } from "./seeker";
 import type { Timeline } from "./timeline";
 import type { Typist } from "./typist";
-import type { Message, Notice, PublicRoom, Standing, User } from "./wire";
+import type { Message, Notice, PublicRoom, RoomSettings, Sanction, Standing, User } from "./wire";
 
 export interface SessionOptions {
   readonly room: string;
@@ -55,10 +55,12 @@ export interface RoomView {
   readonly mayPost: boolean;
   readonly mayLookBack: boolean;
   readonly mayModerate: boolean;
-  readonly topic: string;
+  readonly settings: RoomSettings;
+  /** Who is banned, or muted, for moderators. */
+  readonly sanctions: Findings<Sanction>;
 }
 
-type Given = "room" | "connection" | "me" | "notice" | "mine" | "directory" | "search" | "mayPost" | "mayLookBack" | "mayModerate" | "topic";
+type Given = "room" | "connection" | "me" | "notice" | "mine" | "directory" | "search" | "mayPost" | "mayLookBack" | "mayModerate" | "settings" | "sanctions";
 
 export interface RoomParts extends Pick<RoomView, Given> {
   readonly peer: User | null;
@@ -74,7 +76,7 @@ export interface RoomParts extends Pick<RoomView, Given> {
 }
 
 export function drawn(parts: RoomParts): RoomView {
-  const { room, connection, me, notice, mine: rooms, directory, search, mayPost, mayLookBack, mayModerate, topic } = parts;
+  const { room, connection, me, notice, mine: rooms, directory, search, mayPost, mayLookBack, mayModerate, settings, sanctions } = parts;
   const { peer, unreadAfter, timeline, historian, outbox, reader, typist, crowd, mentions, seeker } = parts;
   const mine = me?.id ?? null;
   return {
@@ -85,7 +87,8 @@ export function drawn(parts: RoomParts): RoomView {
     mayPost,
     mayLookBack,
     mayModerate,
-    topic,
+    settings,
+    sanctions,
     mine: rooms,
     peerName: peerName(peer, timeline),
     mentions: mentions.list(room, reader.readTo),

@@ -52,11 +52,26 @@ export interface Refusal {
 
 export interface RoomSettings {
   readonly topic: string;
+  /** Seconds between two messages of somebody. */
+  readonly slowMode: number;
   /** Only who moderates may write. */
   readonly readOnly: boolean;
 }
 
-export const UNSET: RoomSettings = { topic: "", readOnly: false };
+export const UNSET: RoomSettings = { topic: "", slowMode: 0, readOnly: false };
+
+export type Kind = "ban" | "mute";
+
+/** What was decided about somebody. */
+export interface Sanction {
+  /** The name is the id. */
+  readonly user: User;
+  /** Null: for good. */
+  readonly until: number | null;
+  /** Who decided it: a user's id, or the name of an operator's key. */
+  readonly by: string;
+  readonly reason: string;
+}
 
 export interface Welcome {
   readonly settings: RoomSettings;
@@ -248,7 +263,10 @@ export function parseWelcome(value: unknown): Welcome | null {
 export function parseSettings(value: unknown): RoomSettings | null {
   const settings = fields<protocol.RoomSettings>(value);
   const topic = text(settings?.topic);
-  return settings && topic !== null ? { topic: plainTopic(topic), readOnly: settings.read_only === true } : null;
+  if (!settings || topic === null) return null;
+  const pause = settings.slow_mode;
+  const slowMode = typeof pause === "number" && pause > 0 ? pause : 0;
+  return { topic: plainTopic(topic), slowMode, readOnly: settings.read_only === true };
 }
 
 export function parseStanding(value: unknown): Standing | null {
@@ -374,6 +392,21 @@ export function parseSearch(value: unknown): Answer<FoundPage<Message, number>> 
   return parseAnswer<protocol.SearchPage, FoundPage<Message, number>>(value, ({ items, next, complete }) =>
     Array.isArray(items) ? { items: list(items, parseMessage), next: count(next), partial: complete === false } : null,
   );
+}
+
+export function parseBans(value: unknown): Answer<FoundPage<Sanction, string>> | null {
+  return parseAnswer<protocol.Bans, FoundPage<Sanction, string>>(value, ({ items, next }) =>
+    Array.isArray(items) ? { items: list(items, parseSanction), next: text(next) } : null,
+  );
+}
+
+function parseSanction(value: unknown): Sanction | null {
+  const sanction = fields<protocol.Sanction>(value);
+  const user = parseUser(value);
+  const until = count(sanction?.until);
+  if (!sanction || !user || (until === null && sanction.until !== null)) return null;
+  const by = plainName(text(sanction.by) ?? "") || "?";
+  return { user, until: until === null ? null : time(until), by, reason: plainTopic(text(sanction.reason) ?? "") };
 }
 
 function parsePublicRoom(value: unknown): PublicRoom | null {

@@ -7,6 +7,7 @@ import type { Entry } from "../../src/realtime/outbox";
 import { nobody } from "../../src/realtime/presence";
 import { buildRows, type RowSource } from "../../src/realtime/rows";
 import type { RoomView } from "../../src/realtime/view";
+import { UNSET } from "../../src/realtime/wire";
 import { message, nothingFound } from "../support";
 import { mount, type } from "./mount";
 
@@ -42,7 +43,8 @@ function show(source: Partial<RowSource>, view: Partial<RoomView> = {}, on: Reco
       mayPost: true,
       mayLookBack: true,
       mayModerate: false,
-    topic: "",
+      settings: UNSET,
+      sanctions: nothingFound,
       mine: [],
       mentions: [],
       mentionsFailed: false,

@@ -427,9 +427,9 @@ test("an answer goes out with the message that it answers, also after a reload",
 test("a room's topic, and who may write while it is read-only", async () => {
   await arrive(1);
   link.events.event("room", [{ topic: "Tea\n\u202eat five", slow_mode: 0, read_only: true }]);
-  expect([session.view().topic, session.view().mayPost]).toEqual(["Tea at five", false]);
+  expect([session.view().settings.topic, session.view().mayPost]).toEqual(["Tea at five", false]);
   link.events.event("room", [{ topic: "", slow_mode: 0, read_only: false }]);
-  expect([session.view().topic, session.view().mayPost]).toEqual(["", true]);
+  expect([session.view().settings.topic, session.view().mayPost]).toEqual(["", true]);
   link.welcome({ topic: "", read_only: true, permissions: ["join", "read"] });
   expect(session.view().mayPost).toBe(false);
   link.events.event("room", [{ topic: "", slow_mode: 0, read_only: false }]);

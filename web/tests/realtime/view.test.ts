@@ -9,6 +9,7 @@ import { Seeker } from "../../src/realtime/seeker";
 import { Timeline } from "../../src/realtime/timeline";
 import { Typist } from "../../src/realtime/typist";
 import { drawn, type RoomParts } from "../../src/realtime/view";
+import { UNSET } from "../../src/realtime/wire";
 import { FakePorts, FakeStore, message, nothingFound } from "../support";
 
 const me = { id: "u-me", name: "Me" };
@@ -25,7 +26,8 @@ beforeEach(() => {
     mayPost: true,
     mayLookBack: false,
     mayModerate: false,
-    topic: "",
+    settings: UNSET,
+    sanctions: nothingFound,
     mine: [],
     directory: nothingFound,
     search: nothingFound,

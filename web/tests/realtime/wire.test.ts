@@ -24,7 +24,7 @@ test("a welcome", () => {
   const position = { epoch: "e", offset: 5 };
   const counts = { room: "r", online: 1, total: 2, recovered: true, unread: 3, read: 2, permissions: ["post"] };
   const welcome = { ...counts, ...flat, position: "e.5" };
-  expect(wire.parseWelcome(welcome)).toEqual({ ...counts, user, position, peer: null, settings: { topic: "", readOnly: false } });
+  expect(wire.parseWelcome(welcome)).toEqual({ ...counts, user, position, peer: null, settings: wire.UNSET });
   expect(wire.parseWelcome({ ...flat, rooms: [] })).toBeNull();
   expect(wire.parseWelcome({ ...welcome, permissions: undefined })).toBeNull();
   expect(wire.parseWelcome({ ...welcome, position: "5" })).toBeNull();
@@ -71,6 +71,16 @@ test("a page of the directory", () => {
     },
   });
   expect(wire.parseDirectory({ ok: true, rooms: 7 })).toBeNull();
+});
+
+test("who is banned, and what a room is set to", () => {
+  const sanction = { user: "eve\u202e", until: 9, by: "ada", reason: "spam\n", at: 1, address: false };
+  const items = [{ user: { id: "eve\u202e", name: "eve" }, until: 9, by: "ada", reason: "spam" }];
+  expect(wire.parseBans({ ok: true, items: [sanction, { user: "x" }, 7], next: "x" })).toEqual({ ok: true, value: { items, next: "x" } });
+  expect(wire.parseBans({ ok: true, items: [{ ...sanction, until: null }] })).toMatchObject({ value: { items: [{ until: null }], next: null } });
+  expect(wire.parseBans({ ok: true })).toBeNull();
+  expect(wire.parseSettings({ topic: "a", slow_mode: 2.5, read_only: true })).toEqual({ topic: "a", slowMode: 2.5, readOnly: true });
+  expect(wire.parseSettings({ topic: "a", slow_mode: "x" })).toEqual({ topic: "a", slowMode: 0, readOnly: false });
 });
 
 test("what a search has found", () => {

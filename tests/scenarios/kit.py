@@ -83,6 +83,8 @@ class Bare:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        # shutdown() takes it that a task that comes back has begun, which it has not at once
+        await until(lambda: not self.sio._reconnect_task or self.sio._reconnect_abort)
         await self.sio.shutdown()
         http = self.sio.eio.http  # it forgets this one when it is coming back just now
         if http is not None and not http.closed and not self.sio.eio.external_http:
